@@ -1,0 +1,1 @@
+"""Metrics of SQLAlchemy's connection pools, recorded inside the application."""
