@@ -1,0 +1,1 @@
+"""`sqlalchemy-pool-exporter demo`: everything needed to see the exporter at work on one machine."""
