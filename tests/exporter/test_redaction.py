@@ -1,0 +1,74 @@
+"""Whatever carries a password loses it, whatever else is said stays."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.redaction import redact
+
+CANARY = "cAnArY-7"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"postgresql://app:{CANARY}@db:5432/orders",
+        f"cannot parse 'postgresql+nope://app:{CANARY}@db/orders'",
+        f"postgresql://app:{CANARY}@with@at@db/orders",
+        f"postgresql://app:x/{CANARY}/y@db/orders",
+        f"postgresql://app:with space {CANARY}@db/orders",
+        f"postgresql://app:123456 {CANARY}@db/orders",
+        f"postgresql://:{CANARY}@db/orders",
+        f"postgresql://app:%40{CANARY}%2F@db/orders",
+        f"url=postgres://app:{CANARY}@db",
+        f"postgresql:/app:{CANARY}@db",
+        f"postgresql//app:{CANARY}@db",
+        f"app:{CANARY}@db/orders",
+        f"postgresql://db/orders?user=app&password={CANARY}",
+        f"postgresql://db/orders?sslpassword={CANARY}&sslmode=require",
+        f"host=db user=app password={CANARY} dbname=orders",
+        f"host=db password='{CANARY} \\' {CANARY}' dbname=orders",
+        f'host=db password = "{CANARY} {CANARY}"',
+        f"{{'user': 'app', 'password': '{CANARY} {CANARY}'}}",
+        f'{{"user": "app", "passwd": "{CANARY}"}}',
+        f"PGPASSWORD={CANARY}",
+        f"first line\npostgresql://app:{CANARY}@db\nlast line",
+    ],
+)
+def test_password_is_masked_in_every_shape_it_travels_in(text: str) -> None:
+    assert CANARY not in redact(text)
+    assert "***" in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "connection refused: 10.0.0.5:5432",
+        "http://0.0.0.0:9723 is up",
+        "serving on http://[::1]:9723 for somebody @ home",
+        'password authentication failed for user "app"',
+        "password_file: /run/secrets/password does not exist",
+        "postgresql://app@db:5432/orders",
+        "at 12:30:45 somebody@example.com wrote",
+        'File "probe.py", line 3, in <module>',
+        "line one\n  line two\n",
+    ],
+)
+def test_text_without_a_password_stays_as_it_is(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_masked_url_still_says_where_it_points() -> None:
+    masked = redact(f"cannot reach postgresql://app:{CANARY}@db:5432/orders in time")
+    assert masked == "cannot reach postgresql://app:***@db:5432/orders in time"
+
+
+@given(st.text())
+def test_any_text_is_accepted(text: str) -> None:
+    redact(text)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Z", "C"]), min_size=3).map("Q~".__add__))
+def test_any_password_without_spaces_is_masked_in_a_url(password: str) -> None:
+    assert password not in redact(f"postgresql://app:{password}@db/orders")
