@@ -1,0 +1,120 @@
+"""Real servers and faulty addresses for every test: started once a session, on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+
+import pytest
+
+from exporter.demo.postgres import EmbeddedPostgres
+from tests.servers import endpoints
+from tests.servers.folders import make_folder
+from tests.servers.mariadb import MariaDB, run_mariadb
+from tests.servers.pgbouncer import PgBouncer, run_pgbouncer
+from tests.servers.postgresql import run_postgres
+from tests.servers.tls import Certificates, open_tls_front, write_certificates
+
+Options = Mapping[str, str] | None
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """Logins: `postgres.url(DATABASE, *PLAIN, driver="asyncpg")`, see tests/servers/accounts.py."""
+    with make_folder("postgres") as folder, run_postgres(folder) as server:
+        yield server
+
+
+StartPostgres = Callable[..., EmbeddedPostgres]
+
+
+@pytest.fixture
+def start_postgres() -> Iterator[StartPostgres]:
+    """Starts further servers: `start_postgres(options={"max_connections": "5"}, hba=...)`."""
+    with ExitStack() as stack:
+
+        def start(options: Options = None, hba: str | None = None) -> EmbeddedPostgres:
+            folder = stack.enter_context(make_folder("postgres"))
+            return stack.enter_context(run_postgres(folder, options, hba))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def full_postgres() -> Iterator[EmbeddedPostgres]:
+    """A server with room for four connections, of which one is the superuser's."""
+    options = {
+        "max_connections": "4",
+        "superuser_reserved_connections": "1",
+        "max_wal_senders": "0",
+    }
+    with make_folder("postgres") as folder, run_postgres(folder, options) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    with make_folder("mariadb") as folder, run_mariadb(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: EmbeddedPostgres) -> Iterator[PgBouncer]:
+    """Transaction mode, two server connections per database and user."""
+    with make_folder("pgbouncer") as folder, run_pgbouncer(folder, postgres) as bouncer:
+        yield bouncer
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return write_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def postgres_tls_port(postgres: EmbeddedPostgres, certificates: Certificates) -> Iterator[int]:
+    """`postgres` behind TLS, with a certificate of `certificates` for 127.0.0.1."""
+    with open_tls_front(postgres.port, certificates.build_server_context()) as port:
+        yield port
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with endpoints.open_closed_port() as port:
+        yield port
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    with endpoints.open_silent_port() as port:
+        yield port
+
+
+@pytest.fixture
+def dropping_port() -> Iterator[int]:
+    with endpoints.open_dropping_port() as port:
+        yield port
+
+
+@pytest.fixture
+def resetting_port() -> Iterator[int]:
+    with endpoints.open_resetting_port() as port:
+        yield port
+
+
+@pytest.fixture
+def garbage_port() -> Iterator[int]:
+    """Answers like a web server, whatever it is asked."""
+    with endpoints.open_answering_port(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        yield port
+
+
+@pytest.fixture
+def tls_refusing_port() -> Iterator[int]:
+    """Answers PostgreSQL's SSLRequest with no."""
+    with endpoints.open_answering_port(endpoints.POSTGRES_REFUSES_TLS) as port:
+        yield port

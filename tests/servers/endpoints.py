@@ -1,0 +1,112 @@
+"""Addresses on this machine that fail in the ways networks and strangers do.
+
+Nothing here sends a packet to another machine, except that names are asked of its resolver.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+LOCALHOST = "127.0.0.1"
+# RFC 2606 reserves .invalid: nobody may ever own the name.
+UNKNOWN_HOST = "database.invalid"
+# The broadcast address of the loopback network: the kernel answers ENETUNREACH to connect().
+UNROUTABLE_HOST = "127.255.255.255"
+POSTGRES_REFUSES_TLS = b"N"
+
+
+def read_port(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
+@contextmanager
+def open_closed_port() -> Iterator[int]:
+    """Nobody listens, and as long as the block lasts nobody else can."""
+    with socket.socket() as bound:
+        bound.bind((LOCALHOST, 0))
+        yield read_port(bound)
+
+
+@contextmanager
+def open_silent_port() -> Iterator[int]:
+    """Connections are established (the kernel does that) and nobody ever reads or answers."""
+    with socket.create_server((LOCALHOST, 0), backlog=100) as listener:
+        yield read_port(listener)
+
+
+@contextmanager
+def open_dropping_port() -> Iterator[int]:
+    """SYN packets are dropped, as by a firewall: the backlog is full, so connect() hangs."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((LOCALHOST, 0), backlog=0))
+        port = read_port(listener)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex((LOCALHOST, port))
+        yield port
+
+
+@contextmanager
+def open_resetting_port() -> Iterator[int]:
+    """Connections are accepted and reset at once."""
+    with _serve(_reset) as port:
+        yield port
+
+
+@contextmanager
+def open_answering_port(answer: bytes) -> Iterator[int]:
+    """Whatever the client says first gets these bytes for an answer, then the connection ends."""
+    with _serve(lambda client: _answer(client, answer)) as port:
+        yield port
+
+
+@contextmanager
+def open_talking_port(greeting: bytes) -> Iterator[int]:
+    """The server speaks first, as MySQL's does, and says this; then the connection ends."""
+    with _serve(lambda client: client.sendall(greeting)) as port:
+        yield port
+
+
+def _reset(client: socket.socket) -> None:
+    # Lingering for 0 seconds makes close() send RST instead of FIN.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def _answer(client: socket.socket, answer: bytes) -> None:
+    if client.recv(65536):
+        client.sendall(answer)
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def shutdown_request(self, request: object) -> None:
+        """Closes the socket without shutdown(), which would fail after a reset."""
+        assert isinstance(request, socket.socket)
+        request.close()
+
+
+@contextmanager
+def _serve(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                talk(self.request)
+
+    with _Server((LOCALHOST, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield read_port(server.socket)
+        finally:
+            server.shutdown()
+            thread.join()
