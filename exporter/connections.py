@@ -1,0 +1,111 @@
+"""The driver connections that an engine has open, and how to hang up on one that hangs.
+
+Knows drivers' connections from outside only: no SQL, no pools' insides, no probes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+logger = logging.getLogger(__name__)
+
+
+class OpenConnections:
+    """What an engine has opened and not closed yet.
+
+    A driver that waits for a silent server neither notices a cancelled task nor can its thread be
+    stopped; losing its connection it notices at once. `hang_up` may be called while the connections
+    are in use by another thread or a suspended greenlet; for async drivers only by the thread of
+    their event loop.
+    """
+
+    def __init__(self, engine: Engine, connect: Callable[[], DBAPIConnection]) -> None:
+        self._engine = engine
+        self._connect = connect
+        # By id, because connections of C drivers can be neither hashed nor referred to weakly.
+        self._opening: dict[int, DBAPIConnection] = {}
+        self._open: dict[int, DBAPIConnection] = {}
+        event.listen(engine, "do_connect", self._on_do_connect)
+        event.listen(engine, "connect", self._on_connect)
+        event.listen(engine, "close", self._on_close)
+        event.listen(engine, "close_detached", self._on_close)
+
+    def _on_do_connect(self, *_: object) -> DBAPIConnection:
+        connection = self._connect()
+        self._opening[id(connection)] = connection
+        return connection
+
+    def _on_connect(self, connection: DBAPIConnection, _record: object) -> None:
+        """Run after the dialect has set the connection up; only then does the pool own it."""
+        self._opening.pop(id(connection), None)
+        self._open[id(connection)] = connection
+
+    def _on_close(self, connection: DBAPIConnection, _record: object = None) -> None:
+        self._open.pop(id(connection), None)
+
+    def hang_up(self) -> int:
+        """End every connection without waiting for its server; returns how many there were."""
+        return self.hang_up_stranded() + self._hang_up(self._open)
+
+    def hang_up_stranded(self) -> int:
+        """End what failed while it was set up: before SQLAlchemy 2.1 the pool forgets to."""
+        return self._hang_up(self._opening)
+
+    def _hang_up(self, connections: dict[int, DBAPIConnection]) -> int:
+        hung_up = list(connections.values())
+        connections.clear()
+        for connection in hung_up:
+            hang_up(self._engine.dialect.get_driver_connection(connection))
+        return len(hung_up)
+
+    def __repr__(self) -> str:
+        return f"<OpenConnections opening={len(self._opening)} open={len(self._open)}>"
+
+
+def hang_up(connection: Any) -> None:
+    """End a driver's connection without waiting, whatever it is doing; never raises.
+
+    Whoever waits for the connection's server gets the driver's error for a lost connection.
+    """
+    module = type(connection).__module__.partition(".")[0]
+    try:
+        WAYS.get(module, shut_down_descriptor)(connection)
+    except Exception as error:  # closed meanwhile, or a driver that cannot be hung up on
+        logger.debug("cannot hang up on %s: %s", module, type(error).__name__)
+
+
+def terminate(connection: Any) -> None:
+    connection.terminate()
+
+
+def interrupt(connection: Any) -> None:
+    connection.interrupt()
+
+
+def interrupt_wrapped(connection: Any) -> None:
+    connection._conn.interrupt()  # its own interrupt() queues behind the statement that hangs
+
+
+def shut_down_socket(connection: Any) -> None:
+    # Not SSLSocket.shutdown(): that pulls the TLS state from under the thread that reads.
+    socket.socket.shutdown(connection._sock, socket.SHUT_RDWR)
+
+
+def shut_down_descriptor(connection: Any) -> None:
+    with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
+
+
+WAYS: dict[str, Callable[[Any], None]] = {
+    "asyncpg": terminate,
+    "sqlite3": interrupt,
+    "aiosqlite": interrupt_wrapped,
+    "pymysql": shut_down_socket,
+}
