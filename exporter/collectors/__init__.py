@@ -1,0 +1,1 @@
+"""One file per group of families: read-time lists over snapshots, in the catalogue's order."""

@@ -1,0 +1,30 @@
+"""The exporter tells which versions run."""
+
+import platform
+from importlib import metadata
+
+import sqlalchemy
+from prometheus_client import CollectorRegistry
+
+from exporter.collectors.exporter import ExporterCollector
+from exporter.version import read_version
+
+PREFIX = "sqlalchemy_pool_exporter"
+
+
+def test_build_and_configuration_are_told() -> None:
+    registry = CollectorRegistry()
+    registry.register(ExporterCollector(loaded_at=1234.5))
+    versions = {
+        "version": metadata.version("sqlalchemy-pool-exporter"),
+        "python": platform.python_version(),
+        "sqlalchemy": sqlalchemy.__version__,
+    }
+    assert registry.get_sample_value(f"{PREFIX}_build_info", versions) == 1
+    assert registry.get_sample_value(f"{PREFIX}_config_last_reload_successful") == 1
+    timestamp = f"{PREFIX}_config_last_reload_success_timestamp_seconds"
+    assert registry.get_sample_value(timestamp) == 1234.5
+
+
+def test_version_is_the_installed_distributions() -> None:
+    assert read_version() == metadata.version("sqlalchemy-pool-exporter")
