@@ -1,0 +1,70 @@
+"""The address to serve on: read from text, opened as a socket; it knows no HTTP."""
+
+import re
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+_ADDRESS = re.compile(r"(?:\[(?P<bracketed>[^\[\]]*)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>\d{1,5})")
+BACKLOG: Final = 1024
+
+
+class AddressError(ValueError):
+    """The address cannot be read or not be listened on; its text is one line for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host, empty for all of them, and a port, 0 for any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Returns host:port, the way parse_address reads it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Returns the address in `text`: host:port, [IPv6]:port or :port. Raises AddressError."""
+    match = _ADDRESS.fullmatch(text)
+    if not match or int(match["port"]) > 65535:
+        raise AddressError(f"listen: {text!r} is not an address like 0.0.0.0:9723 or [::1]:9723")
+    return Address(match["bracketed"] or match["host"] or "", int(match["port"]))
+
+
+def open_listener(address: Address) -> socket.socket:
+    """Returns a socket that listens on the address: clients wait there until they are served.
+
+    Raises AddressError when the address is taken, not this machine's, or not allowed.
+    """
+    try:
+        return _listen(address)
+    except (OSError, UnicodeError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise AddressError(f"listen: cannot listen on {address}: {reason}") from error
+
+
+def read_address(listener: socket.socket) -> Address:
+    """Returns where the socket is bound, the port chosen for it included."""
+    host, port = listener.getsockname()[:2]
+    return Address(host, port)
+
+
+def _listen(address: Address) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(
+        address.host or "0.0.0.0",  # noqa: S104 - an exporter is scraped from other machines
+        address.port,
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE,
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
