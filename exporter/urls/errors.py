@@ -1,0 +1,32 @@
+"""What is wrong with a database URL, said without its secrets.
+
+It must not know the text of the URL: whoever raises passes what may be shown.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+HIDDEN: Final = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class URLProblem:
+    """One mistake: `shown` is what is wrong, secrets hidden, `expected` what belongs there."""
+
+    shown: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"got {self.shown}, expected {self.expected}"
+
+
+class URLError(ValueError):
+    """A database URL that cannot be used; `problems` holds every mistake found, at least one."""
+
+    def __init__(self, *problems: URLProblem) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+    @classmethod
+    def of(cls, shown: str, expected: str) -> "URLError":
+        return cls(URLProblem(shown, expected))
