@@ -1,0 +1,113 @@
+"""What a pool can tell of itself and of the database it connects to; never a password."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy.pool import AssertionPool, QueuePool, SingletonThreadPool, StaticPool
+
+from .layout import PoolDescription
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+    from sqlalchemy.pool import Pool
+
+__all__ = ["application", "describe", "describe_url"]
+
+APPLICATION_VARIABLE = "SQLALCHEMY_POOL_METRICS_APP"
+
+
+def application() -> str:
+    """The application's name: as configured, else OpenTelemetry's, else the program's."""
+    return (
+        os.environ.get(APPLICATION_VARIABLE)
+        or os.environ.get("OTEL_SERVICE_NAME")
+        or Path(sys.argv[0] if sys.argv else "").name
+    )
+
+
+def describe(pool: Pool) -> PoolDescription:
+    """Describe a pool from itself and the arguments that it connects with."""
+    size, limit = _limits(pool)
+    where = _endpoint(pool)
+    return PoolDescription(
+        name=pool._orig_logging_name or where.database or "default",
+        application=application(),
+        pool_class=_plain_class(pool).__name__,
+        dialect=getattr(pool._dialect, "name", ""),
+        driver=getattr(pool._dialect, "driver", ""),
+        host=where.host,
+        port=where.port,
+        database=where.database,
+        size=size,
+        max_connections=limit,
+        waits=isinstance(pool, QueuePool),
+    )
+
+
+def describe_url(pool: Pool, url: URL, name: str | None) -> PoolDescription:
+    """Describe the pool of an engine, under the name given or else the logging name or database."""
+    database = url.database or ""
+    return replace(
+        describe(pool),
+        name=name or pool._orig_logging_name or database or "default",
+        host=url.host or "",
+        port=url.port,
+        database=database,
+    )
+
+
+def _limits(pool: Any) -> tuple[int | None, int | None]:
+    """Size and limit of a pool; None where there is none (size 0 of a QueuePool is unlimited)."""
+    if isinstance(pool, QueuePool):
+        size, overflow = pool.size(), pool._max_overflow
+        return size or None, size + overflow if size and overflow >= 0 else None
+    if isinstance(pool, SingletonThreadPool):
+        return pool.size, pool.size
+    if isinstance(pool, (StaticPool, AssertionPool)):
+        return 1, 1
+    return None, None
+
+
+class _Endpoint(NamedTuple):
+    host: str = ""
+    port: int | None = None
+    database: str = ""
+
+
+def _endpoint(pool: Pool) -> _Endpoint:
+    """Where `create_engine` told the pool to connect, read off its creator; empty for any other.
+
+    SQLAlchemy gives a pool class no URL. Its creator is a closure over the arguments of the
+    driver's connect(), which are the only trace of it; of them only these three are looked at.
+    """
+    try:
+        seen = inspect.getclosurevars(pool._creator).nonlocals
+    except (TypeError, ValueError):
+        return _Endpoint()
+    arguments = seen.get("cparams")
+    if not isinstance(arguments, Mapping):
+        return _Endpoint()
+    host, port = arguments.get("host"), str(arguments.get("port", ""))
+    database = arguments.get("database") or arguments.get("dbname") or arguments.get("db")
+    positional = seen.get("cargs_tup") or seen.get("cargs") or ()
+    if database is None and getattr(pool._dialect, "name", "") == "sqlite" and positional:
+        database = positional[0]
+    return _Endpoint(
+        host if isinstance(host, str) else "",
+        int(port) if port.isdigit() else None,
+        database if isinstance(database, str) else "",
+    )
+
+
+def _plain_class(pool: Pool) -> type[Pool]:
+    """The class that the recording one was made of."""
+    return next(
+        cls for cls in type(pool).__mro__ if not cls.__dict__.get("_records_metrics", False)
+    )

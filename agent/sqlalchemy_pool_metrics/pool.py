@@ -1,0 +1,223 @@
+"""Pool classes that record what they do: SQLAlchemy's own, and any subclass of them.
+
+They change nothing of how a pool works. A fault of the recording is logged and swallowed, and
+`super()` is called in any case.
+"""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, Callable
+from weakref import ref
+
+from sqlalchemy import exc
+from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool
+
+from . import listeners
+from .block import Block
+from .description import describe
+from .guard import log_fault
+from .layout import PoolDescription
+from .recorder import Recorder
+from .registry import PROCESS
+from .waiting import RecordsWaits, waiting_queue_class
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+__all__ = [
+    "MetricsAsyncAdaptedQueuePool",
+    "MetricsQueuePool",
+    "RecordsMetrics",
+    "instrument_pool",
+    "metrics_class",
+]
+
+_POOL_TIMEOUT_CODE = "3o7r"
+
+
+class RecordsMetrics(Pool):
+    """Adds the recording to a pool class that stands behind it among the bases."""
+
+    # On the class too: SQLAlchemy's tests compare what instances have beyond their class.
+    _recorder: Recorder = None  # type: ignore[assignment]
+    _records_metrics = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Before Pool.__init__, which asks for the wrapped creator.
+        self._recorder = Recorder(Block(PoolDescription()))
+        super().__init__(*args, **kwargs)
+        try:
+            self._begin_recording(listening=kwargs.get("_dispatch") is not None)
+        except Exception as fault:
+            log_fault("instrumenting a pool", fault)
+
+    def connect(self) -> PoolProxiedConnection:
+        entered_ns = monotonic_ns()
+        try:
+            fairy = super().connect()
+        except BaseException as error:
+            self._recorder.block.add(f"checkout_failures_{_failure_reason(error)}")
+            raise
+        try:
+            self._recorder.record_checkout(
+                fairy._connection_record,
+                fairy,
+                entered_ns,
+            )
+        except Exception as fault:
+            log_fault("recording a checkout", fault)
+        return fairy
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        try:
+            self._recorder.record_return(record)
+        except Exception as fault:
+            log_fault("recording a return", fault)
+        finally:
+            super()._do_return_conn(record)
+
+    def _should_wrap_creator(self, creator: Any) -> Callable[[Any], DBAPIConnection]:
+        return _timed(super()._should_wrap_creator(creator), ref(self))
+
+    def recreate(self) -> Any:
+        successor = super().recreate()
+        try:
+            if isinstance(successor, RecordsMetrics):
+                successor._set_recorder(self._recorder.retire())
+                PROCESS.add(successor)
+        except Exception as fault:
+            log_fault("recreating a pool", fault)
+        return successor
+
+    def dispose(self) -> None:
+        token = listeners.DISPOSING.set(self)
+        try:
+            super().dispose()
+        finally:
+            listeners.DISPOSING.reset(token)
+
+    def _begin_recording(self, listening: bool) -> None:
+        if not listening:
+            listeners.attach(self)
+        self._set_recorder(self._recorder)
+        self._recorder.block.describe(describe(self))
+        PROCESS.add(self)
+
+    def _set_recorder(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        queue = getattr(self, "_pool", None)
+        if isinstance(queue, RecordsWaits):
+            queue.recorder = recorder
+
+
+class MetricsQueuePool(RecordsMetrics, QueuePool):
+    """QueuePool that records its metrics; takes the same arguments."""
+
+    _records_metrics = True
+    _sqla_logger_namespace = "sqlalchemy.pool.impl.QueuePool"
+    _queue_class = waiting_queue_class(QueuePool._queue_class)
+
+
+class MetricsAsyncAdaptedQueuePool(RecordsMetrics, AsyncAdaptedQueuePool):
+    """AsyncAdaptedQueuePool that records its metrics; takes the same arguments."""
+
+    _records_metrics = True
+    _sqla_logger_namespace = "sqlalchemy.pool.impl.AsyncAdaptedQueuePool"
+    _queue_class = waiting_queue_class(AsyncAdaptedQueuePool._queue_class)
+
+
+_classes: dict[type[Pool], type[RecordsMetrics]] = {
+    QueuePool: MetricsQueuePool,
+    AsyncAdaptedQueuePool: MetricsAsyncAdaptedQueuePool,
+}
+
+
+def metrics_class(pool_class: type[Pool]) -> type[RecordsMetrics]:
+    """The recording subclass of any pool class; itself when it records already.
+
+    It keeps the class's name and the name under which it logs, so that users' settings of
+    SQLAlchemy's loggers go on working.
+    """
+    if issubclass(pool_class, RecordsMetrics):
+        return pool_class
+    if pool_class not in _classes:
+        _classes[pool_class] = _make_class(pool_class)
+    return _classes[pool_class]
+
+
+def _make_class(pool_class: type[Pool]) -> type[RecordsMetrics]:
+    namespace: dict[str, Any] = {
+        "__module__": pool_class.__module__,
+        "_records_metrics": True,
+        "__doc__": f"{pool_class.__name__} that records its metrics.",
+        "_sqla_logger_namespace": getattr(pool_class, "_sqla_logger_namespace", None)
+        or f"{pool_class.__module__}.{pool_class.__name__}",
+    }
+    if issubclass(pool_class, QueuePool):
+        namespace["_queue_class"] = waiting_queue_class(pool_class._queue_class)
+    return type(pool_class.__name__, (RecordsMetrics, pool_class), namespace)
+
+
+def instrument_pool(pool: Pool) -> RecordsMetrics:
+    """Make a pool that exists record, whatever its class and whatever it has out.
+
+    Connections that are out count from now on; their checkouts and openings before do not.
+    Raises TypeError for a class whose instances cannot change their class (with `__slots__`).
+    """
+    if isinstance(pool, RecordsMetrics):
+        return pool
+    recording: Any = pool
+    recorder = recording._recorder = Recorder(Block(PoolDescription()))
+    recorder.adopt(*_connections(pool))
+    if isinstance(pool, QueuePool):
+        recording._pool.recorder = recorder
+        recording._pool.__class__ = waiting_queue_class(type(pool._pool))
+    recording.__class__ = metrics_class(type(pool))
+    recording._invoke_creator = _timed(pool._invoke_creator, ref(recording))
+    recording._begin_recording(listening=False)
+    return recording  # type: ignore[no-any-return]
+
+
+def _connections(pool: Any) -> tuple[list[ConnectionPoolEntry], int]:
+    """The idle records of a pool in use, and how many are out."""
+    if isinstance(pool, QueuePool):
+        queue: Any = pool._pool
+        waiting = queue.queue if hasattr(queue, "queue") else queue._queue._queue
+        return list(waiting), pool.checkedout()
+    records = [
+        *getattr(pool, "_all_conns", ()),  # SingletonThreadPool
+        *filter(None, (getattr(pool, "_conn", None),) if hasattr(pool, "_checked_out") else ()),
+        *filter(None, (pool.__dict__.get("connection"),)),  # StaticPool
+    ]
+    return [record for record in records if not record.in_use], sum(r.in_use for r in records)
+
+
+def _timed(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIConnection]:
+    """The creator, with each call counted and timed by the pool it belongs to.
+
+    The pool is referred to weakly: it keeps the creator, and a cycle would keep both alive.
+    """
+
+    def open_connection(record: ConnectionPoolEntry) -> DBAPIConnection:
+        began_ns = monotonic_ns()
+        recorder: Recorder = pool()._recorder  # type: ignore[union-attr]
+        try:
+            connection: DBAPIConnection = creator(record)
+        except BaseException:
+            recorder.block.add("connection_failures")
+            raise
+        try:
+            recorder.record_open(record, monotonic_ns() - began_ns)
+        except Exception as fault:
+            log_fault("recording an opened connection", fault)
+        return connection
+
+    return open_connection
+
+
+def _failure_reason(error: BaseException) -> str:
+    if isinstance(error, exc.TimeoutError) and error.code == _POOL_TIMEOUT_CODE:
+        return "timeout"
+    return "error" if isinstance(error, Exception) else "cancelled"

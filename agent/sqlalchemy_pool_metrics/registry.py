@@ -1,0 +1,87 @@
+"""The pools of this process: their blocks, what became of dropped ones, and what a fork changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from threading import RLock
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from . import layout
+from .layout import PoolDescription, Snapshot
+from .recorder import Recorder
+
+if TYPE_CHECKING:
+    from .block import Block
+    from .pool import RecordsMetrics
+
+__all__ = ["PROCESS", "Registry"]
+
+
+class Registry:
+    """Knows every instrumented pool of one process, without keeping any alive.
+
+    The block of a pool that was dropped is folded into the totals of its name, so that counters
+    never go down while engines come and go. Any thread may call any method.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._pools: WeakSet[RecordsMetrics] = WeakSet()
+        self._blocks: dict[Block, WeakSet[Recorder]] = {}
+        self._totals: dict[Hashable, Snapshot] = {}
+        self._watches_forks = False
+
+    def add(self, pool: RecordsMetrics) -> None:
+        """Note a pool, or its new recorder."""
+        recorder = pool._recorder
+        with self._lock:
+            self._watch_forks()
+            self._fold_dropped()
+            self._pools.add(pool)
+            self._blocks.setdefault(recorder.block, WeakSet()).add(recorder)
+
+    def read(self) -> list[Snapshot]:
+        """One snapshot per pool identity, of pools with the same one merged."""
+        with self._lock:
+            self._fold_dropped()
+            found = {key: [total] for key, total in self._totals.items()}
+            for block in self._blocks:
+                found.setdefault(_identity(block.description), []).insert(0, block.read())
+        return [layout.merge(snapshots) for snapshots in found.values()]
+
+    def _fold_dropped(self) -> None:
+        for block in [block for block, users in self._blocks.items() if not users]:
+            del self._blocks[block]
+            last = block.read()
+            if any(last.additive):
+                key = _identity(block.description)
+                counted = layout.keep_counters(last)
+                known = self._totals.get(key)
+                self._totals[key] = layout.merge([known, counted]) if known else counted
+
+    def _watch_forks(self) -> None:
+        if not self._watches_forks:
+            self._watches_forks = True
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=self._begin_child)
+
+    def _begin_child(self) -> None:
+        """In a forked child: count from zero, and take no lock that a thread may have held."""
+        self._lock = RLock()
+        self._totals = {}
+        pools = list(self._pools)
+        successors = {block: block.successor() for block in self._blocks}
+        self._blocks = {}
+        for pool in pools:
+            pool._recorder.forked = True
+            pool._set_recorder(Recorder(successors[pool._recorder.block]))
+            self._blocks.setdefault(pool._recorder.block, WeakSet()).add(pool._recorder)
+
+
+PROCESS = Registry()
+
+
+def _identity(pool: PoolDescription) -> Hashable:
+    return (pool.application, pool.name, pool.dialect, pool.host, pool.port, pool.database)
