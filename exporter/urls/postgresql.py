@@ -39,18 +39,25 @@ LIBPQ_ONLY: Final = (
     *("sslcrldir", "sslkeylogfile", "scram_client_key", "scram_server_key", "oauth_issuer"),
     *("oauth_client_id", "oauth_client_secret", "oauth_scope"),
 )
-# They stand in the URL itself, where libpq allows both places.
-ADDRESS: Final = ("user", "password", "dbname", "host", "hostaddr", "port")
+# libpq takes them as parameters, too.
+IN_URL: Final = ("user", "password", "dbname", "host", "port")
 COMMON: Final = (
     *(
-        *ADDRESS,
+        *IN_URL,
         *DSN_PARAMETERS,
         "ssl",
         "sslnegotiation",
         "target_session_attrs",
         "connect_timeout",
     ),
-    *("application_name", "fallback_application_name", "options", "passfile", "gssencmode"),
+    *(
+        "application_name",
+        "fallback_application_name",
+        "options",
+        "passfile",
+        "gssencmode",
+        "hostaddr",
+    ),
 )
 ASYNCPG_NUMBERS: Final = (
     *("statement_cache_size", "prepared_statement_cache_size"),
@@ -85,7 +92,7 @@ def translate_for_libpq(parts: URLParts, parameters: Parameters) -> Translation:
     threshold = parameters.get_int("prepare_threshold")
     known = {*COMMON, *WITHOUT_EFFECT, *LIBPQ_ONLY, "prepare_threshold"} - {"async_fallback"}
     parameters.finish("libpq", known)
-    query = dict(parameters.list_items(*ADDRESS, "ssl", "prepare_threshold"))
+    query = dict(parameters.list_items(*IN_URL, "ssl", "prepare_threshold"))
     if mode:
         query["sslmode"] = mode
     if not single and parts.hosts:
@@ -108,8 +115,10 @@ def _override_address(parts: URLParts, parameters: Parameters) -> URLParts:
 
 def _override_hosts(parts: URLParts, parameters: Parameters) -> tuple[Host, ...]:
     """Hosts of ?host=a,b&port=1,2 and of SQLAlchemy's ?host=a:1&host=b:2."""
-    named = ",".join(parameters.get_all("host") or parameters.get_all("hostaddr"))
     hosts = parts.hosts
+    named = ",".join(parameters.get_all("host"))
+    if not hosts and not named:
+        named = parameters.get("hostaddr") or ""
     if named:
         read = [parse_host(part) for part in named.split(",")]
         hosts = tuple(host for host in read if host)
@@ -176,7 +185,7 @@ def _check_tls(parameters: Parameters) -> tuple[str | None, str | None]:
     if root == "system" and mode not in (None, "verify-full"):
         parameters.reject(name, mode, "verify-full, with sslrootcert=system")
     if mode in ("verify-ca", "verify-full") and "sslrootcert" not in parameters and not _has_root():
-        parameters.reject(name, mode, "accompanied by sslrootcert (a file, or system)")
+        parameters.reject(name, mode, "sslrootcert (a file, or system) beside it")
     return mode, root
 
 
