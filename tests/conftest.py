@@ -64,10 +64,37 @@ def mariadb() -> Iterator[MariaDB]:
 
 
 @pytest.fixture(scope="session")
+def mariadb_tls(certificates: Certificates) -> Iterator[MariaDB]:
+    """A server that takes no login without TLS."""
+    options = {
+        "ssl-cert": str(certificates.certificate),
+        "ssl-key": str(certificates.key),
+        "require-secure-transport": "1",
+    }
+    with make_folder("mariadb") as folder, run_mariadb(folder, options) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def pgbouncer(postgres: EmbeddedPostgres) -> Iterator[PgBouncer]:
     """Transaction mode, two server connections per database and user."""
     with make_folder("pgbouncer") as folder, run_pgbouncer(folder, postgres) as bouncer:
         yield bouncer
+
+
+StartPgBouncer = Callable[..., PgBouncer]
+
+
+@pytest.fixture
+def start_pgbouncer(postgres: EmbeddedPostgres) -> Iterator[StartPgBouncer]:
+    """Starts further ones: `start_pgbouncer({"max_client_conn": "1"}, server=another)`."""
+    with ExitStack() as stack:
+
+        def start(options: Options = None, server: EmbeddedPostgres = postgres) -> PgBouncer:
+            folder = stack.enter_context(make_folder("pgbouncer"))
+            return stack.enter_context(run_pgbouncer(folder, server, options))
+
+        yield start
 
 
 @pytest.fixture(scope="session")

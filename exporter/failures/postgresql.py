@@ -55,7 +55,10 @@ _BY_TEXT = [
         (r"translate host name|resolve host|name resolution|name or service", Reason.DNS),
         # What libpq and asyncpg say of servers that fail target_session_attrs.
         (r"session is read-only|hot standby mode", Reason.READ_ONLY),
-        (r"requirement SessionAttribute\.(primary|read_write)", Reason.READ_ONLY),
+        (
+            r"target attribute requirement <?SessionAttribute\.(primary|read_write)",
+            Reason.READ_ONLY,
+        ),
         (r"timed? ?out|_timeout", Reason.TIMEOUT),
         (r"unexpected eof|EOF detected", Reason.REFUSED),
         (r"certificate|private key|SSL error|not support SSL|SSL required", Reason.TLS),

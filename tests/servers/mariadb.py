@@ -14,7 +14,7 @@ import pymysql
 from sqlalchemy import URL
 
 from exporter.demo.postgres import find_free_port
-from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, quote_literal
+from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, Account, quote_literal
 from tests.servers.programs import Program, find_program
 
 # The data is of no value, and the machine has other things to do.
@@ -45,17 +45,23 @@ class MariaDB:
         url = URL.create(f"{scheme}+{driver}", user, password, "127.0.0.1", self.port, database)
         return url.render_as_string(hide_password=False)
 
-    def execute(self, statement: str) -> list[Any]:
-        """Runs one statement as the superuser and returns its rows."""
-        connection = pymysql.connect(
+    def connect(
+        self, account: Account = SUPERUSER, database: str | None = None
+    ) -> pymysql.Connection[Any]:
+        """An open connection, which its `with` block closes."""
+        return pymysql.connect(
             host="127.0.0.1",
             port=self.port,
-            user=SUPERUSER.user,
-            password=SUPERUSER.password,
-            autocommit=True,
+            user=account.user,
+            password=account.password,
+            database=database,
         )
-        with connection, connection.cursor() as cursor:
+
+    def execute(self, statement: str) -> list[Any]:
+        """Runs one statement as the superuser and returns its rows."""
+        with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
+            connection.commit()
             return list(cursor.fetchall())
 
 
