@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 
@@ -27,8 +28,12 @@ def mask_words(text: str, words: Iterable[str]) -> str:
 
 
 def _build_pattern(character: str) -> str:
-    """Matches one character of a secret: itself, escaped with backslashes, or percent-encoded."""
-    plain = rf"\\*{re.escape(character)}" if not character.isalnum() else re.escape(character)
+    """Matches one character of a secret: itself, escaped as Python, JSON and SQL do, or encoded."""
+    forms = {character, repr(character)[1:-1], json.dumps(character)[1:-1]}
+    if character == " ":
+        forms.add("+")
+    backslashes = "" if character.isalnum() else r"\\*"
+    plain = "|".join(backslashes + re.escape(form) for form in forms)
+    # Encoded once, or twice.
     encoded = "".join(f"%(?:25)?{byte:02x}" for byte in character.encode())
-    plus = r"|\+" if character == " " else ""
-    return f"(?:{plain}|(?i:{encoded}){plus})"
+    return f"(?:{plain}|(?i:{encoded}))"

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pymysql
+import pytest
+from sqlalchemy import exc
+
+from exporter.failures import Failure, Reason, classify
+
+
+def test_the_reasons_are_the_closed_set_of_the_design() -> None:
+    design = (
+        "dns refused unreachable timeout tls auth no_database too_many_connections pool_timeout "
+        "read_only query driver other"
+    )
+    assert [str(reason) for reason in Reason] == design.split()
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_meaning_for_errors_that_say_nothing(reason: Reason) -> None:
+    assert reason.meaning
+
+
+def test_an_unknown_error_is_other_and_shows_its_class() -> None:
+    assert classify(KeyError("name")) == Failure(Reason.OTHER, "KeyError: 'name'")
+
+
+def test_an_unknown_error_without_a_text_says_so() -> None:
+    assert classify(RuntimeError()) == Failure(Reason.OTHER, Reason.OTHER.meaning)
+
+
+def test_an_error_of_a_driver_is_found_in_sqlalchemys_envelope() -> None:
+    error = exc.OperationalError("SELECT 1", {}, pymysql.OperationalError(1040, "Too many"))
+    assert classify(error) == Failure(Reason.TOO_MANY_CONNECTIONS, "Too many (error 1040)")
+
+
+def test_the_cause_decides_and_the_error_around_it_speaks() -> None:
+    error = pymysql.OperationalError(2003, "Can't connect to 'db' ([Errno 111] refused)")
+    error.__context__ = ConnectionRefusedError(111, "refused")
+    assert classify(error) == Failure(
+        Reason.REFUSED, "Can't connect to 'db' ([Errno 111] refused) (error 2003)"
+    )
+
+
+def test_an_error_around_that_is_of_no_driver_does_not_speak() -> None:
+    error = RuntimeError("the probe failed")
+    error.__cause__ = ConnectionRefusedError(111, "refused")
+    assert classify(error) == Failure(Reason.REFUSED, "[Errno 111] refused")
+
+
+def test_a_deadline_that_ran_out_is_a_timeout_whatever_it_interrupted() -> None:
+    error = TimeoutError()
+    error.__cause__ = asyncio.CancelledError()
+    error.__cause__.__context__ = ConnectionRefusedError(111, "refused")
+    assert classify(error) == Failure(Reason.TIMEOUT, Reason.TIMEOUT.meaning)
+
+
+def test_a_definite_error_within_counts_more_than_a_guess_about_the_outer_one() -> None:
+    error = psycopg.InterfaceError("something")
+    error.__cause__ = TimeoutError("timed out")
+    assert classify(error).reason is Reason.TIMEOUT
+
+
+def test_a_guess_is_better_than_nothing() -> None:
+    assert classify(psycopg.InterfaceError("something")) == Failure(Reason.DRIVER, "something")
+
+
+def test_the_first_member_of_a_group_with_a_reason_decides() -> None:
+    members = [KeyError("name"), ConnectionRefusedError(111, "refused"), TimeoutError()]
+    assert classify(ExceptionGroup("several", members)).reason is Reason.REFUSED
+
+
+def test_secrets_and_parameters_do_not_become_part_of_the_message() -> None:
+    driver = psycopg.OperationalError("hunter2 4711 hunter%32")
+    error = exc.OperationalError("SELECT :card", {"card": 4711}, driver)
+    assert classify(error, ["hunter2"]).message == "*** *** ***"
