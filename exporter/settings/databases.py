@@ -1,0 +1,119 @@
+"""One database: where it is, what is expected of it, how it is probed."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from exporter.settings.durations import OptionalDuration
+from exporter.settings.errors import SettingsError, SettingsErrors, expect
+from exporter.settings.labels import LabelName
+from exporter.settings.pools import PoolSettings
+from exporter.settings.probes import ProbeSettings
+from exporter.settings.secret_files import read_secret_file
+from exporter.settings.section import Section
+from exporter.urls import DatabaseURL, URLError, parse_url
+
+
+class Role(StrEnum):
+    """What the server is expected to be."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+    ANY = "any"
+
+
+def _check_url(url: SecretStr) -> SecretStr:
+    try:
+        parse_url(url.get_secret_value())
+    except URLError as error:
+        problems = [(f"got {problem.shown}", problem.expected) for problem in error.problems]
+        raise expect("a database URL", problems=problems) from None
+    return url
+
+
+URL = Annotated[
+    SecretStr,
+    AfterValidator(_check_url),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_+]*://"}),
+]
+
+
+class DatabaseSettings(Section):
+    """Needs `url` or `url_file`. Secrets in files are read anew by each `read_url()`."""
+
+    url: URL | None = Field(
+        default=None, description="URL as the app has it: postgresql://app@db/orders"
+    )
+    url_file: Path | None = Field(
+        default=None, validate_default=True, description="File that holds the URL"
+    )
+    password_file: Path | None = Field(
+        default=None, description="File that holds the password; replaces the URL's"
+    )
+    role: Role = Field(
+        default=Role.ANY, description="What the server should be: primary, replica or any"
+    )
+    pool: PoolSettings = Field(default_factory=PoolSettings, description="The probes' pool")
+    connect_args: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="Further arguments of the driver's connect()"
+    )
+    statement_timeout: OptionalDuration = Field(
+        default=None,
+        description="Limit the server sets on each statement; null is the probe's timeout",
+    )
+    probe: ProbeSettings = Field(
+        default_factory=ProbeSettings, description="Overrides the defaults of `probe`, key by key"
+    )
+    labels: dict[LabelName, str] = Field(
+        default_factory=dict, description="Labels of this database's metrics"
+    )
+    server_metrics: bool = Field(
+        default=True, description="Read limits, connections and lag of the server"
+    )
+
+    @field_validator("url_file")
+    @classmethod
+    def _check_one_url(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        """Says nothing where the url itself is wrong: it is not in `info` then."""
+        if "url" in info.data and value is None and info.data["url"] is None:
+            raise expect(
+                "the database's URL, here or in a url_file", sibling="url", shown="missing"
+            )
+        if value is not None and info.data.get("url") is not None:
+            raise expect("either url or url_file, not both")
+        return value
+
+    def read_url(self) -> DatabaseURL:
+        """The URL with its password, files read now: what they hold may change.
+
+        Raises SettingsError, with keys relative to the database and without secrets, when a file
+        cannot be read or the URL not be used. Reads files: a few small ones, blocking.
+        """
+        key = "url" if self.url is not None else "url_file"
+        password = None
+        if self.password_file is not None:
+            password = read_secret_file("password_file", self.password_file).rstrip("\r\n")
+        try:
+            return parse_url(self._read_text(), password)
+        except URLError as error:
+            problems = [
+                SettingsError(key, f"got {problem.shown}", problem.expected)
+                for problem in error.problems
+            ]
+            raise SettingsErrors(problems) from None
+
+    def _read_text(self) -> str:
+        if self.url is not None:
+            return self.url.get_secret_value()
+        if self.url_file is not None:
+            return read_secret_file("url_file", self.url_file).strip()
+        raise SettingsError("url", "missing", "the database's URL")

@@ -1,0 +1,66 @@
+"""Lengths of time as configurations have them: `15s`, `500ms`, `1h30m`, or a number of seconds."""
+
+import math
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from exporter.settings.errors import expect
+
+UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+EXPECTED: Final = "a duration like 500ms, 15s, 5m or 1h"
+# For people who write it as SQLAlchemy does (-1) or as environment variables must.
+NEVER: Final = frozenset({"none", "null", "never", "-1"})
+
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_PARTS: Final = re.compile(rf"(?:{_PART.pattern})+")
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_JSON_SCHEMA: Final[list[dict[str, Any]]] = [
+    {"type": "number", "minimum": 0},
+    {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$|^[0-9]+(\.[0-9]+)?$"},
+]
+
+
+def parse_duration(value: object) -> float:
+    """Returns seconds, zero or more. Raises PydanticCustomError for anything else."""
+    seconds = _read_text(value.strip()) if isinstance(value, str) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise expect(EXPECTED)
+    if not 0 <= seconds < math.inf:
+        raise expect(EXPECTED)
+    return float(seconds)
+
+
+def parse_positive_duration(value: object) -> float:
+    """As `parse_duration`, and more than zero."""
+    seconds = parse_duration(value)
+    if seconds == 0:
+        raise expect(f"{EXPECTED}, above zero")
+    return seconds
+
+
+def parse_optional_duration(value: object) -> float | None:
+    """As `parse_positive_duration`; None for null, none, never and -1."""
+    if value is None or (isinstance(value, str | int) and str(value).strip().lower() in NEVER):
+        return None
+    return parse_positive_duration(value)
+
+
+def _read_text(text: str) -> float | None:
+    if _PARTS.fullmatch(text):
+        return sum(float(number) * UNITS[unit] for number, unit in _PART.findall(text))
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), WithJsonSchema({"anyOf": _JSON_SCHEMA})
+]
+PositiveDuration = Annotated[
+    float, BeforeValidator(parse_positive_duration), WithJsonSchema({"anyOf": _JSON_SCHEMA})
+]
+OptionalDuration = Annotated[
+    float | None,
+    BeforeValidator(parse_optional_duration),
+    WithJsonSchema({"anyOf": [*_JSON_SCHEMA, {"const": -1}, {"type": "null"}]}),
+]

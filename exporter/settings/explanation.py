@@ -1,0 +1,107 @@
+"""Says in our own words what pydantic found wrong: key, value, expectation.
+
+It never passes on pydantic's text, which may quote the input.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from exporter.settings.document import KeyPath
+from exporter.settings.errors import SettingsError, SettingsErrors, render_key, show_value
+from exporter.settings.keys import find_section, list_keys, list_sections
+from exporter.urls import HIDDEN
+
+# Values below these keys may be secrets, whatever they look like.
+SECRET_KEYS: Final = frozenset({"url", "connect_args"})
+EXPECTED: Final[Mapping[str, str]] = {
+    "missing": "a value",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of reasonable size",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text (in quotes if it looks like something else)",
+    "string_too_short": "text that is not empty",
+    "path_type": "a path",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "invalid_key": "a key that is text",
+    "recursion_loop": "a value that does not contain itself",
+}
+LIMITS: Final[Mapping[str, str]] = {
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than_equal": "a number of at most {le}",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "expected": "{expected}",
+}
+
+
+def explain(error: ValidationError, origins: Mapping[KeyPath, str]) -> SettingsErrors:
+    """Every mistake, in the order of the settings; `origins` tell where the values come from."""
+    details = error.errors(include_url=False)
+    found = [each for detail in details for each in _explain(detail, origins)]
+    return SettingsErrors(found)
+
+
+def _explain(detail: ErrorDetails, origins: Mapping[KeyPath, str]) -> Iterator[SettingsError]:
+    context = detail.get("ctx", {})
+    path = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    if "sibling" in context:
+        path = (*path[:-1], context["sibling"])
+    key, origin = render_key(path), _find_origin(path, origins)
+    if detail["type"] == "extra_forbidden":
+        yield SettingsError(key, "unknown key", _suggest(path), origin)
+        return
+    for shown, expected in context.get("problems", [(None, None)]):
+        shown = shown or context.get("shown") or _show(path, detail)
+        yield SettingsError(key, shown, expected or _expect(path, detail), origin)
+
+
+def _show(path: KeyPath, detail: ErrorDetails) -> str:
+    if detail["loc"] and detail["loc"][-1] == "[key]":
+        return f"got the name {show_value(detail['input'])}"
+    if SECRET_KEYS & set(path) and detail["input"] is not None:
+        return f"got {HIDDEN}"
+    return f"got {show_value(detail['input'])}"
+
+
+def _expect(path: KeyPath, detail: ErrorDetails) -> str:
+    kind = detail["type"]
+    if kind in LIMITS:
+        text = LIMITS[kind].format_map(detail.get("ctx", {}))
+        return text if kind == "expected" else text.replace("'", "")
+    if kind.startswith("model_") and len(path) == 2:
+        return "a mapping, at least with url"
+    return EXPECTED.get(kind, "another value")
+
+
+def _find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
+    """Of the value itself, or of the nearest thing above or below it."""
+    below = [origin for other, origin in origins.items() if other[: len(path)] == path]
+    above = [origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins]
+    exact = origins.get(path)
+    return exact or next(iter(below + above), "")
+
+
+def _suggest(path: KeyPath) -> str:
+    """The nearest key, also a level deeper (pool.size for pool_size or size), or else all keys."""
+    section = find_section(path[:-1])
+    if section is None:
+        return "no such key"
+    known = list_keys(section)
+    candidates = {name: name for name in known}
+    for child, deeper in list_sections(section).items():
+        for name in list_keys(deeper) if child != "databases" else ():
+            candidates.setdefault(f"{child}_{name}", f"{child}.{name}")
+            candidates.setdefault(name, f"{child}.{name}")
+    spelled = path[-1].lower().replace("-", "_")
+    nearest = difflib.get_close_matches(spelled, candidates, n=1)
+    question = f": did you mean {candidates[nearest[0]]}?" if nearest else ""
+    return f"one of {', '.join(known)}{question}"

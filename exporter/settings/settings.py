@@ -1,0 +1,132 @@
+"""The whole configuration.
+
+It must not know where it is read from.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from exporter.settings.databases import DatabaseSettings
+from exporter.settings.errors import expect
+from exporter.settings.probes import ProbeSettings
+from exporter.settings.section import Section
+
+DEFAULT_LISTEN: Final = "0.0.0.0:9723"
+# It becomes a label's value and a part of paths.
+_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,62}")
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\s/]*):([0-9]{1,5})")
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise expect("a name of letters, digits, _ and -, at most 63, starting with a letter or _")
+    return name
+
+
+def _check_address(address: Any) -> Any:
+    match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
+    if match is None or int(match[1]) > 65535:
+        raise expect(f"an address like {DEFAULT_LISTEN} or [::1]:9723")
+    return address
+
+
+DatabaseName = Annotated[
+    str, AfterValidator(_check_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"})
+]
+
+
+class LogSettings(Section):
+    """Log lines go to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe lines to write: debug, info, warning or error"
+    )
+    format: Literal["text", "json"] = Field(default="text", description="text or json")
+
+
+class AppSettings(Section):
+    """The app's own pools, as its processes write them."""
+
+    dir: Path | None = Field(
+        default=None,
+        description="SQLALCHEMY_POOL_METRICS_DIR of the app: the shared folder of its files",
+    )
+    per_process: bool = Field(default=False, description="Metrics per process instead of their sum")
+
+
+class WebSettings(Section):
+    """What HTTP serves besides metrics and health."""
+
+    enable_lifecycle: bool = Field(
+        default=False, description="Allow POST requests that change something"
+    )
+
+
+class Settings(Section):
+    """A configuration that makes sense as a whole; `load_settings` reads one."""
+
+    listen: Annotated[str, BeforeValidator(_check_address)] = Field(
+        default=DEFAULT_LISTEN, description="Address and port to serve on"
+    )
+    log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and how")
+    probe: ProbeSettings = Field(
+        default_factory=ProbeSettings, description="Defaults for the probes of all databases"
+    )
+    databases: dict[DatabaseName, DatabaseSettings] = Field(
+        default_factory=dict, description="The databases to probe, by name"
+    )
+    app: AppSettings = Field(
+        default_factory=AppSettings, validate_default=True, description="The app's own pools"
+    )
+    web: WebSettings = Field(default_factory=WebSettings, description="The web server")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down_probe(cls, data: Any) -> Any:
+        """Puts the top level's `probe` under each database's own, key by key."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("databases"), Mapping):
+            return data
+        defaults = _read_probe(data.get("probe"))
+        databases = {
+            name: _add_defaults(database, defaults) for name, database in data["databases"].items()
+        }
+        return {**data, "databases": databases}
+
+    @field_validator("app")
+    @classmethod
+    def _check_has_work(cls, app: AppSettings, info: ValidationInfo) -> AppSettings:
+        """Says nothing where the databases themselves are wrong: they are not in `info` then."""
+        if app.dir is None and not info.data.get("databases", True):
+            expected = "at least one database, or app.dir"
+            raise expect(expected, sibling="databases", shown="missing")
+        return app
+
+
+def _read_probe(probe: Any) -> Mapping[str, Any]:
+    """The defaults where they are valid: what is wrong is told once, not for every database."""
+    if isinstance(probe, ProbeSettings):
+        return probe.model_dump()
+    try:
+        ProbeSettings.model_validate({} if probe is None else probe)
+    except ValidationError:
+        return {}
+    return probe or {}
+
+
+def _add_defaults(database: Any, defaults: Mapping[str, Any]) -> Any:
+    if not isinstance(database, Mapping):
+        return database
+    own = database.get("probe", {})
+    return {**database, "probe": {**defaults, **own}} if isinstance(own, Mapping) else database
