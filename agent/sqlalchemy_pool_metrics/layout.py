@@ -297,6 +297,7 @@ def keep_counters(snapshot: Snapshot) -> Snapshot:
     """What is left of a process or pool that is gone: its counters, and no process, no gauge."""
     return replace(
         snapshot,
+        pool=replace(snapshot.pool, size=None, max_connections=None),
         processes=0,
         checked_in=0,
         checked_out=0,

@@ -58,7 +58,7 @@ class RecordsMetrics(Pool):
         try:
             fairy = super().connect()
         except BaseException as error:
-            self._recorder.block.add(f"checkout_failures_{_failure_reason(error)}")
+            self._recorder.record_failure(f"checkout_failures_{_failure_reason(error)}")
             raise
         try:
             self._recorder.record_checkout(
@@ -206,7 +206,7 @@ def _timed(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIConnection]:
         try:
             connection: DBAPIConnection = creator(record)
         except BaseException:
-            recorder.block.add("connection_failures")
+            recorder.record_failure("connection_failures")
             raise
         try:
             recorder.record_open(record, monotonic_ns() - began_ns)

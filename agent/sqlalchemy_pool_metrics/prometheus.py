@@ -187,7 +187,7 @@ FAMILIES: tuple[_Gauge | _Counter | _SplitCounter | _Histogram, ...] = (
     _Counter(
         "saturated_seconds",
         "Time with every allowed connection out, the present one included.",
-        lambda s: None if s.max_connections is None else s.saturated_ns / 1e9,
+        lambda s: s.saturated_ns / 1e9,
     ),
     _Histogram(
         "checkout_duration_seconds",

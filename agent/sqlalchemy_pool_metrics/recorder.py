@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from .block import Block
+from .guard import log_fault
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
@@ -43,7 +44,10 @@ class ConnectionState:
     def __del__(self) -> None:
         # The record is gone and its connection was never closed: its pool was replaced or dropped.
         if self.live:
-            self.recorder.record_lost(self)
+            try:
+                self.recorder.record_lost(self)
+            except Exception as fault:
+                log_fault("recording a lost connection", fault)
 
 
 class Recorder:
@@ -73,6 +77,13 @@ class Recorder:
             state.live = False
         met = record.__dict__[_STATE] = ConnectionState(self, live)
         return met
+
+    def record_failure(self, counter: str) -> None:
+        """Count a failure while its error is on the way to the caller: nothing may replace it."""
+        try:
+            self.block.add(counter)
+        except Exception as fault:
+            log_fault("recording a failure", fault)
 
     def record_open(self, record: ConnectionPoolEntry, duration_ns: int) -> None:
         """The driver opened a connection for this record."""

@@ -1,0 +1,97 @@
+"""A driver without a database: it counts what it opens and closes, and fails when it is told to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool
+
+
+class StubError(Exception):
+    """What the stub driver raises."""
+
+
+class StubConnection:
+    """A connection of the stub driver; `dead` makes its ping fail, `stuck` its rollback."""
+
+    def __init__(self, driver: StubDriver) -> None:
+        self.driver = driver
+        self.dead = False
+        self.stuck = False
+        self.closed = False
+
+    def rollback(self) -> None:
+        if self.stuck:
+            raise StubError("rollback failed")
+
+    def commit(self) -> None:
+        self.rollback()
+
+    def close(self) -> None:
+        assert not self.closed, "the pool closed a connection twice"
+        self.closed = True
+        self.driver.closed += 1
+
+    terminate = close
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self.driver.lost += 1
+
+
+class StubDriver:
+    """Counts connections: `opened`, `closed` by the pool, `lost` to the garbage collector."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.failed = 0
+        self.closed = 0
+        self.lost = 0
+        self.refuses = False
+
+    def connect(self) -> StubConnection:
+        if self.refuses:
+            self.failed += 1
+            raise StubError("connection refused")
+        self.opened += 1
+        return StubConnection(self)
+
+
+class StubDialect(DefaultDialect):
+    """A dialect that pings the stub's connections."""
+
+    name = "stub"
+    driver = "stub"
+
+    def _do_ping_w_event(self, dbapi_connection: Any) -> bool:
+        return not dbapi_connection.dead
+
+    def do_terminate(self, dbapi_connection: Any) -> None:
+        dbapi_connection.terminate()
+
+
+class AsyncStubDialect(StubDialect):
+    """The same, for asyncio pools."""
+
+    is_async = True
+    has_terminate = True
+
+
+def build_engine(
+    pool_class: type[Pool], driver: StubDriver | None = None, **options: Any
+) -> Engine:
+    """An engine over the stub driver, whose pool is made of `pool_class` with `options`."""
+    is_async = issubclass(pool_class, AsyncAdaptedQueuePool)
+    dialect = AsyncStubDialect() if is_async else StubDialect()
+    connect: Any = (driver or StubDriver()).connect
+    pool = pool_class(connect, dialect=dialect, **options)
+    return Engine(pool, dialect, make_url("stub://db.example:1234/shop"))
+
+
+def queued_records(pool: Any) -> list[Any]:
+    """The records in a queue pool's queue, the next one to be checked out first."""
+    assert isinstance(pool, QueuePool)
+    queue: Any = pool._pool
+    return list(queue.queue if hasattr(queue, "queue") else queue._queue._queue)

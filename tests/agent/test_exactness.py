@@ -1,0 +1,335 @@
+"""Every gauge and counter against the truth of the driver, after each of any sequence of steps."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+import warnings
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import event, exc
+from sqlalchemy.util.concurrency import greenlet_spawn
+
+from sqlalchemy_pool_metrics import (
+    MetricsAsyncAdaptedQueuePool,
+    MetricsQueuePool,
+    Snapshot,
+    read_pool,
+)
+from sqlalchemy_pool_metrics.layout import CHECKOUT_FAILURE_REASONS, CLOSE_REASONS
+from tests.agent.stub_driver import StubDriver, StubError, build_engine, queued_records
+
+SIZE, OVERFLOW = 2, 1
+AGE = 10_000
+PICK = st.integers(min_value=0, max_value=SIZE + OVERFLOW)
+
+
+class SyncPool(RuleBasedStateMachine):
+    """Drives a pool of 2 + 1 connections and keeps its own account of what must be true."""
+
+    pool_class: Any = MetricsQueuePool
+
+    def __init__(self) -> None:
+        super().__init__()
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it logs what we provoke
+        self.driver = StubDriver()
+        self.engine = build_engine(
+            self.pool_class,
+            self.driver,
+            pool_size=SIZE,
+            max_overflow=OVERFLOW,
+            timeout=0.001,
+            recycle=AGE,
+            pre_ping=True,
+        )
+        self.disconnects = False
+        event.listen(self.engine.pool, "checkout", self._on_checkout)
+        self.held: list[Any] = []
+        self.detached: list[Any] = []
+        self.abandoned: list[tuple[weakref.ref[Any], int]] = []
+        self.checkouts = 0
+        self.returned = 0
+        self.leaked = 0
+        self.failures: Counter[str] = Counter()
+        self.closed: Counter[str] = Counter()
+        self.invalidations: Counter[str] = Counter()
+
+    # -- what differs between threads and asyncio
+
+    def call(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+    def expect_leak(self, connection: Any) -> None:
+        self.expect_return(connection)
+
+    # -- steps
+
+    @rule()
+    def check_out(self) -> None:
+        self.expect_checkout()
+        try:
+            self.held.append(self.call(self.engine.raw_connection))
+        except exc.TimeoutError:
+            self.failures["timeout"] += 1
+        except (StubError, exc.InvalidRequestError):
+            self.failures["error"] += 1
+        else:
+            self.checkouts += 1
+
+    @precondition(lambda self: self.held)
+    @rule(pick=PICK)
+    def give_back(self, pick: int) -> None:
+        connection = self.take(pick)
+        self.expect_return(connection)
+        self.call(connection.close)
+
+    @precondition(lambda self: self.held)
+    @rule(pick=PICK)
+    def give_back_but_the_rollback_fails(self, pick: int) -> None:
+        connection = self.take(pick)
+        connection.dbapi_connection.stuck = True
+        self.expect_gone("reset_failed", "hard")
+        self.call(connection.close)
+
+    @precondition(lambda self: self.held)
+    @rule(pick=PICK)
+    def leak(self, pick: int) -> None:
+        connection = self.take(pick)
+        self.leaked += 1
+        self.expect_leak(connection)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", exc.SAWarning)
+            del connection
+
+    @precondition(lambda self: self.held)
+    @rule(pick=PICK, error=st.sampled_from([None, StubError("gone")]))
+    def invalidate(self, pick: int, error: Exception | None) -> None:
+        connection = self.take(pick)
+        self.expect_gone("invalidated", "hard")
+        self.call(lambda: connection.invalidate(error))
+
+    @precondition(lambda self: self.held)
+    @rule(pick=PICK)
+    def invalidate_softly(self, pick: int) -> None:
+        connection = self.held[pick % len(self.held)]
+        self.invalidations["soft"] += 1
+        self.call(lambda: connection.invalidate(soft=True))
+
+    @precondition(lambda self: self.held)
+    @rule(pick=PICK)
+    def detach(self, pick: int) -> None:
+        connection = self.take(pick)
+        self.returned += 1
+        self.closed["detached"] += 1
+        self.call(connection.detach)
+        self.detached.append(connection)
+
+    @precondition(lambda self: self.detached)
+    @rule()
+    def close_what_is_detached(self) -> None:
+        self.call(self.detached.pop().close)
+
+    @rule(close=st.booleans())
+    def dispose(self, close: bool) -> None:
+        if close:
+            self.closed["dispose"] += self.live_idle()
+        else:
+            self.abandon(self.engine.pool, self.live_idle())
+        self.call(lambda: self.engine.dispose(close=close))
+
+    @rule()
+    def the_server_drops_every_idle_connection(self) -> None:
+        for record in self.queued():
+            if record.dbapi_connection:
+                record.dbapi_connection.dead = True
+
+    @rule(refuses=st.booleans())
+    def the_server_refuses_connections(self, refuses: bool) -> None:
+        self.driver.refuses = refuses
+
+    @rule()
+    def time_passes(self) -> None:
+        for record in self.queued():
+            record.starttime -= 2 * AGE
+
+    @rule()
+    def a_listener_finds_the_next_connection_unusable(self) -> None:
+        self.disconnects = True
+
+    # -- the account
+
+    def queued(self) -> list[Any]:
+        return queued_records(self.engine.pool)
+
+    def live_idle(self) -> int:
+        return sum(1 for record in self.queued() if record.dbapi_connection)
+
+    def abandon(self, pool: Any, connections: int) -> None:
+        """Connections idle in a pool that was replaced are open until it is collected."""
+        self.abandoned.append((weakref.ref(pool), connections))
+
+    def collect_abandoned(self) -> None:
+        if not self.abandoned:
+            return
+        gc.collect()
+        gone = [connections for pool, connections in self.abandoned if pool() is None]
+        self.abandoned = [entry for entry in self.abandoned if entry[0]() is not None]
+        self.closed["dispose"] += sum(gone)
+
+    def take(self, pick: int) -> Any:
+        return self.held.pop(pick % len(self.held))
+
+    def _on_checkout(self, *_: Any) -> None:
+        if self.disconnects:
+            self.disconnects = False
+            raise exc.DisconnectionError
+
+    def expect_gone(self, reason: str, invalidation: str) -> None:
+        self.returned += 1
+        self.closed[reason] += 1
+        self.invalidations[invalidation] += 1
+
+    def expect_return(self, connection: Any) -> None:
+        self.returned += 1
+        pool: Any = connection._pool
+        if pool is not self.engine.pool:
+            self.abandon(pool, 0 if pool._pool.full() else 1)
+        if pool._pool.full():
+            self.closed["overflow"] += 1
+
+    def expect_checkout(self) -> None:
+        """Foresee what SQLAlchemy does to the first idle connection, which it may replace."""
+        queued = self.queued()
+        saturated = not queued and self.engine.pool._overflow >= OVERFLOW  # type: ignore[attr-defined]
+        if saturated:
+            return
+        replaced = self.stale_reason(queued[0]) if queued else None
+        if replaced:
+            self.closed[replaced] += 1
+        opens = replaced is not None or not queued or queued[0].dbapi_connection is None
+        if opens and self.driver.refuses:
+            return
+        dead = not opens and queued[0].dbapi_connection.dead
+        found_unusable = dead + (self.disconnects and not (dead and self.driver.refuses))
+        self.closed["pre_ping"] += found_unusable
+        self.invalidations["hard"] += found_unusable
+        if found_unusable == 2:  # SQLAlchemy gives up after the second
+            self.closed["invalidated"] += 1
+            self.invalidations["hard"] += 1
+
+    def stale_reason(self, record: Any) -> str | None:
+        if record.dbapi_connection is None:
+            return None
+        if time.time() - record.starttime > AGE:
+            return "recycle"
+        if self.engine.pool._invalidate_time > record.starttime:
+            return "pool_invalidated"
+        if record._soft_invalidate_time > record.starttime:
+            return "soft_invalidated"
+        return None
+
+    # -- the truth
+
+    @invariant()
+    def the_numbers_are_the_truth(self) -> None:
+        self.collect_abandoned()
+        now: Snapshot = read_pool(self.engine)
+        assert now.checked_out == len(self.held)
+        assert now.checked_in == self.live_idle()
+        assert now.overflow == max(0, len(self.held) + self.live_idle() - SIZE)
+        assert now.checkouts == self.checkouts
+        assert now.histogram("hold").count == self.returned
+        assert now.connections_opened == self.driver.opened
+        assert now.counter("connection_failures") == self.driver.failed
+        assert now.counter("leaked_connections") == self.leaked
+        for reason in CHECKOUT_FAILURE_REASONS:
+            assert now.counter(f"checkout_failures_{reason}") == self.failures[reason], reason
+        for kind in ("hard", "soft"):
+            assert now.counter(f"invalidations_{kind}") == self.invalidations[kind], kind
+        for reason in CLOSE_REASONS:
+            assert now.counter(f"connections_closed_{reason}") == self.closed[reason], reason
+
+    @invariant()
+    def what_is_open_at_the_driver_is_in_the_pool_or_out(self) -> None:
+        self.collect_abandoned()
+        now = read_pool(self.engine)
+        open_now = self.driver.opened - self.driver.closed - self.driver.lost
+        abandoned = sum(connections for _, connections in self.abandoned)
+        assert open_now == now.checked_out + now.checked_in + len(self.detached) + abandoned
+
+    @invariant()
+    def nothing_waits(self) -> None:
+        now = read_pool(self.engine)
+        assert now.pending_checkouts == 0
+        assert now.histogram("wait").count == self.failures["timeout"] + self.failures["cancelled"]
+
+    @invariant()
+    def integrals_and_ages_agree_with_what_is_out(self) -> None:
+        now = read_pool(self.engine)
+        assert now.checked_out_peak >= now.checked_out
+        assert (now.oldest_checkout_ns > 0) == bool(self.held)
+        assert now.checked_out_ns >= now.oldest_checkout_ns
+
+    def teardown(self) -> None:
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.NOTSET)
+        for connections in (self.held, self.detached):
+            while connections:
+                self.call(connections.pop().close)
+        self.call(self.engine.dispose)
+        gc.collect()
+        assert self.driver.opened == self.driver.closed + self.driver.lost
+        assert read_pool(self.engine).checked_out == read_pool(self.engine).checked_in == 0
+
+
+class AsyncPool(SyncPool):
+    """The same steps on an asyncio pool, and tasks that are cancelled while they wait."""
+
+    pool_class = MetricsAsyncAdaptedQueuePool
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        super().__init__()
+
+    def call(self, work: Callable[[], Any]) -> Any:
+        return self.loop.run_until_complete(greenlet_spawn(work))
+
+    def expect_leak(self, _: Any) -> None:
+        """An asyncio connection cannot be reset by the garbage collector: it is terminated."""
+        self.returned += 1
+        self.closed["leaked"] += 1
+
+    @precondition(lambda self: not self.queued() and len(self.held) == SIZE + OVERFLOW)
+    @rule()
+    def a_task_is_cancelled_while_it_waits(self) -> None:
+        self.engine.pool._timeout = 60  # type: ignore[attr-defined]
+        self.loop.run_until_complete(self._cancel_a_waiter())
+        self.engine.pool._timeout = 0.001  # type: ignore[attr-defined]
+        self.failures["cancelled"] += 1
+
+    async def _cancel_a_waiter(self) -> None:
+        waiter = asyncio.ensure_future(greenlet_spawn(self.engine.raw_connection))
+        await asyncio.sleep(0)
+        assert read_pool(self.engine).pending_checkouts == 1
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.loop.close()
+
+
+TestSyncPool = SyncPool.TestCase
+TestAsyncPool = AsyncPool.TestCase
+TestSyncPool.settings = TestAsyncPool.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None
+)

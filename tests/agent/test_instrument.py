@@ -1,0 +1,190 @@
+"""Switching the recording on, for engines of any kind, before and after they are used."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool, StaticPool
+
+from sqlalchemy_pool_metrics import (
+    MetricsQueuePool,
+    instrument,
+    read_pool,
+    read_pools,
+)
+from tests.agent.stub_driver import StubDriver, build_engine
+
+
+def test_it_returns_the_engine_and_names_its_pool(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
+
+    assert instrument(engine, name="primary") is engine
+    assert read_pool(engine).pool.name == "primary"
+    instrument(engine, name="renamed")
+    assert read_pool(engine).pool.name == "renamed"
+
+
+def test_the_name_is_the_logging_name_else_the_database() -> None:
+    url = "postgresql+psycopg://app:secret@db.example:6432/shop"
+    named = instrument(create_engine(url, pool_logging_name="orders"))
+    unnamed = instrument(create_engine(url))
+
+    assert read_pool(named).pool.name == "orders"
+    assert read_pool(unnamed).pool.name == "shop"
+
+
+def test_the_description_tells_where_the_pool_connects_and_no_password() -> None:
+    url = "postgresql+psycopg://app:canary@db.example:6432/shop"
+    described = read_pool(instrument(create_engine(url))).pool
+
+    assert (described.dialect, described.driver) == ("postgresql", "psycopg")
+    assert (described.host, described.port, described.database) == ("db.example", 6432, "shop")
+    assert "canary" not in repr(described)
+
+
+def test_a_pool_class_given_to_create_engine_finds_the_database_by_itself() -> None:
+    url = "postgresql+psycopg://app:canary@db.example:6432/shop"
+    described = read_pool(create_engine(url, poolclass=MetricsQueuePool)).pool
+
+    assert (described.name, described.host, described.port) == ("shop", "db.example", 6432)
+    assert "canary" not in repr(described)
+
+
+def test_connections_in_use_before_are_taken_over() -> None:
+    driver = StubDriver()
+    engine = build_engine(QueuePool, driver, pool_size=2)
+    out, back = engine.raw_connection(), engine.raw_connection()
+    back.close()
+    instrument(engine)
+    before = read_pool(engine)
+    out.close()
+    after = read_pool(engine)
+    engine.dispose()
+
+    assert (before.checked_out, before.checked_in) == (1, 1)
+    assert (after.checked_out, after.checked_in, after.checkouts) == (0, 2, 0)
+    assert read_pool(engine).counter("connections_closed_dispose") == driver.closed == 2
+
+
+def test_a_static_connection_in_use_before_is_taken_over() -> None:
+    engine = build_engine(StaticPool)
+    connection = engine.raw_connection()
+    instrument(engine)
+    before = read_pool(engine).checked_out
+    connection.close()
+
+    assert (before, read_pool(engine).checked_out, read_pool(engine).checked_in) == (1, 0, 1)
+
+
+def test_waits_and_opens_count_after_a_late_start() -> None:
+    engine = build_engine(QueuePool, pool_size=1, max_overflow=0, timeout=0.01)
+    engine.raw_connection().close()
+    instrument(engine)
+    engine.raw_connection().invalidate()
+    engine.raw_connection().close()
+
+    assert read_pool(engine).connections_opened == 1
+    assert read_pool(engine).counter("invalidations_hard") == 1
+
+
+def test_an_async_engine_records_before_and_after_first_use(tmp_path: Path) -> None:
+    async def use() -> None:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
+        assert isinstance(engine.pool, AsyncAdaptedQueuePool)
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+            instrument(engine, name="shop")
+            assert read_pool(engine).checked_out == 1
+        async with engine.connect() as connection:
+            assert read_pool(engine).checked_out == 1
+        assert (read_pool(engine).checkouts, read_pool(engine).checked_in) == (1, 1)
+        await engine.dispose()
+        assert read_pool(engine).checked_in == 0
+        async with engine.connect():
+            assert read_pool(engine).checked_out == 1
+        await engine.dispose()
+        assert read_pool(engine).counter("connections_closed_dispose") == 2
+
+    asyncio.run(use())
+
+
+def test_engines_made_by_execution_options_share_the_pool() -> None:
+    engine = instrument(build_engine(QueuePool))
+    optioned: Any = engine.execution_options(isolation_level="AUTOCOMMIT")
+    optioned.raw_connection().close()
+
+    assert read_pool(optioned) == read_pool(engine) or read_pool(engine).checkouts == 1
+
+
+def test_dispose_goes_on_with_the_same_counters() -> None:
+    engine = instrument(build_engine(QueuePool), name="kept")
+    engine.raw_connection().close()
+    engine.dispose()
+    engine.raw_connection().close()
+
+    assert read_pool(engine).checkouts == 2
+    assert read_pool(engine).pool.name == "kept"
+
+
+def test_an_engine_that_is_not_instrumented_cannot_be_read() -> None:
+    with pytest.raises(TypeError, match="is not instrumented"):
+        read_pool(build_engine(NullPool))
+
+
+def test_a_pool_that_cannot_be_instrumented_is_logged_and_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Fixed(NullPool):
+        """A pool whose class cannot be changed."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "__class__":
+                raise TypeError("__class__ assignment is not supported")
+            super().__setattr__(name, value)
+
+    engine = build_engine(Fixed)
+    assert instrument(engine) is engine
+    engine.raw_connection().close()
+
+    assert caplog.messages == ["instrument() failed, the pool's numbers are off from here on"]
+
+
+def test_pools_of_the_same_name_are_read_as_one() -> None:
+    engines = [instrument(build_engine(QueuePool), name="twins") for _ in range(2)]
+    for engine in engines:
+        engine.raw_connection().close()
+    (twins,) = (snapshot for snapshot in read_pools() if snapshot.pool.name == "twins")
+
+    assert (twins.checkouts, twins.checked_in, twins.size) == (2, 2, 10)
+
+
+def test_a_dropped_engine_leaves_its_counters_and_nothing_else() -> None:
+    engine = instrument(build_engine(QueuePool), name="dropped")
+    engine.raw_connection().close()
+    pool = weakref.ref(engine.pool)
+    del engine
+    gc.collect()
+    (left,) = (snapshot for snapshot in read_pools() if snapshot.pool.name == "dropped")
+
+    assert pool() is None
+    assert (left.checkouts, left.checked_in, left.processes, left.size) == (1, 0, 0, None)
+    assert left.counter("connections_closed_dispose") == 1
+
+
+def test_a_thousand_engines_created_and_disposed_leave_one_total() -> None:
+    for _ in range(1000):
+        engine = instrument(build_engine(QueuePool), name="churn")
+        engine.raw_connection().close()
+        engine.dispose()
+    del engine
+    gc.collect()
+    totals = [snapshot for snapshot in read_pools() if snapshot.pool.name == "churn"]
+
+    assert [total.checkouts for total in totals] == [1000]

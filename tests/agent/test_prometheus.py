@@ -1,0 +1,99 @@
+"""The families that an application or the exporter shows."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy.pool import NullPool, QueuePool
+
+from sqlalchemy_pool_metrics import instrument, read_pool
+from sqlalchemy_pool_metrics.layout import CLOSE_REASONS
+from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, PoolCollector, build_families
+from tests.agent.stub_driver import build_engine
+
+
+def samples(text: str, pool: str) -> dict[str, float]:
+    """Values of one pool by sample name and any labels beyond the pool's own."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.labels.get("pool") == pool:
+                rest = {k: v for k, v in sample.labels.items() if k not in POOL_LABELS}
+                found[sample.name + "".join(f"{{{k}={v}}}" for k, v in rest.items())] = sample.value
+    return found
+
+
+def scrape() -> str:
+    registry = CollectorRegistry()
+    registry.register(PoolCollector())
+    return generate_latest(registry).decode()
+
+
+def test_an_application_can_register_its_pools() -> None:
+    engine = instrument(build_engine(QueuePool, pool_size=2, max_overflow=1), name="registered")
+    connection = engine.raw_connection()
+    engine.raw_connection().close()
+    seen = samples(scrape(), "registered")
+    connection.close()
+
+    assert seen["sqlalchemy_pool_size"] == 2
+    assert seen["sqlalchemy_pool_max_connections"] == 3
+    assert seen["sqlalchemy_pool_checked_out"] == 1
+    assert seen["sqlalchemy_pool_checked_in"] == 1
+    assert seen["sqlalchemy_pool_checkouts_total"] == 2
+    assert seen["sqlalchemy_pool_checkout_duration_seconds_count"] == 2
+    assert seen["sqlalchemy_pool_checkout_duration_seconds_bucket{le=+Inf}"] == 2
+    assert seen["sqlalchemy_pool_hold_duration_seconds_count"] == 1
+    assert seen["sqlalchemy_pool_checkout_failures_total{reason=timeout}"] == 0
+    for reason in CLOSE_REASONS:
+        assert seen[f"sqlalchemy_pool_connections_closed_total{{reason={reason}}}"] == 0
+
+
+def test_labels_tell_the_pool_its_database_and_the_application(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SQLALCHEMY_POOL_METRICS_APP", "orders")
+    instrument(build_engine(QueuePool), name="labelled")
+
+    assert (
+        'sqlalchemy_pool_size{application="orders",database="shop",origin="app",pool="labelled"}'
+        in scrape()
+    )
+
+
+def test_the_application_is_named_after_opentelemetrys_service_else_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SQLALCHEMY_POOL_METRICS_APP", raising=False)
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "billing")
+    assert read_pool(instrument(build_engine(QueuePool))).pool.application == "billing"
+    monkeypatch.delenv("OTEL_SERVICE_NAME")
+    monkeypatch.setattr("sys.argv", ["/usr/bin/gunicorn", "app:app"])
+    assert read_pool(instrument(build_engine(QueuePool))).pool.application == "gunicorn"
+
+
+def test_what_a_pool_cannot_know_is_absent() -> None:
+    engine = instrument(build_engine(NullPool), name="null")
+    engine.raw_connection().close()
+    seen = samples(scrape(), "null")
+
+    for absent in (
+        "size",
+        "max_connections",
+        "overflow",
+        "pending_checkouts",
+        "pending_seconds_total",
+    ):
+        assert f"sqlalchemy_pool_{absent}" not in seen
+    assert not [name for name in seen if "wait_duration" in name]
+    assert seen["sqlalchemy_pool_checkouts_total"] == 1
+
+
+def test_a_configured_label_that_a_row_lacks_is_empty() -> None:
+    engine = instrument(build_engine(QueuePool), name="p")
+    rows = [({"pool": "p", "team": "core"}, read_pool(engine)), ({"pool": "q"}, read_pool(engine))]
+    families = {family.name: family for family in build_families(rows, ["pool", "team"])}
+    labels = [sample.labels for sample in families["sqlalchemy_pool_size"].samples]
+
+    assert labels == [{"pool": "p", "team": "core"}, {"pool": "q", "team": ""}]

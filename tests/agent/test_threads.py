@@ -1,0 +1,125 @@
+"""Counts stay exact with many threads on a small pool, and waits are what callers waited."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import exc
+
+from sqlalchemy_pool_metrics import MetricsQueuePool, read_pool
+from tests.agent.stub_driver import StubDriver, build_engine
+from tests.servers.conditions import wait_until
+
+THREADS = 8
+CHECKOUTS = 20_000
+
+
+def run_threads(work: Any) -> None:
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_eight_threads_with_20_000_checkouts_each_are_counted_exactly() -> None:
+    driver = StubDriver()
+    engine = build_engine(MetricsQueuePool, driver, pool_size=2, max_overflow=1, timeout=60)
+
+    def work() -> None:
+        for _ in range(CHECKOUTS):
+            engine.raw_connection().close()
+
+    run_threads(work)
+    now = read_pool(engine)
+
+    assert now.checkouts == now.histogram("hold").count == THREADS * CHECKOUTS
+    assert now.checked_out == now.pending_checkouts == 0
+    assert now.connections_opened == driver.opened
+    assert now.counter("connections_closed_overflow") == driver.closed
+    assert now.checked_in == driver.opened - driver.closed
+    assert now.checked_out_peak == 3
+    assert now.saturated_ns > 0
+
+
+def test_a_leak_collected_inside_the_lock_neither_deadlocks_nor_loses_a_count() -> None:
+    driver = StubDriver()
+    engine = build_engine(MetricsQueuePool, driver, pool_size=3, max_overflow=-1)
+    thresholds = gc.get_threshold()
+    gc.set_threshold(5)
+
+    def work() -> None:
+        for _ in range(300):
+            leaked: Any = [engine.raw_connection()]
+            leaked.append(leaked)  # only the collector can free it, wherever it happens to run
+            del leaked
+            engine.raw_connection().close()
+
+    try:
+        run_threads(work)
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    now = read_pool(engine)
+
+    assert now.counter("leaked_connections") == THREADS * 300
+    assert now.checkouts == now.histogram("hold").count == 2 * THREADS * 300
+    assert now.checked_out == 0
+    assert now.checked_in == driver.opened - driver.closed
+
+
+def test_a_caller_that_waits_is_pending_and_its_wait_is_observed_once() -> None:
+    engine = build_engine(MetricsQueuePool, pool_size=1, max_overflow=0, timeout=60)
+    connection = engine.raw_connection()
+    waiter = threading.Thread(target=lambda: engine.raw_connection().close())
+    waiter.start()
+    wait_until(lambda: read_pool(engine).pending_checkouts == 1, "a caller that waits")
+    waiting = read_pool(engine)
+    connection.close()
+    waiter.join()
+    now = read_pool(engine)
+
+    assert waiting.pending_ns > 0
+    assert waiting.histogram("wait").count == 0
+    assert now.pending_checkouts == 0
+    assert now.pending_checkouts_peak == 1
+    assert now.histogram("wait").count == 1
+    assert now.pending_ns == pytest.approx(now.histogram("wait").sum_seconds * 1e9)
+    assert now.pending_ns >= waiting.pending_ns
+
+
+def test_a_caller_that_finds_an_idle_connection_at_the_limit_does_not_count_as_waiting() -> None:
+    engine = build_engine(MetricsQueuePool, pool_size=1, max_overflow=0, timeout=60)
+    for _ in range(3):
+        engine.raw_connection().close()
+
+    assert read_pool(engine).histogram("wait").count == 0
+
+
+def test_a_timeout_is_a_failure_and_a_wait_but_no_checkout() -> None:
+    engine = build_engine(MetricsQueuePool, pool_size=1, max_overflow=0, timeout=0.01)
+    connection = engine.raw_connection()
+    with pytest.raises(exc.TimeoutError):
+        engine.raw_connection()
+    now = read_pool(engine)
+
+    assert now.counter("checkout_failures_timeout") == 1
+    assert now.histogram("wait").count == 1
+    assert now.checkouts == 1
+    connection.close()
+
+
+def test_time_with_every_connection_out_goes_on_counting_while_it_lasts() -> None:
+    engine = build_engine(MetricsQueuePool, pool_size=1, max_overflow=0)
+    connection = engine.raw_connection()
+    first, second = read_pool(engine), read_pool(engine)
+    connection.close()
+    third, fourth = read_pool(engine), read_pool(engine)
+
+    assert 0 < first.saturated_ns < second.saturated_ns <= third.saturated_ns
+    assert third.saturated_ns == fourth.saturated_ns
+    assert first.checked_out_ns < second.checked_out_ns <= third.checked_out_ns
+    assert third.checked_out_ns == fourth.checked_out_ns
