@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.util import greenlet_spawn
 
@@ -18,104 +19,122 @@ T = TypeVar("T")
 
 # A call that hangs for good costs a thread and a connection. So many are put up with per database.
 GIVEN_UP_LIMIT = 3
+# How long what was cancelled or cut off may take to notice.
+GRACE_SECONDS = 0.2
 
 
 class LaneBlockedError(TimeoutError):
     """No call is started because too many earlier ones, long given up on, still hang."""
 
 
-class Lane(Protocol):
-    """Runs calls one at a time; used from the event loop's thread only."""
-
-    def start(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        """Start a call. Raises LaneBlockedError when too many earlier ones still hang."""
-        ...
-
-    def give_up(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:
-        """Let go of the call behind `future`; a thread runs `then` once the call has ended."""
-        ...
-
-    @property
-    def given_up(self) -> int:
-        """How many calls were given up on and have not ended yet."""
-        ...
-
-    def close(self) -> None:
-        """Let the lane end with the call it is running; it takes no other."""
-        ...
-
-
-class LoopLane:
-    """A lane for async drivers: each call runs in a greenlet, in a task of the event loop."""
+class Lane(ABC):
+    """Runs calls one at a time; to be used from the event loop's thread only."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._hanging: set[asyncio.Future[Any]] = set()
+
+    @property
+    @abstractmethod
+    def given_up(self) -> int:
+        """How many calls were given up on and have not ended yet."""
 
     def start(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Start a call. Raises LaneBlockedError when too many earlier ones still hang."""
         if self.given_up >= GIVEN_UP_LIMIT:
-            raise LaneBlockedError(blocked_message(self.given_up))
-        return asyncio.create_task(greenlet_spawn(call), name=self.name)
+            raise LaneBlockedError(
+                f"{self.given_up} earlier attempts still hang; waiting for one of them to end"
+            )
+        return self._start(call)
 
-    def give_up(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:  # noqa: ARG002 - closing a pool needs a greenlet; its connections are hung up on already
-        self._hanging.add(future)
-        future.add_done_callback(self._forget)
-        future.cancel()
+    @abstractmethod
+    def _start(self, call: Callable[[], T]) -> asyncio.Future[T]: ...
 
-    def _forget(self, future: asyncio.Future[Any]) -> None:
-        self._hanging.discard(future)
-        if not future.cancelled():
-            future.exception()  # seen, so that asyncio does not log it as never retrieved
+    @abstractmethod
+    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> bool:
+        """Make a call end, or give up on it after GRACE_SECONDS; tells whether it ended.
+
+        The thread of a call given up on runs `then` when the call ends after all.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the lane end with the call it is running; it takes no other."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} given_up={self.given_up}>"
+
+
+class LoopLane(Lane):
+    """For async drivers: each call runs in a greenlet, in a task of the event loop."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._hanging: set[asyncio.Future[Any]] = set()
 
     @property
     def given_up(self) -> int:
         return len(self._hanging)
 
+    def _start(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.create_task(greenlet_spawn(call), name=self.name)
+
+    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> bool:  # noqa: ARG002 - there is no thread
+        future.cancel()
+        self._hanging.add(future)
+        future.add_done_callback(self._forget)
+        await asyncio.wait({future}, timeout=GRACE_SECONDS)
+        return future.done()
+
     def close(self) -> None:
-        """Nothing outlives a call here."""
+        """Nothing of it outlives a call."""
 
-    def __repr__(self) -> str:
-        return f"<LoopLane {self.name!r} given_up={self.given_up}>"
+    def _forget(self, future: asyncio.Future[Any]) -> None:
+        self._hanging.discard(future)
+        retrieve(future)
 
 
-class ThreadLane:
-    """A lane for blocking calls: one daemon thread, the same for every call.
+class ThreadLane(Lane):
+    """For blocking calls: one daemon thread, the same for every call.
 
     SQLite's connections may only be used by the thread that opened them, and SingletonThreadPool
     keeps one connection per thread. After giving up the next call gets a new thread.
     """
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        super().__init__(name)
         self._worker: Worker | None = None
         self._hanging: list[Worker] = []
-
-    def start(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        if self.given_up >= GIVEN_UP_LIMIT:
-            raise LaneBlockedError(blocked_message(self.given_up))
-        if self._worker is None:
-            self._worker = Worker(self.name)
-        return self._worker.start(call)
-
-    def give_up(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:
-        future.cancel()
-        if self._worker is not None:
-            self._worker.finish(then)
-            self._hanging.append(self._worker)
-            self._worker = None
 
     @property
     def given_up(self) -> int:
         self._hanging = [worker for worker in self._hanging if worker.is_alive()]
         return len(self._hanging)
 
+    def _start(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        if self._worker is None:
+            self._worker = Worker(self.name)
+        return self._worker.start(call)
+
+    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> bool:
+        await asyncio.wait({future}, timeout=GRACE_SECONDS)
+        if not future.done():
+            self.give_up(future, then)
+            return False
+        retrieve(future)
+        return True
+
+    def give_up(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:
+        """Do as `end` does, without waiting at all."""
+        future.cancel()
+        if self._worker is not None:
+            self._worker.finish(then)
+            self._hanging.append(self._worker)
+            self._worker = None
+
     def close(self) -> None:
         if self._worker is not None:
             self._worker.finish()
             self._worker = None
-
-    def __repr__(self) -> str:
-        return f"<ThreadLane {self.name!r} given_up={self.given_up}>"
 
 
 class Worker:
@@ -171,5 +190,7 @@ def settle(future: asyncio.Future[Any], outcome: object, error: BaseException | 
         future.set_result(outcome)
 
 
-def blocked_message(given_up: int) -> str:
-    return f"{given_up} earlier calls still hang; waiting for one of them to end"
+def retrieve(future: asyncio.Future[Any]) -> None:
+    """See a future's error, so that asyncio does not log it as never retrieved."""
+    if not future.cancelled():
+        future.exception()

@@ -20,7 +20,7 @@ def do_nothing() -> None:
 async def give_up(lane: Lane, hang: Callable[[], None]) -> None:
     future = lane.start(hang)
     await asyncio.sleep(0)  # a task that has not run yet would end without hanging
-    lane.give_up(future, do_nothing)
+    await lane.end(future, do_nothing)
 
 
 class Hang:
@@ -83,14 +83,14 @@ async def test_too_many_hanging_calls_block_the_lane_until_one_ends(
 ) -> None:
     for _ in range(GIVEN_UP_LIMIT):
         await give_up(lane, hang)
-    with pytest.raises(LaneBlockedError, match="3 earlier calls still hang"):
+    with pytest.raises(LaneBlockedError, match="3 earlier attempts still hang"):
         lane.start(do_nothing)
     hang.__self__.release()  # type: ignore[attr-defined]
     await wait_for(lambda: lane.given_up == 0)
     assert await lane.start(lambda: "open again") == "open again"
 
 
-async def test_the_error_of_a_call_given_up_on_is_nobodys_business(lane: Lane) -> None:
+async def test_the_error_of_an_ended_call_is_nobodys_business(lane: Lane) -> None:
     started, release = threading.Event(), threading.Event()
 
     def fail_late() -> None:
@@ -101,8 +101,8 @@ async def test_the_error_of_a_call_given_up_on_is_nobodys_business(lane: Lane) -
 
     future = lane.start(fail_late)
     await wait_for(started.is_set)
-    lane.give_up(future, do_nothing)
     release.set()
+    await lane.end(future, do_nothing)
     await wait_for(lambda: lane.given_up == 0)
 
 
