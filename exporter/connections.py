@@ -27,17 +27,21 @@ class OpenConnections:
     """
 
     def __init__(self, engine: Engine, connect: Callable[[], DBAPIConnection]) -> None:
-        self._engine = engine
+        self.engine = engine
         self._connect = connect
+        self._is_hung_up = False
         # By id, because connections of C drivers can be neither hashed nor referred to weakly.
         self._opening: dict[int, DBAPIConnection] = {}
         self._open: dict[int, DBAPIConnection] = {}
+        self._closing: dict[int, DBAPIConnection] = {}
         event.listen(engine, "do_connect", self._on_do_connect)
         event.listen(engine, "connect", self._on_connect)
         event.listen(engine, "close", self._on_close)
         event.listen(engine, "close_detached", self._on_close)
 
     def _on_do_connect(self, *_: object) -> DBAPIConnection:
+        if self._is_hung_up:  # a failed pre-ping would go on with a new connection
+            raise ConnectionAbortedError("hung up")
         connection = self._connect()
         self._opening[id(connection)] = connection
         return connection
@@ -48,22 +52,36 @@ class OpenConnections:
         self._open[id(connection)] = connection
 
     def _on_close(self, connection: DBAPIConnection, _record: object = None) -> None:
+        """Run before the goodbye, for which a silent server lets wait as well."""
         self._open.pop(id(connection), None)
+        self._closing[id(connection)] = connection
 
     def hang_up(self) -> int:
-        """End every connection without waiting for its server; returns how many there were."""
-        return self.hang_up_stranded() + self._hang_up(self._open)
+        """Cut every connection off without waiting for its server; returns how many there were.
 
-    def hang_up_stranded(self) -> int:
-        """End what failed while it was set up: before SQLAlchemy 2.1 the pool forgets to."""
-        return self._hang_up(self._opening)
+        No other is opened until `settle`.
+        """
+        self._is_hung_up = True
+        connections = [*self._opening.values(), *self._open.values(), *self._closing.values()]
+        for connection in connections:
+            hang_up(self.engine.dialect.get_driver_connection(connection))
+        return len(connections)
 
-    def _hang_up(self, connections: dict[int, DBAPIConnection]) -> int:
-        hung_up = list(connections.values())
-        connections.clear()
-        for connection in hung_up:
-            hang_up(self._engine.dialect.get_driver_connection(connection))
-        return len(hung_up)
+    def settle(self) -> None:
+        """Call it when nobody uses the connections: what was to be opened or closed is by now.
+
+        Ends what failed while it was set up, which before SQLAlchemy 2.1 the pool forgets to.
+        """
+        self._is_hung_up = False
+        self._closing.clear()
+        while self._opening:
+            _, connection = self._opening.popitem()
+            hang_up(self.engine.dialect.get_driver_connection(connection))
+
+    def forget(self) -> None:
+        """Leave the connections to a call that was given up on."""
+        self._opening.clear()
+        self._open.clear()
 
     def __repr__(self) -> str:
         return f"<OpenConnections opening={len(self._opening)} open={len(self._open)}>"
