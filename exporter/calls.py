@@ -1,0 +1,113 @@
+"""A database's calls: one at a time, each with a deadline at which it is cut off.
+
+Knows lanes and connections; not what a call does. For the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Pool
+
+from exporter.connections import OpenConnections
+from exporter.lanes import GRACE_SECONDS, Lane, retrieve
+
+T = TypeVar("T")
+
+
+class Calls:
+    """Makes calls in a lane; one that is cut off is over a few GRACE_SECONDS later at most."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._turn = asyncio.Lock()
+        self._interruption: asyncio.Future[None] | None = None
+
+    async def make(
+        self,
+        call: Callable[[], T],
+        connections: OpenConnections,
+        ends_at: float,
+        cut_off: Callable[[], Exception],
+    ) -> T:
+        """Make a call that uses these connections until `ends_at` (time.monotonic()).
+
+        A call that is not over by then, or is interrupted, or whose caller is cancelled, loses its
+        connections; one that goes on even so keeps them, and the engine gets a new pool. Before,
+        `cut_off` is called, which gives the error to raise. Raises besides that what the call does,
+        and LaneBlockedError when too many calls have not ended.
+        """
+        async with self._take_turn(ends_at, cut_off):
+            future = self._lane.start(call)
+            try:
+                await self._wait(future, ends_at)
+                if future.done():
+                    return future.result()
+                raise cut_off()
+            except asyncio.CancelledError:
+                cut_off()
+                raise
+            finally:
+                await self._end(future, connections)
+
+    @asynccontextmanager
+    async def _take_turn(
+        self, ends_at: float, cut_off: Callable[[], Exception]
+    ) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(ends_at - time.monotonic()):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise cut_off() from None
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def _wait(self, future: asyncio.Future[Any], ends_at: float) -> None:
+        self._interruption = asyncio.get_running_loop().create_future()
+        either: set[asyncio.Future[Any]] = {future, self._interruption}
+        timeout = ends_at - time.monotonic()
+        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+    def interrupt(self) -> None:
+        """Cut off the call that is being made, if there is one."""
+        if self._interruption is not None and not self._interruption.done():
+            self._interruption.set_result(None)
+
+    async def _end(self, future: asyncio.Future[Any], connections: OpenConnections) -> None:
+        if not future.done():
+            await self._cut_off(future, connections)
+        connections.settle()
+
+    async def _cut_off(self, future: asyncio.Future[Any], connections: OpenConnections) -> None:
+        engine = connections.engine
+        if connections.hang_up():
+            await asyncio.wait({future}, timeout=GRACE_SECONDS)
+        if future.done():
+            retrieve(future)
+            return
+        # Whoever does not end by itself may leave the pool in any state, say half disposed of.
+        pool = engine.pool
+        engine.dispose(close=False)
+        if await self._lane.end(future, pool.dispose):
+            await self._clean_up(pool)
+        connections.forget()
+
+    async def _clean_up(self, pool: Pool) -> None:
+        """Close what is left in a pool that nobody uses: quick, because it was hung up on."""
+        future = self._lane.start(pool.dispose)
+        await asyncio.wait({future}, timeout=GRACE_SECONDS)
+        if not future.done():
+            await self._lane.end(future, pool.dispose)
+
+    def close(self) -> None:
+        self._lane.close()
+
+    def __repr__(self) -> str:
+        state = "busy" if self._turn.locked() else "idle"
+        return f"<Calls {state} given_up={self._lane.given_up}>"

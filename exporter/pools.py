@@ -1,0 +1,72 @@
+"""Engines with the pool that the settings ask for.
+
+Knows what each pool class takes; not how connections are opened, nor what they are for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL, Engine, Pool, create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import (
+    AssertionPool,
+    AsyncAdaptedQueuePool,
+    NullPool,
+    QueuePool,
+    SingletonThreadPool,
+    StaticPool,
+)
+
+from exporter.settings import PoolClass, PoolSettings
+
+POOL_CLASSES: dict[PoolClass, type[Pool]] = {
+    PoolClass.QUEUE: QueuePool,
+    PoolClass.NULL: NullPool,
+    PoolClass.STATIC: StaticPool,
+    PoolClass.SINGLETON_THREAD: SingletonThreadPool,
+    PoolClass.ASSERTION: AssertionPool,
+}
+
+
+class PoolClassError(ValueError):
+    """A pool class that cannot be used with the database's driver."""
+
+
+def build_engine(url: URL, pool: PoolSettings, *, is_async: bool) -> Engine | AsyncEngine:
+    """An engine that has not connected yet. Raises PoolClassError."""
+    if is_async and pool.pool_class is PoolClass.SINGLETON_THREAD:
+        raise PoolClassError(
+            f"pool class {pool.pool_class.value}: {url.drivername} is an async driver, for which "
+            f"SQLAlchemy has no such pool; expected queue, null, static or assertion"
+        )
+    create = create_async_engine if is_async else create_engine
+    return create(url, **build_pool_options(pool, is_async=is_async))
+
+
+def build_plain_engine(url: URL, *, is_async: bool) -> Engine:
+    """An engine that opens a new connection for every checkout and closes it on return."""
+    if is_async:
+        return create_async_engine(url, poolclass=NullPool).sync_engine
+    return create_engine(url, poolclass=NullPool)
+
+
+def build_pool_options(pool: PoolSettings, *, is_async: bool) -> dict[str, Any]:
+    """The keyword arguments of create_engine; each pool class refuses those it does not know."""
+    options: dict[str, Any] = {
+        "poolclass": POOL_CLASSES[pool.pool_class],
+        "pool_recycle": -1 if pool.recycle is None else pool.recycle,
+        "pool_pre_ping": pool.pre_ping,
+        "pool_reset_on_return": pool.reset_on_return,
+    }
+    if pool.pool_class is PoolClass.SINGLETON_THREAD:
+        options |= {"pool_size": pool.size}
+    if pool.pool_class is PoolClass.QUEUE:
+        options |= {
+            "poolclass": AsyncAdaptedQueuePool if is_async else QueuePool,
+            "pool_size": pool.size,
+            "max_overflow": pool.max_overflow,
+            "pool_timeout": pool.timeout,
+            "pool_use_lifo": pool.use_lifo,
+        }
+    return options

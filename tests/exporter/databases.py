@@ -1,0 +1,53 @@
+"""Databases under test: built from settings as the configuration has them, closed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Connection, make_url
+
+from exporter.engines import Database, EngineRegistry
+from exporter.settings import DatabaseSettings
+
+# Soon enough for a test that waits for it, late enough for a machine that is busy.
+TIMEOUT = 0.5
+PATIENCE = 30.0
+
+
+def build_settings(url: str, **keys: Any) -> DatabaseSettings:
+    keys.setdefault("probe", {"timeout": PATIENCE})
+    return DatabaseSettings.model_validate({"url": url, **keys})
+
+
+@asynccontextmanager
+async def open_registry() -> AsyncIterator[EngineRegistry]:
+    registry = EngineRegistry()
+    try:
+        yield registry
+    finally:
+        await registry.close_all()
+
+
+@asynccontextmanager
+async def open_database(url: str, **keys: Any) -> AsyncIterator[Database]:
+    async with open_registry() as registry:
+        yield registry.add("shop", build_settings(url, **keys))
+
+
+async def ask(
+    database: Database, statement: str, *, fresh: bool = False, timeout_seconds: float = PATIENCE
+) -> Any:
+    """The first value of a statement's result."""
+    answer, _ = await database.run(read(statement), fresh=fresh, timeout_seconds=timeout_seconds)
+    return answer
+
+
+def read(statement: str) -> Callable[[Connection], Any]:
+    return lambda connection: connection.exec_driver_sql(statement).scalar()
+
+
+def redirect(url: str, port: int) -> str:
+    """The same URL with another port."""
+    return make_url(url).set(port=port).render_as_string(hide_password=False)
