@@ -7,12 +7,12 @@ import json
 import logging
 import sys
 import threading
-from datetime import UTC, datetime
 from math import isfinite
 from types import TracebackType
 from typing import Any, Final, TextIO
 
 from exporter.redaction import redact
+from exporter.timestamps import format_timestamp
 
 _STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -46,7 +46,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line, without a line feed at its end."""
         fields = [f"{key}={_quote(value)}" for key, value in read_fields(record).items()]
-        head = f"{read_time(record)} {record.levelname.lower():<7} {_escape(read_message(record))}"
+        head = f"{format_timestamp(record.created)} {record.levelname.lower():<7} {_escape(read_message(record))}"
         trace = read_exception(record).splitlines()
         return "\n".join([" ".join([head, *fields]), *(f"    {line}" for line in trace)])
 
@@ -57,7 +57,7 @@ class JSONFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line, without a line feed at its end; a field never hides a named key."""
         entry: dict[str, Any] = {
-            "ts": read_time(record),
+            "ts": format_timestamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": read_message(record),
@@ -66,12 +66,6 @@ class JSONFormatter(logging.Formatter):
         if exception := read_exception(record):
             entry["exception"] = exception
         return json.dumps(entry)
-
-
-def read_time(record: logging.LogRecord) -> str:
-    """Returns when the record was made: RFC 3339, UTC, milliseconds."""
-    created = datetime.fromtimestamp(record.created, UTC)
-    return created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read_message(record: logging.LogRecord) -> str:
