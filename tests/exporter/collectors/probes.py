@@ -1,0 +1,68 @@
+"""Probes that were never run: their state is set by the test."""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from exporter.engines import Database
+from exporter.failures import Failure, Reason
+from exporter.outcomes import Check, Kind
+from exporter.probes import Probe
+from exporter.servers import ServerStatus
+from exporter.settings import DatabaseSettings
+
+SERVER = ServerStatus(
+    version="16.4",
+    writable=True,
+    replication_lag_seconds=None,
+    max_connections=100,
+    reserved_connections=3,
+    connections={"active": 2, "idle": 5, "idle_in_transaction": 1, "other": 6},
+)
+
+
+def build_probe(
+    name: str = "shop", url: str = "postgresql+asyncpg://app:secret@db:5432/shop", **keys: Any
+) -> Probe:
+    return Probe(Database(name, DatabaseSettings.model_validate({"url": url, **keys})))
+
+
+def build_success(server: ServerStatus | None = SERVER, mismatch: bool | None = None) -> Check:
+    return Check(
+        ok=True,
+        kind=Kind.POOLED,
+        failure=None,
+        checked_at=1000.0,
+        latency_seconds=0.01,
+        server=server,
+        role_mismatch=mismatch,
+    )
+
+
+def build_failure(reason: Reason = Reason.REFUSED) -> Check:
+    return Check(
+        ok=False,
+        kind=Kind.FRESH,
+        failure=Failure(reason, "connection refused"),
+        checked_at=1000.0,
+        latency_seconds=0.01,
+        server=None,
+        role_mismatch=None,
+    )
+
+
+def build_registry(collector: Collector) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return registry
+
+
+def read_series(registry: CollectorRegistry, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of that name by the values of their labels, in the family's order."""
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == name
+    }
