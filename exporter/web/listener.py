@@ -30,7 +30,7 @@ def parse_address(text: str) -> Address:
     """Returns the address in `text`: host:port, [IPv6]:port or :port. Raises AddressError."""
     match = _ADDRESS.fullmatch(text)
     if not match or int(match["port"]) > 65535:
-        raise AddressError(f"listen: {text!r} is not an address like 0.0.0.0:9723 or [::1]:9723")
+        raise AddressError(f"{text!r} is not an address like 0.0.0.0:9723 or [::1]:9723")
     return Address(match["bracketed"] or match["host"] or "", int(match["port"]))
 
 
@@ -43,7 +43,7 @@ def open_listener(address: Address) -> socket.socket:
         return _listen(address)
     except (OSError, UnicodeError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise AddressError(f"listen: cannot listen on {address}: {reason}") from error
+        raise AddressError(f"cannot listen on {address}: {reason}") from error
 
 
 def read_address(listener: socket.socket) -> Address:

@@ -1,0 +1,66 @@
+"""The web application: which handler answers which path, and the life of what they share."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from exporter.collectors.pool import AppPools
+from exporter.settings import Settings
+from exporter.web.errors import answer_method_not_allowed, answer_not_found
+from exporter.web.headers import HeadersMiddleware
+from exporter.web.health import answer_all_health, answer_health
+from exporter.web.landing import answer_landing_page
+from exporter.web.metrics import answer_metrics
+from exporter.web.process import answer_healthy, answer_ready
+from exporter.web.recreate import answer_recreate
+from exporter.web.service import Service
+from sqlalchemy_pool_metrics.layout import Snapshot
+
+
+def read_no_pools() -> Iterable[Snapshot]:
+    """Returns the pools of an application that shares none."""
+    return ()
+
+
+def create_app(settings: Settings, *, app_pools: AppPools | None = None) -> Starlette:
+    """Returns the application; its lifespan starts the probes and stops them, bounded in time.
+
+    `app_pools` is called in the event loop's thread at each scrape and must not block. Raises
+    EnginesError; no database is asked anything before the lifespan begins.
+    """
+    service = Service(settings, app_pools or read_no_pools)
+
+    @asynccontextmanager
+    async def live(_app: Starlette) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = Starlette(
+        routes=build_routes(),
+        middleware=[Middleware(HeadersMiddleware)],
+        exception_handlers={404: answer_not_found, 405: answer_method_not_allowed},
+        lifespan=live,
+    )
+    # A redirect would be built from the client's Host header; whoever adds a slash gets the list.
+    app.router.redirect_slashes = False
+    app.state.service = service
+    return app
+
+
+def build_routes() -> list[Route]:
+    """Returns the routes; Starlette adds HEAD wherever there is GET."""
+    return [
+        Route("/", answer_landing_page),
+        Route("/metrics", answer_metrics),
+        Route("/health/db", answer_all_health),
+        Route("/health/db/{name}", answer_health),
+        Route("/-/healthy", answer_healthy),
+        Route("/-/ready", answer_ready),
+        Route("/-/databases/{name}/recreate", answer_recreate, methods=["POST"]),
+    ]

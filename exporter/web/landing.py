@@ -1,0 +1,106 @@
+"""GET /: a plain page for people who open the exporter's address.
+
+It shows names and states from memory; it must not show configuration or check anything.
+"""
+
+from collections.abc import Iterable
+from html import escape
+from string import Template
+from typing import Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from exporter.probes import Probe
+from exporter.version import read_version
+from exporter.web.paths import PATHS
+from exporter.web.service import read_service
+
+PAGE: Final = Template("""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>SQLAlchemy pool exporter</title>
+<style>
+:root { color-scheme: light dark; --text: #1b1f24; --quiet: #57606a; --line: #d0d7de;
+  --page: #fff; --link: #0550ae; --up: #116329; --down: #a40e26; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e6edf3; --quiet: #9da7b1; --line: #3d444d; --page: #0d1117; --link: #79c0ff;
+    --up: #56d364; --down: #ff7b72; } }
+body { max-width: 48rem; margin: 2rem auto; padding: 0 1rem; color: var(--text);
+  background: var(--page); font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; } h2 { margin-top: 2rem; font-size: 1.125rem; }
+p { color: var(--quiet); } a { color: var(--link); }
+table { width: 100%; border-collapse: collapse; } caption { text-align: left; }
+th, td { padding: .375rem 1rem .375rem 0; border-bottom: 1px solid var(--line); text-align: left;
+  vertical-align: top; overflow-wrap: anywhere; font-weight: normal; }
+thead th { color: var(--quiet); } .up { color: var(--up); } .down { color: var(--down); }
+</style>
+</head>
+<body>
+<main>
+<h1>SQLAlchemy pool exporter</h1>
+<p>Version $version</p>
+<h2>Databases</h2>
+$databases
+<h2>Addresses</h2>
+<table>
+<thead><tr><th scope="col">Path</th><th scope="col">What it answers</th></tr></thead>
+<tbody>
+$paths
+</tbody>
+</table>
+</main>
+</body>
+</html>
+""")
+DATABASES: Final = Template("""\
+<table>
+<thead>
+<tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Reason</th></tr>
+</thead>
+<tbody>
+$rows
+</tbody>
+</table>""")
+
+
+async def answer_landing_page(request: Request) -> Response:
+    """Answers with the page, 200 whatever the databases' state."""
+    return HTMLResponse(build_page(read_service(request).probes.probes.values()))
+
+
+def build_page(probes: Iterable[Probe]) -> str:
+    """Returns the whole page; every value in it is escaped."""
+    rows = "\n".join(map(build_row, probes))
+    return PAGE.substitute(
+        version=escape(read_version()),
+        databases=DATABASES.substitute(rows=rows) if rows else "<p>None configured.</p>",
+        paths="\n".join(build_path(path, meaning) for path, meaning in PATHS.items()),
+    )
+
+
+def build_row(probe: Probe) -> str:
+    """Returns one database: its name, its state as a word, and why it is down."""
+    state = "not probed yet" if probe.last is None else "up" if probe.up else "down"
+    failure = probe.last.failure if probe.last else None
+    reason = f"{failure.reason}: {failure.message}" if failure else ""
+    name = build_link(f"/health/db/{quote(probe.name, safe='')}", probe.name)
+    return (
+        f'<tr><th scope="row">{name}</th><td class="{state.split()[0]}">{state}</td>'
+        f"<td>{escape(reason)}</td></tr>"
+    )
+
+
+def build_path(path: str, meaning: str) -> str:
+    """Returns one path, a link unless it has a placeholder."""
+    shown = escape(path) if "{" in path else build_link(path, path)
+    return f'<tr><th scope="row">{shown}</th><td>{escape(meaning)}</td></tr>'
+
+
+def build_link(address: str, text: str) -> str:
+    """Returns a link that stays inside a proxy's prefix: relative to this page."""
+    return f'<a href="{escape(address.removeprefix("/") or "./")}">{escape(text)}</a>'

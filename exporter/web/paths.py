@@ -1,0 +1,19 @@
+"""What can be asked for, as the landing page and the answer to an unknown path list it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+PATHS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "/": "this overview",
+        "/metrics": "metrics for Prometheus",
+        "/health/db": "health of all databases, checked now: 200 or 503, as JSON",
+        "/health/db/{name}": "health of one database, checked now: 200 or 503, as JSON",
+        "/-/healthy": "whether the exporter runs, whatever its databases do: 200",
+        "/-/ready": "whether the exporter has started: 200 or 503",
+        "/-/databases/{name}/recreate": (
+            "POST with --web.enable-lifecycle: replace the connections of a database's probe"
+        ),
+    }
+)

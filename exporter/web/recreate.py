@@ -1,0 +1,44 @@
+"""POST /-/databases/{name}/recreate: new connections for a database's probe, on request.
+
+Only with web.enable_lifecycle: whoever reaches the port could otherwise make the exporter log in
+again and again.
+"""
+
+import logging
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from exporter.failures import classify
+from exporter.web.answers import answer_json, answer_text
+from exporter.web.health import answer_health, answer_unknown
+from exporter.web.service import Service, read_service
+
+logger = logging.getLogger(__name__)
+
+DISABLED = "Lifecycle requests are disabled; start the exporter with --web.enable-lifecycle."
+
+
+async def answer_recreate(request: Request) -> Response:
+    """Replaces the pool and checks the new one: 200 or 503 with its health."""
+    service = read_service(request)
+    name = request.path_params["name"]
+    if not service.settings.web.enable_lifecycle:
+        return answer_text(DISABLED, 403)
+    if name not in service.engines.names():
+        return answer_unknown(service, name)
+    try:
+        await service.engines.recreate(name)
+    except Exception as error:  # whatever a driver raises, it is the database that failed
+        return answer_failure(service, name, error)
+    logger.info("pool recreated", extra={"database": name})
+    return await answer_health(request)
+
+
+def answer_failure(service: Service, name: str, error: Exception) -> Response:
+    """Answers 503 with why the new pool got no connection, and logs it."""
+    failure = classify(error, secrets=service.engines.get(name).secrets)
+    extra = {"database": name, "reason": str(failure.reason)}
+    logger.warning("pool not recreated: %s", failure.message, extra=extra)
+    health = {"name": name, "status": "unhealthy"}
+    return answer_json(health | {"reason": failure.reason, "message": failure.message}, 503)

@@ -1,0 +1,152 @@
+"""What a person or a probe of Kubernetes gets to know about the databases."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.exporter.waiting import wait_for
+from tests.exporter.web.clients import (
+    CANARY,
+    build_app,
+    build_down,
+    connect,
+    open_client,
+    read_service,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+def count_waiting() -> int:
+    """How many requests wait for a check."""
+    coroutines = (task.get_coro() for task in asyncio.all_tasks())
+    return sum(getattr(each, "__name__", "") == "check" for each in coroutines)
+
+
+async def test_healthy_database_is_described(up: dict[str, Any]) -> None:
+    async with open_client(build_app({"shop": up})) as client:
+        response = await client.get("/health/db/shop")
+    health = response.json()
+    checked_at = datetime.fromisoformat(health.pop("checked_at"))
+    assert timedelta(0) <= datetime.now(UTC) - checked_at < timedelta(minutes=1)
+    assert health.pop("latency_ms") > 0
+    assert health == {
+        "name": "shop",
+        "status": "healthy",
+        "pool_size": 1,
+        "pool_checked_out": 0,
+    }
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_unhealthy_database_has_a_reason_and_a_message(closed_port: int) -> None:
+    async with open_client(build_app({"shop": build_down(closed_port)})) as client:
+        response = await client.get("/health/db/shop")
+    health = response.json()
+    assert response.status_code == 503
+    assert health["status"] == "unhealthy"
+    assert health["reason"] == "refused"
+    assert health["message"]
+    assert CANARY not in response.text
+
+
+async def test_all_are_healthy_only_together(up: dict[str, Any], closed_port: int) -> None:
+    down = build_down(closed_port)
+    async with open_client(build_app({"shop": up, "orders": down})) as client:
+        response = await client.get("/health/db")
+    health = response.json()
+    assert response.status_code == 503
+    assert health["status"] == "unhealthy"
+    assert list(health["databases"]) == ["shop", "orders"]
+    assert health["databases"]["shop"]["status"] == "healthy"
+    assert health["databases"]["orders"]["reason"] == "refused"
+
+
+async def test_all_healthy_is_200(up: dict[str, Any]) -> None:
+    async with open_client(build_app({"shop": up, "again": up})) as client:
+        response = await client.get("/health/db")
+    assert response.status_code == 200
+    assert response.json()["status"] == "healthy"
+
+
+async def test_no_databases_are_healthy() -> None:
+    async with open_client(build_app({})) as client:
+        response = await client.get("/health/db")
+    assert response.status_code == 200
+    assert response.json() == {"status": "healthy", "databases": {}}
+
+
+async def test_unknown_database_is_told_the_known_ones(up: dict[str, Any]) -> None:
+    async with open_client(build_app({"shop": up, "orders": up})) as client:
+        response = await client.get("/health/db/shpo")
+    assert response.status_code == 404
+    assert response.json() == {"error": "no database 'shpo'", "databases": ["shop", "orders"]}
+
+
+async def test_pool_without_a_size_has_none_in_json(up: dict[str, Any]) -> None:
+    null = {**up, "pool": {"class": "null"}}
+    async with open_client(build_app({"shop": null})) as client:
+        health = (await client.get("/health/db/shop")).json()
+    assert health["pool_size"] is None
+    assert health["pool_checked_out"] == 0
+
+
+async def test_requests_at_the_same_time_share_one_check(silent_port: int) -> None:
+    app = build_app({"shop": {**build_down(silent_port), "probe": {"timeout": "500ms"}}})
+    async with open_client(app) as client:
+        probe = read_service(app).probes.get("shop")
+        paths = ["/health/db", "/health/db/shop"] * 10
+        responses = await asyncio.gather(*(client.get(path) for path in paths))
+        assert [response.status_code for response in responses] == [503] * 20
+        assert sum(probe.probes_total.values()) == 1
+    moments = {response.json()["checked_at"] for response in responses[1::2]}
+    assert len(moments) == 1
+
+
+async def test_hanging_databases_are_checked_at_the_same_time(silent_port: int) -> None:
+    down = {**build_down(silent_port), "probe": {"timeout": "1s"}}
+    app = build_app({f"shop{number}": down for number in range(20)})
+    async with open_client(app) as client, asyncio.timeout(15):
+        health = (await client.get("/health/db")).json()
+    assert {each["reason"] for each in health["databases"].values()} == {"timeout"}
+
+
+async def test_nothing_is_checked_before_the_start(up: dict[str, Any]) -> None:
+    app = build_app({"shop": up})
+    async with connect(app) as client:
+        responses = [await client.get(path) for path in ("/health/db", "/health/db/shop")]
+    for response in responses:
+        assert response.status_code == 503
+        assert response.json()["status"] == "unhealthy"
+        assert response.json()["error"] == "the exporter is starting"
+    assert read_service(app).probes.get("shop").last is None
+
+
+async def test_request_that_waits_when_the_exporter_stops_is_told_so(silent_port: int) -> None:
+    app = build_app({"shop": build_down(silent_port)})
+    async with connect(app) as client, asyncio.timeout(15):
+        async with app.router.lifespan_context(app):
+            waiting = asyncio.create_task(client.get("/health/db"))
+            alone = asyncio.create_task(client.get("/health/db/shop"))
+            await wait_for(lambda: count_waiting() == 2)
+        responses: list[httpx.Response] = [await waiting, await alone]
+    for response in responses:
+        assert response.status_code == 503
+        assert response.json()["error"] == "the exporter is stopping"
+
+
+async def test_cancelled_request_does_not_cancel_the_check_of_others(silent_port: int) -> None:
+    app = build_app({"shop": {**build_down(silent_port), "probe": {"timeout": "1s"}}})
+    async with open_client(app) as client:
+        impatient = asyncio.create_task(client.get("/health/db/shop"))
+        patient = asyncio.create_task(client.get("/health/db/shop"))
+        await wait_for(lambda: count_waiting() == 2)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        assert (await patient).json()["reason"] == "timeout"
