@@ -1,0 +1,194 @@
+"""Probes: every interval one look at each database, and what was seen last.
+
+Knows when to look and what to remember; not how connections are opened or cut off, nor metrics.
+State is read and written by the event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import Connection
+
+from exporter.engines import Database
+from exporter.examinations import Examination, examine
+from exporter.failures import Failure, Reason, classify
+from exporter.histogram import DurationHistogram
+from exporter.journal import Journal
+from exporter.outcomes import Check, Kind, Phase, Result, find_role_mismatch
+from exporter.servers import ServerStatus
+
+__all__ = ["Check", "DurationHistogram", "Kind", "Phase", "Probe", "ProbeSet", "Result"]
+
+# Of the interval: how much later than due a probe may start, so that they do not go in step.
+JITTER = 0.1
+STOP_SECONDS = 0.6
+PHASES = {Kind.POOLED: Phase.CHECKOUT, Kind.FRESH: Phase.CONNECT}
+
+
+class Probe:
+    """Looks at one database, one probe at a time, and remembers.
+
+    Every `fresh_connection_interval` a probe opens a new connection instead of using the pool's,
+    the first one does, and after one that failed all do until one succeeds: what a pool that lives
+    on its old connections says in between does not count.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.name = database.name
+        self.settings = database.settings.probe
+        self.labels: Mapping[str, str] = database.settings.labels
+        self.role = database.settings.role
+        self.last: Check | None = None
+        self.last_success_timestamp: float | None = None
+        self.probes_total = {(kind, result): 0 for kind in Kind for result in Result}
+        self.probe_errors_total = dict.fromkeys(Reason, 0)
+        self.durations = {phase: DurationHistogram() for phase in Phase}
+        self._fresh_due = time.monotonic()
+        self._in_flight: asyncio.Task[Check] | None = None
+        self._journal = Journal(self.name, self.role)
+
+    @property
+    def up(self) -> bool:
+        """Whether the last probe succeeded; False before the first one."""
+        return self.last is not None and self.last.ok
+
+    @property
+    def last_server(self) -> ServerStatus | None:
+        """What the server said about itself in the last probe; None when that failed."""
+        return self.last.server if self.last else None
+
+    async def run(self) -> None:
+        """Probe now and every interval, until cancelled."""
+        due = time.monotonic()
+        while True:
+            await self.check()
+            due = max(due + self.settings.interval, time.monotonic())
+            jitter = random.uniform(0, JITTER * self.settings.interval)  # noqa: S311 - no secret
+            await asyncio.sleep(due + jitter - time.monotonic())
+
+    async def check(self) -> Check:
+        """The outcome of the probe in flight, or of a new one when there is none.
+
+        It takes `timeout` seconds at most, give or take the cutting off; a database's failure is an
+        outcome, never an error. Cancelling one who waits for it does not cancel the probe.
+        """
+        if self._in_flight is None:
+            self._in_flight = asyncio.create_task(self._probe(), name=f"probe of {self.name}")
+            self._in_flight.add_done_callback(self._land)
+        return await asyncio.shield(self._in_flight)
+
+    def _land(self, _task: asyncio.Task[Check]) -> None:
+        self._in_flight = None
+
+    async def _probe(self) -> Check:
+        kind = Kind.FRESH if time.monotonic() >= self._fresh_due else Kind.POOLED
+        started = time.perf_counter()
+        try:
+            examination, checkout_seconds = await self.database.run(
+                self._examine, fresh=kind is Kind.FRESH, timeout_seconds=self.settings.timeout
+            )
+        except Exception as error:  # whatever a driver raises, it is the database that failed
+            return self._record_failure(kind, error, time.perf_counter() - started)
+        return self._record_success(kind, examination, checkout_seconds)
+
+    def _examine(self, connection: Connection) -> Examination:
+        """Run in the database's lane, maybe in a thread: it must not touch the probe's state."""
+        metrics = self.database.settings.server_metrics
+        return examine(connection, query=self.settings.query, metrics=metrics)
+
+    def _record_success(
+        self, kind: Kind, examination: Examination, checkout_seconds: float
+    ) -> Check:
+        if kind is Kind.FRESH:
+            self._fresh_due = time.monotonic() + self.settings.fresh_connection_interval
+        self.durations[PHASES[kind]].observe(checkout_seconds)
+        self.durations[Phase.QUERY].observe(examination.query_seconds)
+        self.last_success_timestamp = time.time()
+        silence = examination.server_error
+        self._journal.record_silence(self._classify(silence) if silence else None)
+        return self._record(
+            Check(
+                ok=True,
+                kind=kind,
+                failure=None,
+                checked_at=self.last_success_timestamp,
+                latency_seconds=checkout_seconds + examination.query_seconds,
+                server=examination.server,
+                role_mismatch=find_role_mismatch(self.role, examination.server),
+            )
+        )
+
+    def _record_failure(self, kind: Kind, error: Exception, seconds: float) -> Check:
+        failure = self._classify(error)
+        self.probe_errors_total[failure.reason] += 1
+        return self._record(
+            Check(
+                ok=False,
+                kind=kind,
+                failure=failure,
+                checked_at=time.time(),
+                latency_seconds=min(seconds, self.settings.timeout),
+                server=None,
+                role_mismatch=None,
+            )
+        )
+
+    def _record(self, check: Check) -> Check:
+        self.probes_total[check.kind, check.result] += 1
+        self.last = check
+        self._journal.record(check)
+        return check
+
+    def _classify(self, error: Exception) -> Failure:
+        return classify(error, secrets=self.database.secrets)
+
+    async def stop(self) -> None:
+        """Cut off the probe in flight; bounded in time."""
+        if self._in_flight is not None:
+            self._in_flight.cancel()
+            await asyncio.wait({self._in_flight}, timeout=STOP_SECONDS)
+
+    def __repr__(self) -> str:
+        state = "not probed yet" if self.last is None else "up" if self.up else "down"
+        return f"<Probe {self.name!r} {state}>"
+
+
+class ProbeSet:
+    """The probes of several databases, each with a loop of its own; `probes` is by name."""
+
+    def __init__(self, databases: Iterable[Database]) -> None:
+        """Take an EngineRegistry, or any databases; probe nothing yet."""
+        self.probes = {database.name: Probe(database) for database in databases}
+        self._loops: list[asyncio.Task[None]] = []
+
+    def get(self, name: str) -> Probe:
+        """The probe by that name. KeyError that lists the known names."""
+        try:
+            return self.probes[name]
+        except KeyError:
+            known = ", ".join(self.probes) or "none"
+            raise KeyError(f"no database {name!r}; known: {known}") from None
+
+    async def start(self) -> None:
+        """Start every probe's loop; returns before the first answer."""
+        self._loops = [
+            asyncio.create_task(probe.run(), name=f"probes of {probe.name}")
+            for probe in self.probes.values()
+        ]
+
+    async def stop(self) -> None:
+        """End the loops and cut off what is in flight, all at the same time; bounded in time."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        self._loops = []
+        await asyncio.gather(*(probe.stop() for probe in self.probes.values()))
+
+    def __repr__(self) -> str:
+        up = sum(probe.up for probe in self.probes.values())
+        return f"<ProbeSet {up} of {len(self.probes)} up>"

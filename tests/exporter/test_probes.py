@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from exporter import examinations
+from exporter.demo.postgres import EmbeddedPostgres
+from exporter.failures import Reason
+from exporter.probes import Check, Kind, Phase, Probe, ProbeSet, Result
+from exporter.settings import ProbeSettings
+from tests.conftest import StartPostgres
+from tests.exporter.databases import PATIENCE, TIMEOUT, ask, build_settings, open_registry, redirect
+from tests.exporter.relay import open_relay
+from tests.exporter.waiting import wait_for
+from tests.servers.accounts import DATABASE, PLAIN
+from tests.servers.mariadb import MariaDB
+from tests.servers.postgresql import execute
+
+pytestmark = pytest.mark.anyio
+
+OFTEN = 0.02
+CANARY = "c4nary"
+
+
+def build_probe_settings(**keys: Any) -> ProbeSettings:
+    """Without the rule that a probe may take no longer than the interval: tests want neither."""
+    return ProbeSettings().model_copy(update={"timeout": PATIENCE, **keys})
+
+
+@asynccontextmanager
+async def open_probes(urls: dict[str, str], **keys: Any) -> AsyncIterator[ProbeSet]:
+    """Probes that have not been started; `keys` are for the probes or for the databases."""
+    names = ProbeSettings.model_fields.keys() & keys.keys()
+    settings = build_probe_settings(**{name: keys.pop(name) for name in names})
+    async with open_registry() as registry:
+        for name, url in urls.items():
+            database = build_settings(url, **keys)
+            registry.add(name, database.model_copy(update={"probe": settings}))
+        probes = ProbeSet(registry)
+        try:
+            yield probes
+        finally:
+            await probes.stop()
+
+
+@asynccontextmanager
+async def open_probe(url: str, **keys: Any) -> AsyncIterator[Probe]:
+    async with open_probes({"shop": url}, **keys) as probes:
+        yield probes.get("shop")
+
+
+def postgres_url(server: EmbeddedPostgres, driver: str = "asyncpg") -> str:
+    return server.url(DATABASE, *PLAIN, driver=driver)
+
+
+def reason_of(check: Check) -> Reason | None:
+    return check.failure.reason if check.failure else None
+
+
+async def test_before_the_first_probe_nothing_is_known() -> None:
+    async with open_probe("sqlite://") as probe:
+        assert (probe.up, probe.last, probe.last_server) == (False, None, None)
+        assert probe.last_success_timestamp is None
+        assert probe.probes_total == {(kind, result): 0 for kind in Kind for result in Result}
+        assert probe.probe_errors_total == dict.fromkeys(Reason, 0)
+        assert repr(probe) == "<Probe 'shop' not probed yet>"
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_the_first_probe_opens_a_new_connection_and_the_next_ones_use_the_pool(
+    postgres: EmbeddedPostgres, driver: str
+) -> None:
+    async with open_probe(postgres_url(postgres, driver)) as probe:
+        kinds = [(await probe.check()).kind for _ in range(3)]
+        assert kinds == [Kind.FRESH, Kind.POOLED, Kind.POOLED]
+        assert probe.probes_total[Kind.FRESH, Result.OK] == 1
+        assert probe.probes_total[Kind.POOLED, Result.OK] == 2
+        assert [sum(probe.durations[phase].counts) for phase in Phase] == [2, 1, 3]
+        assert probe.database.read_pool().checkouts == 2
+
+
+async def test_a_probe_that_succeeds_shows_what_it_saw(postgres: EmbeddedPostgres) -> None:
+    started = time.time()
+    async with open_probe(postgres_url(postgres)) as probe:
+        check = await probe.check()
+        assert (check.ok, check.failure, check.role_mismatch) == (True, None, None)
+        assert 0 < check.latency_seconds < PATIENCE
+        assert started <= check.checked_at <= time.time()
+        assert probe.up
+        assert probe.last is check
+        assert probe.last_success_timestamp == check.checked_at
+        assert probe.last_server is not None
+        assert probe.last_server.writable is True
+        assert repr(probe) == "<Probe 'shop' up>"
+
+
+async def test_after_a_failure_only_counters_and_the_last_success_stay(
+    start_postgres: StartPostgres,
+) -> None:
+    server = start_postgres()
+    async with open_probe(postgres_url(server)) as probe:
+        await probe.check()
+        success = probe.last_success_timestamp
+        server.stop("immediate")
+        check = await probe.check()
+        assert reason_of(check) is Reason.REFUSED
+        assert (probe.up, probe.last_server) == (False, None)
+        assert probe.last_success_timestamp == success
+        assert probe.probes_total[Kind.FRESH, Result.OK] == 1
+        assert probe.probes_total[Kind.POOLED, Result.ERROR] == 1
+        assert probe.probe_errors_total[Reason.REFUSED] == 1
+        assert repr(probe) == "<Probe 'shop' down>"
+        server.start()
+        assert (await probe.check()).ok
+        assert probe.up
+
+
+async def test_a_full_server_is_down_until_a_new_connection_succeeds(
+    full_postgres: EmbeddedPostgres,
+) -> None:
+    url = postgres_url(full_postgres)
+    async with open_probe(url, fresh_connection_interval=0) as probe:
+        assert await ask(probe.database, "SELECT 1") == 1
+        with contextlib.ExitStack() as others:
+            fill(full_postgres, others)
+            for _ in range(2):
+                check = await probe.check()
+                assert (check.kind, reason_of(check)) == (Kind.FRESH, Reason.TOO_MANY_CONNECTIONS)
+                assert await ask(probe.database, "SELECT 1") == 1
+                assert not probe.up
+        await wait_for_room(full_postgres)
+        assert (await probe.check()).ok
+        assert probe.up
+
+
+def fill(server: EmbeddedPostgres, others: contextlib.ExitStack) -> None:
+    with contextlib.suppress(psycopg.OperationalError):
+        while True:
+            url = server.url(DATABASE, *PLAIN)
+            others.enter_context(contextlib.closing(psycopg.connect(url)))
+
+
+async def wait_for_room(server: EmbeddedPostgres) -> None:
+    def has_room() -> bool:
+        try:
+            psycopg.connect(server.url(DATABASE, *PLAIN)).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    await wait_for(has_room)
+
+
+async def test_a_wrong_password_is_seen_although_the_pool_has_a_connection(
+    postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(PLAIN.password)
+    url = postgres.url(DATABASE, PLAIN.user, driver="asyncpg")
+    async with open_probe(url, password_file=str(file), fresh_connection_interval=0) as probe:
+        assert (await probe.check()).ok
+        file.write_text(CANARY)
+        check = await probe.check()
+        assert reason_of(check) is Reason.AUTH
+        assert CANARY not in repr(check)
+
+
+async def test_a_secret_that_cannot_be_read_is_a_failure_until_it_can(
+    postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(PLAIN.password)
+    url = postgres.url(DATABASE, PLAIN.user, driver="asyncpg")
+    async with open_probe(url, password_file=str(file)) as probe:
+        file.unlink()
+        check = await probe.check()
+        assert check.failure is not None
+        assert "password_file" in check.failure.message
+        file.write_text(PLAIN.password)
+        assert (await probe.check()).ok
+
+
+async def test_concurrent_checks_share_one_probe(postgres: EmbeddedPostgres) -> None:
+    async with open_probe(postgres_url(postgres)) as probe:
+        checks = await asyncio.gather(*(probe.check() for _ in range(10)))
+        assert len(set(map(id, checks))) == 1
+        assert sum(probe.probes_total.values()) == 1
+
+
+async def test_who_stops_waiting_does_not_stop_the_probe(postgres: EmbeddedPostgres) -> None:
+    async with open_probe(postgres_url(postgres)) as probe:
+        impatient = asyncio.create_task(probe.check())
+        patient = asyncio.create_task(probe.check())
+        await asyncio.sleep(0)
+        impatient.cancel()
+        assert (await patient).ok
+        assert impatient.cancelled()
+        assert sum(probe.probes_total.values()) == 1
+
+
+async def test_each_change_of_state_is_one_line_without_the_password(
+    start_postgres: StartPostgres, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    server, file = start_postgres(), tmp_path / "password"
+    url = server.url(DATABASE, PLAIN.user, driver="psycopg")
+    caplog.set_level(logging.INFO, logger="exporter.probes")
+
+    async def probe_twice() -> list[tuple[str, str | None]]:
+        caplog.clear()
+        for _ in range(2):
+            await probe.check()
+        return [(record.levelname, getattr(record, "reason", None)) for record in caplog.records]
+
+    file.write_text(PLAIN.password)
+    async with open_probe(url, password_file=str(file), fresh_connection_interval=0) as probe:
+        assert await probe_twice() == [("INFO", None)]
+        assert caplog.messages == ["database shop is up"]
+        file.write_text(CANARY)
+        assert await probe_twice() == [("WARNING", "auth")]
+        assert caplog.messages[0].startswith("database shop is down: ")
+        assert CANARY not in caplog.text
+        server.stop()
+        assert await probe_twice() == [("WARNING", "refused")]
+        server.start()
+        file.write_text(PLAIN.password)
+        assert await probe_twice() == [("INFO", None)]
+        assert {getattr(record, "database", None) for record in caplog.records} == {"shop"}
+
+
+@pytest.mark.parametrize(
+    ("role", "mismatch"), [("primary", False), ("replica", True), ("any", None)]
+)
+async def test_a_server_that_plays_another_role_is_up_and_a_mismatch(
+    postgres: EmbeddedPostgres,
+    role: str,
+    mismatch: bool | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with open_probe(postgres_url(postgres), role=role) as probe:
+        check = await probe.check()
+        assert (check.ok, check.role_mismatch) == (True, mismatch)
+    expected = "is up, but it is configured as replica and accepts writes"
+    assert (expected in caplog.text) is bool(mismatch)
+
+
+async def test_a_primary_that_became_read_only_is_a_mismatch(
+    start_postgres: StartPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_postgres()
+    execute(server, f"ALTER ROLE {PLAIN.user} SET default_transaction_read_only = on")
+    async with open_probe(postgres_url(server), role="primary") as probe:
+        check = await probe.check()
+        assert (check.ok, check.role_mismatch) == (True, True)
+    assert "it is configured as primary and does not accept writes" in caplog.text
+
+
+async def test_a_server_that_does_not_tell_its_status_is_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("not for you")
+
+    monkeypatch.setattr(examinations, "read_server", refuse)
+    async with open_probe("sqlite://", role="primary") as probe:
+        for _ in range(2):
+            check = await probe.check()
+            assert (check.ok, check.server, check.role_mismatch) == (True, None, None)
+    lines = [line for line in caplog.messages if "does not tell its status" in line]
+    assert lines == ["database shop does not tell its status: not for you"]
+
+
+@pytest.mark.parametrize("backend", ["asyncpg", "psycopg", "mariadb", "sqlite"])
+async def test_the_query_reaches_the_server_as_it_is(
+    backend: str, request: pytest.FixtureRequest
+) -> None:
+    if backend == "sqlite":
+        url = "sqlite://"
+    elif backend == "mariadb":
+        mariadb: MariaDB = request.getfixturevalue("mariadb")
+        url = mariadb.url()
+    else:
+        url = postgres_url(request.getfixturevalue("postgres"), backend)
+    async with open_probe(url, query="SELECT ' :name', '100%', '%s' LIKE '%'") as probe:
+        check = await probe.check()
+        assert check.ok, check.failure
+
+
+async def test_a_query_that_fails_is_a_failure_with_its_reason(postgres: EmbeddedPostgres) -> None:
+    async with open_probe(postgres_url(postgres), query="SELECT nonsense") as probe:
+        check = await probe.check()
+        assert reason_of(check) is Reason.QUERY
+        assert probe.durations[Phase.QUERY].sum == 0
+
+
+async def test_a_query_without_an_answer_is_a_timeout(postgres: EmbeddedPostgres) -> None:
+    url, query = postgres_url(postgres), "SELECT pg_sleep(60)"
+    async with open_probe(url, query=query, timeout=TIMEOUT) as probe:
+        check = await probe.check()
+        assert reason_of(check) is Reason.TIMEOUT
+        assert check.latency_seconds <= TIMEOUT
+
+
+async def test_started_probes_go_on_until_stopped(postgres: EmbeddedPostgres) -> None:
+    async with open_probes({"shop": postgres_url(postgres)}, interval=OFTEN) as probes:
+        await probes.start()
+        await wait_for(lambda: sum(probes.get("shop").probes_total.values()) >= 5)
+        assert repr(probes) == "<ProbeSet 1 of 1 up>"
+        await probes.stop()
+        assert {
+            task.get_name() for task in asyncio.all_tasks() if "probe" in task.get_name()
+        } == set()
+
+
+async def test_a_new_connection_is_probed_every_fresh_interval(postgres: EmbeddedPostgres) -> None:
+    keys = {"interval": OFTEN, "fresh_connection_interval": 4 * OFTEN}
+    async with open_probes({"shop": postgres_url(postgres)}, **keys) as probes:
+        await probes.start()
+        totals = probes.get("shop").probes_total
+        await wait_for(lambda: totals[Kind.FRESH, Result.OK] >= 3)
+        assert totals[Kind.POOLED, Result.OK] >= totals[Kind.FRESH, Result.OK] - 1
+
+
+async def test_an_unknown_name_is_an_error_that_lists_the_known() -> None:
+    async with open_probes({"primary": "sqlite://", "replica": "sqlite://"}) as probes:
+        with pytest.raises(KeyError, match="no database 'shop'; known: primary, replica"):
+            probes.get("shop")
+
+
+def build_black_holes(silent_port: int, dropping_port: int) -> dict[str, str]:
+    login = f"user:{CANARY}@127.0.0.1"
+    return {
+        "silent asyncpg": f"postgresql+asyncpg://{login}:{silent_port}/shop",
+        "silent psycopg": f"postgresql+psycopg://{login}:{silent_port}/shop",
+        "silent pymysql": f"mysql+pymysql://{login}:{silent_port}/shop",
+        "dropping asyncpg": f"postgresql+asyncpg://{login}:{dropping_port}/shop",
+        "dropping pymysql": f"mysql+pymysql://{login}:{dropping_port}/shop",
+    }
+
+
+async def test_five_black_holes_of_ten_cost_the_others_no_probe(
+    postgres: EmbeddedPostgres,
+    mariadb: MariaDB,
+    silent_port: int,
+    dropping_port: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lost = build_black_holes(silent_port, dropping_port)
+    healthy = {
+        "asyncpg": postgres_url(postgres),
+        "psycopg": postgres_url(postgres, "psycopg"),
+        "another": postgres_url(postgres),
+        "pymysql": mariadb.url(),
+        "sqlite": "sqlite://",
+    }
+    keys: dict[str, Any] = {"interval": TIMEOUT / 10, "timeout": TIMEOUT}
+    async with open_probes({**lost, **healthy}, **keys) as probes:
+        await probes.start()
+        await wait_for(lambda: all(probes.get(name).last for name in lost))
+        # In the time of one timeout ten probes were due.
+        for name in healthy:
+            assert probes.get(name).up, probes.get(name).last
+            assert sum(probes.get(name).probes_total.values()) >= 5, name
+        assert {reason_of(check) for name in lost if (check := probes.get(name).last)} == {
+            Reason.TIMEOUT
+        }
+    assert CANARY not in caplog.text
+
+
+async def test_stopping_is_over_in_time_with_every_database_hanging(
+    postgres: EmbeddedPostgres, silent_port: int, dropping_port: int
+) -> None:
+    lost = build_black_holes(silent_port, dropping_port)
+    async with open_relay(postgres.port) as relay:
+        for driver in ("asyncpg", "psycopg"):
+            lost[driver] = redirect(postgres_url(postgres, driver), relay.port)
+        async with open_probes(lost, interval=OFTEN) as probes:
+            await probes.start()
+            await wait_for(lambda: probes.get("asyncpg").up and probes.get("psycopg").up)
+            relay.freeze()
+            await wait_for(
+                lambda: all("busy" in repr(each.database) for each in probes.probes.values())
+            )
+            started = time.monotonic()
+            await probes.stop()
+            assert time.monotonic() - started < PATIENCE / 2  # it did not wait for a timeout
+            relay.thaw()
+        await wait_for(lambda: relay.clients == 0)
