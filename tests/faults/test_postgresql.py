@@ -19,7 +19,7 @@ from exporter.demo.postgres import EmbeddedPostgres
 from exporter.failures import Failure, Reason
 from tests.conftest import StartPostgres
 from tests.faults.clients import ASYNCPG, POSTGRESQL_CLIENTS, PSYCOPG, Client
-from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER, Account
+from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER, Account, quote_literal
 from tests.servers.conditions import wait_until
 from tests.servers.postgresql import execute
 from tests.servers.tls import write_certificates
@@ -50,9 +50,12 @@ def fill(server: EmbeddedPostgres, *accounts: Account) -> Iterator[None]:
 
 def fail_while(client: Client, server: EmbeddedPostgres, end: str) -> Failure:
     """The failure of a statement in progress that the superuser ends with the function `end`."""
-    find = f"FROM pg_stat_activity WHERE usename = '{PLAIN.user}' AND query LIKE '%pg_sleep%'"
+    statement = f"SELECT pg_sleep(60), '{client}'"
+    # A statement that is only being prepared would not notice, hence the wait event.
+    is_running = f"wait_event = 'PgSleep' AND query = {quote_literal(statement)}"
+    find = f"FROM pg_stat_activity WHERE {is_running}"
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(client.fail, build_url(server, client), "SELECT pg_sleep(60)")
+        future = pool.submit(client.fail, build_url(server, client), statement)
         wait_until(lambda: bool(execute(server, f"SELECT {end}(pid) {find}")), "the statement")
         return future.result()
 
