@@ -1,0 +1,37 @@
+"""What Prometheus's own linter says about a scrape."""
+
+import os
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.exporter.web.clients import build_app, build_down, open_client
+
+pytestmark = pytest.mark.anyio
+
+
+def find_promtool() -> str:
+    """The program; without it the test is skipped, except where it must run."""
+    path = shutil.which("promtool")
+    if path is None and not os.environ.get("CI"):
+        pytest.skip("promtool is not installed (it comes with Prometheus)")
+    assert path, "promtool is needed where CI is set"
+    return path
+
+
+async def test_promtool_has_nothing_to_say(up: dict[str, Any], closed_port: int) -> None:
+    promtool = find_promtool()
+    databases = {
+        "shop": {**up, "labels": {"team": "sales"}},
+        "orders": build_down(closed_port),
+    }
+    async with open_client(build_app(databases)) as client:
+        await client.get("/health/db")
+        metrics = (await client.get("/metrics")).content
+    linted = subprocess.run(
+        [promtool, "check", "metrics"], input=metrics, capture_output=True, check=False, timeout=60
+    )
+    assert (linted.stdout + linted.stderr).decode() == ""
+    assert linted.returncode == 0
