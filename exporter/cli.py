@@ -1,0 +1,154 @@
+"""The command `sqlalchemy-pool-exporter`: its arguments, and one clear line when it cannot start.
+
+It must not know how anything is done: each subcommand hands over to the part that does it.
+"""
+
+import argparse
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from exporter.check import check_config, load_checked_settings
+from exporter.logs import configure_logging
+from exporter.settings import SettingsErrors
+from exporter.version import DISTRIBUTION, read_version
+from exporter.web.app import create_app
+from exporter.web.listener import AddressError, open_listener, parse_address, read_address
+from exporter.web.server import serve
+from exporter.web.service import EnginesError
+
+logger = logging.getLogger(__name__)
+
+# SIGTERM to gone, whatever hangs: Kubernetes and people are waiting.
+EXIT_SECONDS: Final = 1.8
+INTERRUPTED: Final = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command. Returns its exit status: 0, 1 for what cannot be done, 2 for bad usage."""
+    options = build_parser().parse_args(arguments)
+    configure_logging("info", "text")
+    try:
+        status = options.run(options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    assert isinstance(status, int)  # noqa: S101 - for the type checker
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser; the options of `serve` stand with and without its name."""
+    parser = argparse.ArgumentParser(
+        prog=DISTRIBUTION,
+        description="Prometheus exporter that shows what SQLAlchemy's connection pools are doing.",
+        epilog="Without a command it serves. Environment: POOL_EXPORTER_, nesting by __, as in "
+        "POOL_EXPORTER_DATABASES__PRIMARY__URL.",
+        parents=[build_serve_options()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{DISTRIBUTION} {read_version()}")
+    parser.set_defaults(run=run_serve, config=None, listen=None, enable_lifecycle=False)
+    add_commands(parser)
+    return parser
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Adds the subcommands, each with the function that runs it."""
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands.add_parser(
+        "serve",
+        help="probe and serve (the default)",
+        parents=[build_serve_options()],
+        allow_abbrev=False,
+    )
+    check = commands.add_parser("check-config", help="say everything that is wrong with a file")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(run=run_check_config)
+    demo = commands.add_parser("demo", help="show it at work, with databases of its own")
+    demo.add_argument("--listen", type=check_address, metavar="ADDRESS", default=argparse.SUPPRESS)
+    demo.set_defaults(run=run_demo)
+
+
+def build_serve_options() -> argparse.ArgumentParser:
+    """Returns the options as a parent for one parser.
+
+    Without defaults, or the subcommand's would replace what was given before its name.
+    """
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--config", type=Path, metavar="FILE", help="YAML file")
+    options.add_argument(
+        "--listen",
+        type=check_address,
+        metavar="ADDRESS",
+        help="host:port to serve on",
+    )
+    options.add_argument(
+        "--web.enable-lifecycle",
+        dest="enable_lifecycle",
+        action="store_true",
+        help="allow requests that change something, like recreating a pool",
+    )
+    return options
+
+
+def check_address(text: str) -> str:
+    """Returns the text of an address. Raises ArgumentTypeError for anything else."""
+    try:
+        return str(parse_address(text))
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def run_check_config(options: argparse.Namespace) -> int:
+    """Says everything that is wrong with a file."""
+    return check_config(options.file)
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """Shows the exporter at work; its parts are imported only here, production needs none."""
+    from exporter import demo
+
+    return demo.main(options.listen)
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """Serves until told to stop."""
+    try:
+        settings = load_checked_settings(options.config, build_environment(options))
+    except SettingsErrors as error:
+        return complain(str(error))
+    configure_logging(settings.log.level, settings.log.format)
+    try:
+        listener = open_listener(parse_address(settings.listen))
+        app = create_app(settings)
+    except (AddressError, EnginesError) as error:
+        return complain(str(error))
+    logger.info(
+        "serving",
+        extra={
+            "version": read_version(),
+            "address": str(read_address(listener)),
+            "databases": len(settings.databases),
+        },
+    )
+    serve(app, listener, exit_within=EXIT_SECONDS)
+    return 0
+
+
+def build_environment(options: argparse.Namespace) -> Mapping[str, str]:
+    """Returns the environment with the options in it: what is nearest to the caller wins."""
+    environment = dict(os.environ)
+    if options.listen is not None:
+        environment["POOL_EXPORTER_LISTEN"] = options.listen
+    if options.enable_lifecycle:
+        environment["POOL_EXPORTER_WEB__ENABLE_LIFECYCLE"] = "true"
+    return environment
+
+
+def complain(text: str) -> int:
+    """Logs each line of what is wrong; returns the exit status."""
+    for line in text.splitlines():
+        logger.error(line)
+    return 1
