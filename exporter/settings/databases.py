@@ -15,7 +15,7 @@ from pydantic import (
 
 from exporter.settings.durations import OptionalDuration
 from exporter.settings.errors import SettingsError, SettingsErrors, expect
-from exporter.settings.labels import LabelName
+from exporter.settings.labels import NAMES_SCHEMA, LabelName
 from exporter.settings.pools import PoolSettings
 from exporter.settings.probes import ProbeSettings
 from exporter.settings.secret_files import read_secret_file
@@ -74,7 +74,9 @@ class DatabaseSettings(Section):
         default_factory=ProbeSettings, description="Overrides the defaults of `probe`, key by key"
     )
     labels: dict[LabelName, str] = Field(
-        default_factory=dict, description="Labels of this database's metrics"
+        default_factory=dict,
+        description="Labels of this database's metrics",
+        json_schema_extra=NAMES_SCHEMA,
     )
     server_metrics: bool = Field(
         default=True, description="Read limits, connections and lag of the server"
@@ -114,6 +116,5 @@ class DatabaseSettings(Section):
     def _read_text(self) -> str:
         if self.url is not None:
             return self.url.get_secret_value()
-        if self.url_file is not None:
-            return read_secret_file("url_file", self.url_file).strip()
-        raise SettingsError("url", "missing", "the database's URL")
+        assert self.url_file is not None  # noqa: S101 - validated, for the type checker
+        return read_secret_file("url_file", self.url_file).strip()

@@ -13,12 +13,13 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from exporter.settings.errors import SettingsError, SettingsErrors, render_key
+from exporter.urls import HIDDEN
 
 KeyPath = tuple[str, ...]
 MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 EXPECTED: Final = "valid YAML (values with a colon or other special characters need quotes)"
 # Of what PyYAML quotes only punctuation is harmless, ',' or '<stream end>': no alias, no tag.
-_QUOTED: Final = re.compile(r"'(?!<[a-z ]+>'|[^\w']')[^']*'?")
+_HARMLESS: Final = re.compile(r"(?:[^']|'(?:<[a-z ]+>|[^\w'])')*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,16 @@ def _open_loader(file: Path) -> yaml.SafeLoader:
 
 
 def _describe(file: Path, error: yaml.MarkedYAMLError) -> SettingsError:
-    parts = (str(part) for part in (error.context, error.problem) if part)
-    shown = _QUOTED.sub("***", ": ".join(parts)).replace("\n", " ")
+    shown = ": ".join(_mask(part) for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
     place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
     return SettingsError(f"{file}{place}", shown, EXPECTED)
+
+
+def _mask(text: str) -> str:
+    harmless = _HARMLESS.match(text)
+    shown = harmless[0] if harmless else ""
+    return shown if shown == text else f"{shown}{HIDDEN}"
 
 
 def _find_repeated(file: Path, keys: Iterable[Key]) -> Iterator[SettingsError]:

@@ -64,12 +64,17 @@ def _read_secrets_dir(folder: str | None) -> dict[str, str]:
         reason = (error.strerror or "not readable").lower()
         expected = f"a readable directory ({reason})"
         raise SettingsErrors([SettingsError(SECRETS_DIR, f"got {folder}", expected)]) from None
-    secrets = [file for file in files if file.name.upper().startswith(PREFIX)]
-    return {file.name.upper(): _read_secret(file) for file in secrets}
-
-
-def _read_secret(file: Path) -> str:
-    return read_secret_file(file.name.upper(), file).rstrip("\r\n")
+    secrets, errors = {}, []
+    for file in files:
+        name = file.name.upper()
+        try:
+            if name.startswith(PREFIX):
+                secrets[name] = read_secret_file(name, file).rstrip("\r\n")
+        except SettingsError as error:
+            errors.append(error)
+    if errors:
+        raise SettingsErrors(errors)
+    return secrets
 
 
 def _read_value(path: KeyPath, text: str) -> Any:

@@ -13,10 +13,12 @@ from pydantic_core import ErrorDetails
 from exporter.settings.document import KeyPath
 from exporter.settings.errors import SettingsError, SettingsErrors, render_key, show_value
 from exporter.settings.keys import find_section, list_keys, list_sections
+from exporter.settings.secret_files import show_path
 from exporter.urls import HIDDEN
 
 # Values below these keys may be secrets, whatever they look like.
 SECRET_KEYS: Final = frozenset({"url", "connect_args"})
+PATH_KEYS: Final = frozenset({"url_file", "password_file", "dir"})
 EXPECTED: Final[Mapping[str, str]] = {
     "missing": "a value",
     "int_type": "a whole number",
@@ -69,6 +71,8 @@ def _show(path: KeyPath, detail: ErrorDetails) -> str:
         return f"got the name {show_value(detail['input'])}"
     if SECRET_KEYS & set(path) and detail["input"] is not None:
         return f"got {HIDDEN}"
+    if PATH_KEYS & set(path):
+        return f"got {show_path(detail['input'])}"
     return f"got {show_value(detail['input'])}"
 
 
@@ -93,8 +97,6 @@ def _find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
 def _suggest(path: KeyPath) -> str:
     """The nearest key, also a level deeper (pool.size for pool_size or size), or else all keys."""
     section = find_section(path[:-1])
-    if section is None:
-        return "no such key"
     known = list_keys(section)
     candidates = {name: name for name in known}
     for child, deeper in list_sections(section).items():

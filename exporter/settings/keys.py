@@ -24,15 +24,12 @@ def list_sections(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
     return {key: model for key, model in found.items() if model}
 
 
-def find_section(path: Iterable[str]) -> type[BaseModel] | None:
-    """The section at a path like ("databases", "primary", "pool"), None where there is none."""
+def find_section(path: Iterable[str]) -> type[BaseModel]:
+    """The section at a path like ("databases", "primary", "pool"). Raises KeyError."""
     section: type[BaseModel] = Settings
     parts = iter(path)
     for part in parts:
-        child = list_sections(section).get(part)
-        if child is None:
-            return None
-        section = child
+        section = list_sections(section)[part]
         if part == "databases":
             next(parts, None)
     return section

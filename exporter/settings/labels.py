@@ -1,9 +1,9 @@
 """Labels a user adds to a database's metrics: which names are allowed."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator
 
 from exporter.settings.errors import expect
 
@@ -27,14 +27,7 @@ def check_label_name(name: str) -> str:
     return name
 
 
-LabelName = Annotated[
-    str,
-    AfterValidator(check_label_name),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": rf"^(?!__){PATTERN}$",
-            "not": {"enum": sorted(RESERVED)},
-        }
-    ),
-]
+LabelName = Annotated[str, AfterValidator(check_label_name)]
+NAMES_SCHEMA: Final[dict[str, Any]] = {
+    "propertyNames": {"pattern": rf"^(?!__){PATTERN}$", "not": {"enum": sorted(RESERVED)}}
+}

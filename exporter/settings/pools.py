@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from exporter.settings.durations import Duration, OptionalDuration
 from exporter.settings.errors import expect
@@ -45,7 +52,11 @@ class PoolSettings(Section):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    pool_class: Annotated[PoolClass, BeforeValidator(_read_class)] = Field(
+    pool_class: Annotated[
+        PoolClass,
+        BeforeValidator(_read_class),
+        WithJsonSchema({"enum": [*PoolClass, None]}),
+    ] = Field(
         default=PoolClass.QUEUE,
         validation_alias="class",
         serialization_alias="class",

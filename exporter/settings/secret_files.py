@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from exporter.settings.errors import SettingsError, show_value
+from exporter.settings.errors import SettingsError
+from exporter.urls import HIDDEN
 
 
 def read_secret_file(key: str, path: Path) -> str:
@@ -20,7 +21,8 @@ def read_secret_file(key: str, path: Path) -> str:
     return text
 
 
-def show_path(path: Path) -> str:
+def show_path(path: object) -> str:
     """The path, unless somebody put the secret itself where its file's name belongs."""
     text = str(path)
-    return text if "@" not in text and ":/" not in text and text.isprintable() else show_value("@")
+    is_path = isinstance(path, Path | str) and "@" not in text and ":/" not in text
+    return text if is_path and text.isprintable() else HIDDEN

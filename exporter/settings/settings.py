@@ -42,9 +42,7 @@ def _check_address(address: Any) -> Any:
     return address
 
 
-DatabaseName = Annotated[
-    str, AfterValidator(_check_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"})
-]
+DatabaseName = Annotated[str, AfterValidator(_check_name)]
 
 
 class LogSettings(Section):
@@ -85,7 +83,9 @@ class Settings(Section):
         default_factory=ProbeSettings, description="Defaults for the probes of all databases"
     )
     databases: dict[DatabaseName, DatabaseSettings] = Field(
-        default_factory=dict, description="The databases to probe, by name"
+        default_factory=dict,
+        description="The databases to probe, by name",
+        json_schema_extra={"propertyNames": {"pattern": f"^{_NAME.pattern}$"}},
     )
     app: AppSettings = Field(
         default_factory=AppSettings, validate_default=True, description="The app's own pools"

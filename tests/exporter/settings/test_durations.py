@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import PydanticCustomError
+
+from exporter.settings.durations import (
+    parse_duration,
+    parse_optional_duration,
+    parse_positive_duration,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("15s", 15),
+        ("500ms", 0.5),
+        ("5m", 300),
+        ("1h", 3600),
+        ("2d", 172800),
+        ("1h30m", 5400),
+        ("1.5s", 1.5),
+        (" 15s ", 15),
+        ("20", 20),
+        ("0.25", 0.25),
+        (20, 20),
+        (0.25, 0.25),
+        (0, 0),
+    ],
+)
+def test_a_duration_is_a_number_of_seconds(value: object, seconds: float) -> None:
+    assert parse_duration(value) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "s", "15 s", "15x", "-5s", "1e3", "\u0661s", "15s extra", "nan", "9" * 400),
+        *(None, True, [], -1, -0.1, float("nan"), float("inf")),
+    ],
+)
+def test_anything_else_is_an_error_that_shows_the_form(value: object) -> None:
+    with pytest.raises(PydanticCustomError, match="a duration like 500ms, 15s, 5m or 1h"):
+        parse_duration(value)
+
+
+@pytest.mark.parametrize("value", [0, "0s", "0"])
+def test_zero_is_no_positive_duration(value: object) -> None:
+    with pytest.raises(PydanticCustomError, match="above zero"):
+        parse_positive_duration(value)
+
+
+@pytest.mark.parametrize("value", [None, "null", "None", "never", -1, "-1"])
+def test_never_is_none(value: object) -> None:
+    assert parse_optional_duration(value) is None
+
+
+def test_an_optional_duration_may_be_one() -> None:
+    assert parse_optional_duration("30m") == 1800
+
+
+@given(st.text() | st.integers() | st.floats())
+def test_any_value_is_a_duration_or_an_error(value: object) -> None:
+    try:
+        seconds = parse_duration(value)
+    except PydanticCustomError:
+        return
+    assert 0 <= seconds < float("inf")

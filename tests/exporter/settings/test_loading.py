@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.settings import PoolClass, Role, Settings, SettingsErrors, load_settings
+
+CANARY = "canary"
+URL = "postgres://app@db/orders"
+
+
+def load(folder: Path, text: str, **variables: str) -> Settings:
+    file = folder / "exporter.yaml"
+    file.write_text(text)
+    return load_settings(file, {f"POOL_EXPORTER_{key}": value for key, value in variables.items()})
+
+
+def complain(folder: Path, text: str, **variables: str) -> list[str]:
+    with pytest.raises(SettingsErrors) as caught:
+        load(folder, text, **variables)
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+    return str(caught.value).splitlines()
+
+
+def test_one_variable_is_a_whole_configuration() -> None:
+    settings = load_settings(None, {"POOL_EXPORTER_DATABASES__PRIMARY__URL": URL})
+    assert list(settings.databases) == ["primary"]
+    assert settings.listen == "0.0.0.0:9723"
+    assert (settings.log.level, settings.log.format) == ("info", "text")
+    assert settings.web.enable_lifecycle is False
+    assert (settings.app.dir, settings.app.per_process) == (None, False)
+
+
+def test_a_file_says_everything(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        """
+        listen: "[::1]:9000"
+        log: {level: debug, format: json}
+        probe: {interval: 30s, query: SELECT 2}
+        databases:
+          primary:
+            url: postgres://app@db/orders
+            role: primary
+            pool: {class: null}
+            statement_timeout: 2s
+            labels: {team: orders}
+            server_metrics: no
+            connect_args: {timeout: 3}
+          replica:
+            url: mysql://app@db/orders
+            probe: {timeout: 10s}
+        app: {dir: /run/pools, per_process: true}
+        web: {enable_lifecycle: true}
+        """,
+    )
+    primary, replica = settings.databases["primary"], settings.databases["replica"]
+    assert primary.role is Role.PRIMARY
+    assert primary.pool.pool_class is PoolClass.NULL
+    assert (primary.statement_timeout, primary.server_metrics) == (2, False)
+    assert (primary.labels, primary.connect_args) == ({"team": "orders"}, {"timeout": 3})
+    assert (replica.probe.interval, replica.probe.timeout) == (30, 10)
+    assert replica.probe.query == "SELECT 2"
+    assert settings.app.dir == Path("/run/pools")
+
+
+def test_the_environment_wins_over_the_secrets_directory_and_that_over_the_file(
+    tmp_path: Path,
+) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "POOL_EXPORTER_LISTEN").write_text(":2")
+    (secrets / "POOL_EXPORTER_LOG__LEVEL").write_text("warning")
+    text = f"listen: ':1'\nlog: {{level: error, format: json}}\ndatabases: {{a: {{url: '{URL}'}}}}"
+    settings = load(tmp_path, text, SECRETS_DIR=str(secrets), LISTEN=":3")
+    assert settings.listen == ":3"
+    assert (settings.log.level, settings.log.format) == ("warning", "json")
+
+
+def test_a_variable_finds_a_database_whatever_its_case_and_hyphens(tmp_path: Path) -> None:
+    text = "databases: {Orders-Replica: {url_file: /run/secrets/url, role: replica}}"
+    settings = load(tmp_path, text, DATABASES__ORDERS_REPLICA__URL=URL)
+    database = settings.databases["Orders-Replica"]
+    assert database.role is Role.REPLICA
+    assert database.url_file is None
+    assert database.read_url().database == "orders"
+
+
+def test_a_url_file_in_a_variable_takes_the_file_s_url_back(tmp_path: Path) -> None:
+    text = f"databases: {{a: {{url: '{URL}'}}}}"
+    settings = load(tmp_path, text, DATABASES__A__URL_FILE="/run/secrets/url")
+    assert settings.databases["a"].url is None
+
+
+def test_the_app_s_folder_alone_is_enough() -> None:
+    assert load_settings(None, {"POOL_EXPORTER_APP__DIR": "/run/pools"}).databases == {}
+
+
+def test_nothing_to_do_is_an_error() -> None:
+    with pytest.raises(SettingsErrors) as caught:
+        load_settings(None, {})
+    assert str(caught.value) == "databases: missing, expected at least one database, or app.dir"
+
+
+def test_an_error_says_which_variable_or_line_it_comes_from(tmp_path: Path) -> None:
+    text = f"databases:\n  a:\n    url: {URL}\n    pool:\n      size: many\n    probe:\n"
+    lines = complain(tmp_path, text, DATABASES__A__ROLE="master", LISTN="x")
+    assert lines == [
+        "databases.a.role (POOL_EXPORTER_DATABASES__A__ROLE): got 'master', "
+        "expected primary, replica or any",
+        "databases.a.pool.size (line 5): got 'many', expected a whole number",
+        "databases.a.probe (line 6): got null, expected a mapping",
+        "listn (POOL_EXPORTER_LISTN): unknown key, expected one of listen, log, probe, databases, "
+        "app, web: did you mean listen?",
+    ]
+
+
+def test_wrong_defaults_for_probes_are_told_once(tmp_path: Path) -> None:
+    text = (
+        "probe: {interval: often}\n"
+        f"databases: {{a: {{url: '{URL}'}}, b: {{url: '{URL}', probe: {{timeout: 1m}}}}}}"
+    )
+    assert complain(tmp_path, text) == [
+        "probe.interval (line 1): got 'often', expected a duration like 500ms, 15s, 5m or 1h"
+    ]
+
+
+def test_databases_are_given_as_settings_in_python() -> None:
+    one = load_settings(None, {"POOL_EXPORTER_DATABASES__A__URL": URL})
+    again = Settings(databases=one.databases, probe=one.probe)
+    assert again.databases == one.databases
+
+
+def test_a_url_where_a_mapping_belongs_is_not_shown(tmp_path: Path) -> None:
+    url = f"postgres://app:{CANARY}@db/orders"
+    assert complain(tmp_path, f"databases: {{a: '{url}'}}") == [
+        "databases.a (line 1): got ***, expected a mapping, at least with url"
+    ]
+    assert complain(tmp_path, f"databases: '{url}'\nlog: '{url}'") == [
+        "log (line 2): got ***, expected a mapping",
+        "databases (line 1): got ***, expected a mapping",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "databases: {a: {url: 'nope://app:CANARY@db'}}",
+        "databases: {a: {url: 'postgres://app:x/CANARY@db'}}",
+        "databases: {a: {url: 'postgres://app@db?password=CANARY&sslmode=x'}}",
+        "databases: {a: {url: 'CANARY'}}",
+        "databases: {a: {url: [CANARY]}}",
+        "databases: {a: {url: {x: CANARY}}}",
+        "databases: {a: {ulr: 'postgres://app:CANARY@db'}}",
+        "databases: {a: {url: 'sqlite://', password: CANARY}}",
+        "databases: {a: {url: 'sqlite://', connect_args: CANARY}}",
+        "databases: {a: {url: 'sqlite://', connect_args: [CANARY]}}",
+        "databases: {a: {url: 'sqlite://', pool: 'postgres://app:CANARY@db'}}",
+        "databases: {a: {url: 'sqlite://', pool: {size: 'app:CANARY@db'}}}",
+        "databases: {a: {url: 'sqlite://', url_file: 'postgres://app:CANARY@db'}}",
+        "databases: {a: {url: 'sqlite://', role: 'password=CANARY'}}",
+        "databases: {'postgres://app:CANARY@db': {url: 'sqlite://'}}",
+        "databases: {a: {'postgres://app:CANARY@db': null}}",
+        "databases: ['postgres://app:CANARY@db']",
+        "databases: 'postgres://app:CANARY@db'",
+        "'postgres://app:CANARY@db'",
+        "'postgres://app:CANARY@db': 1",
+        "postgres://app:CANARY@db",
+        "databases: {a: {url: postgres://app:CANARY@db, pool: {{}}",
+        "databases:\n  a:\n    url: 'postgres://app:CANARY@db\n",
+        "databases:\n  a:\n    url: *CANARY\n",
+        "databases:\n  a:\n    url: !CANARY x\n",
+        "databases:\n  a:\n    url: @CANARY\n",
+        "databases:\n  a:\n    url: postgres://app:CANARY@db: x\n",
+        "listen: 'postgres://app:CANARY@db'",
+        "log: {level: 'postgres://app:CANARY@db'}",
+        "probe: {interval: 'secret CANARY'}",
+    ],
+)
+def test_no_error_shows_a_password(tmp_path: Path, text: str) -> None:
+    assert complain(tmp_path, text.replace("CANARY", CANARY))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASES__A__URL", f"nope://app:{CANARY}@db"),
+        ("DATABASES__A", f"postgres://app:{CANARY}@db"),
+        ("DATABASES", f"postgres://app:{CANARY}@db"),
+        ("DATABASE_URL", f"postgres://app:{CANARY}@db"),
+        ("URL", f"postgres://app:{CANARY}@db"),
+        ("DATABASES__A__URL__X", CANARY),
+        ("DATABASES__A__CONNECT_ARGS", CANARY),
+    ],
+)
+def test_no_error_shows_a_password_of_a_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsErrors) as caught:
+        load_settings(None, {f"POOL_EXPORTER_{name}": value})
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+KEYS = st.sampled_from(
+    [
+        *("databases", "a", "url", "pool", "class", "size", "probe", "interval", "timeout"),
+        *("labels", "listen", "log", "level", "app", "dir", "web", "connect_args", "url_file"),
+    ]
+)
+TREES = st.recursive(
+    SCALARS,
+    lambda tree: st.lists(tree, max_size=3) | st.dictionaries(KEYS | SCALARS, tree, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(TREES)
+def test_any_yaml_is_settings_or_errors_in_lines(
+    tmp_path_factory: pytest.TempPathFactory, tree: Any
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    for data in (tree, {"databases": tree}, {"databases": {"a": tree}}, {"probe": tree}):
+        file.write_text(yaml.safe_dump(data), "utf-8")
+        try:
+            load_settings(file, {})
+        except SettingsErrors as errors:
+            assert all(", expected " in line for line in str(errors).splitlines())  # noqa: PT017

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from exporter.settings import ProbeSettings
+
+
+def read_times(**keys: Any) -> tuple[float, float, float]:
+    probe = ProbeSettings.model_validate(keys)
+    return probe.interval, probe.timeout, probe.fresh_connection_interval
+
+
+@pytest.mark.parametrize(
+    ("keys", "times"),
+    [
+        ({}, (15, 5, 60)),
+        ({"interval": "2s"}, (2, 2, 60)),
+        ({"interval": "5m"}, (300, 5, 300)),
+        ({"timeout": "30s"}, (30, 30, 60)),
+        ({"timeout": "2m"}, (120, 120, 120)),
+        ({"interval": 10, "timeout": 10, "fresh_connection_interval": 10}, (10, 10, 10)),
+    ],
+)
+def test_defaults_give_way_to_what_is_given(
+    keys: dict[str, Any], times: tuple[float, float, float]
+) -> None:
+    assert read_times(**keys) == times
+
+
+def test_a_probe_must_end_before_the_next_one() -> None:
+    with pytest.raises(ValidationError, match=r"at most the interval, 10s"):
+        read_times(interval="10s", timeout="11s")
+
+
+def test_not_every_probe_may_be_a_fresh_one() -> None:
+    with pytest.raises(ValidationError, match=r"at least the interval, 10s"):
+        read_times(interval="10s", fresh_connection_interval="9s")
+
+
+def test_a_wrong_interval_is_the_only_complaint() -> None:
+    with pytest.raises(ValidationError) as caught:
+        read_times(interval="often", timeout="1m", fresh_connection_interval="1s")
+    assert [error["loc"] for error in caught.value.errors()] == [("interval",)]
+
+
+@pytest.mark.parametrize("keys", [{"query": ""}, {"interval": 0}, {"timeout": "0s"}, {"other": 1}])
+def test_a_wrong_value_is_an_error(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        read_times(**keys)
+
+
+def test_something_else_than_a_mapping_is_an_error() -> None:
+    with pytest.raises(ValidationError):
+        ProbeSettings.model_validate("15s")
