@@ -21,8 +21,16 @@ def find_promtool() -> str:
     return path
 
 
+def lint(promtool: str, metrics: bytes) -> str:
+    """Its complaints; empty means that it ended with status 0, too."""
+    linted = subprocess.run(
+        [promtool, "check", "metrics"], input=metrics, capture_output=True, check=False, timeout=60
+    )
+    complaints = (linted.stdout + linted.stderr).decode()
+    return complaints or ("" if linted.returncode == 0 else f"status {linted.returncode}")
+
+
 async def test_promtool_has_nothing_to_say(up: dict[str, Any], closed_port: int) -> None:
-    promtool = find_promtool()
     databases = {
         "shop": {**up, "labels": {"team": "sales"}},
         "orders": build_down(closed_port),
@@ -30,8 +38,4 @@ async def test_promtool_has_nothing_to_say(up: dict[str, Any], closed_port: int)
     async with open_client(build_app(databases)) as client:
         await client.get("/health/db")
         metrics = (await client.get("/metrics")).content
-    linted = subprocess.run(
-        [promtool, "check", "metrics"], input=metrics, capture_output=True, check=False, timeout=60
-    )
-    assert (linted.stdout + linted.stderr).decode() == ""
-    assert linted.returncode == 0
+    assert lint(find_promtool(), metrics) == ""
