@@ -3,15 +3,16 @@
 A readable list over their state at the time of the scrape; it must not check anything itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from exporter.collectors.families import ProbeFamilies, Values, known
+from exporter.collectors.families import ProbeFamilies, Read, Values, known
 from exporter.histogram import DurationHistogram
 from exporter.probes import Probe
+from exporter.servers import ServerStatus
 
 STATES: Final = ("active", "idle", "idle_in_transaction", "other")
 
@@ -79,7 +80,7 @@ def collect_role(families: ProbeFamilies) -> Iterator[Metric]:
         "writable",
         "Whether the server accepts writes: 1 or 0 (PostgreSQL: neither in recovery nor "
         "read-only by default).",
-        lambda probe: known(probe.last_server and probe.last_server.writable),
+        told(lambda server: server.writable),
     )
     yield families.gauge(
         "role_mismatch",
@@ -90,7 +91,7 @@ def collect_role(families: ProbeFamilies) -> Iterator[Metric]:
     yield families.gauge(
         "replication_lag_seconds",
         "How far the replica lags behind, in seconds. Absent on a primary.",
-        lambda probe: known(probe.last_server and probe.last_server.replication_lag_seconds),
+        told(lambda server: server.replication_lag_seconds),
     )
 
 
@@ -99,12 +100,12 @@ def collect_server(families: ProbeFamilies) -> Iterator[Metric]:
     yield families.gauge(
         "server_max_connections",
         "Connections the server accepts at most, reserved ones included.",
-        lambda probe: known(probe.last_server and probe.last_server.max_connections),
+        told(lambda server: server.max_connections),
     )
     yield families.gauge(
         "server_reserved_connections",
         "Connections of the maximum that are reserved for superusers and privileged roles.",
-        lambda probe: known(probe.last_server and probe.last_server.reserved_connections),
+        told(lambda server: server.reserved_connections),
     )
     yield families.gauge(
         "server_connections",
@@ -112,6 +113,11 @@ def collect_server(families: ProbeFamilies) -> Iterator[Metric]:
         read_connections,
         labels=("state",),
     )
+
+
+def told(read: Callable[[ServerStatus], float | None]) -> Read[float]:
+    """Returns how to read one value of what the server last told about itself."""
+    return lambda probe: known(read(probe.last_server) if probe.last_server else None)
 
 
 def read_info(probe: Probe) -> Values[float]:
@@ -138,5 +144,5 @@ def read_durations(probe: Probe) -> Values[DurationHistogram]:
 
 def read_connections(probe: Probe) -> Values[float]:
     """Returns the states the server tells, nothing when it tells none."""
-    connections = (probe.last_server and probe.last_server.connections) or {}
+    connections = (probe.last_server.connections if probe.last_server else None) or {}
     return {(state,): connections[state] for state in STATES if state in connections}

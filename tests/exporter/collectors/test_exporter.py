@@ -3,6 +3,7 @@
 import platform
 from importlib import metadata
 
+import pytest
 import sqlalchemy
 from prometheus_client import CollectorRegistry
 
@@ -28,3 +29,8 @@ def test_build_and_configuration_are_told() -> None:
 
 def test_version_is_the_installed_distributions() -> None:
     assert read_version() == metadata.version("sqlalchemy-pool-exporter")
+
+
+def test_sources_that_were_never_installed_have_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.version.DISTRIBUTION", "no-such-distribution")
+    assert read_version.__wrapped__() == "unknown"
