@@ -105,6 +105,5 @@ def build_registry(probes: Mapping[str, Probe], app_pools: AppPools) -> Collecto
 
 def read_service(request: Request) -> Service:
     """Returns the service of the app a request came to."""
-    service = request.app.state.service
-    assert isinstance(service, Service)  # noqa: S101 - for the type checker
+    service: Service = request.app.state.service
     return service
