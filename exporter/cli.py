@@ -31,10 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     configure_logging("info", "text")
     try:
-        status = options.run(options)
+        status: int = options.run(options)
     except KeyboardInterrupt:
         return INTERRUPTED
-    assert isinstance(status, int)  # noqa: S101 - for the type checker
     return status
 
 
@@ -117,24 +116,20 @@ def run_serve(options: argparse.Namespace) -> int:
     """Serves until told to stop."""
     try:
         settings = load_checked_settings(options.config, build_environment(options))
-    except SettingsErrors as error:
-        return complain(str(error))
-    configure_logging(settings.log.level, settings.log.format)
-    try:
+        configure_logging(settings.log.level, settings.log.format)
         listener = open_listener(parse_address(settings.listen))
         app = create_app(settings)
-    except (AddressError, EnginesError) as error:
+    except (SettingsErrors, AddressError, EnginesError) as error:
         return complain(str(error))
-    logger.info(
-        "serving",
-        extra={
-            "version": read_version(),
-            "address": str(read_address(listener)),
-            "databases": len(settings.databases),
-        },
-    )
+    log_start(str(read_address(listener)), len(settings.databases))
     serve(app, listener, exit_within=EXIT_SECONDS)
     return 0
+
+
+def log_start(address: str, databases: int) -> None:
+    """Says what runs where."""
+    extra = {"version": read_version(), "address": address, "databases": databases}
+    logger.info("serving", extra=extra)
 
 
 def build_environment(options: argparse.Namespace) -> Mapping[str, str]:

@@ -271,3 +271,12 @@ def test_commands_have_what_they_need() -> None:
     assert parser.parse_args(["demo"]).run is run_demo
     assert parser.parse_args(["demo"]).listen is None
     assert parser.parse_args(["demo", "--listen", ":0"]).listen == ":0"
+
+
+def test_interrupted_command_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("exporter.cli.run_check_config", interrupt)
+    monkeypatch.setattr("exporter.cli.configure_logging", lambda *_: None)
+    assert main(["check-config", "a.yaml"]) == 130
