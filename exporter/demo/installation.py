@@ -53,7 +53,12 @@ def read_server_user() -> ServerUser:
     """The user of this process, or `nobody` when this process is root's."""
     if os.geteuid() != 0:
         return ServerUser(os.geteuid(), os.getegid(), is_other=False)
-    entry = pwd.getpwnam(UNPRIVILEGED_USER)
+    try:
+        entry = pwd.getpwnam(UNPRIVILEGED_USER)
+    except KeyError:
+        raise EmbeddedPostgresError(
+            f"PostgreSQL refuses to run as root, and there is no user {UNPRIVILEGED_USER}"
+        ) from None
     return ServerUser(entry.pw_uid, entry.pw_gid, is_other=True)
 
 

