@@ -96,8 +96,9 @@ def test_waits_and_opens_count_after_a_late_start() -> None:
 
 def test_an_async_engine_records_before_and_after_first_use(tmp_path: Path) -> None:
     async def use() -> None:
-        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
-        assert isinstance(engine.pool, AsyncAdaptedQueuePool)
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{tmp_path}/shop.db", poolclass=AsyncAdaptedQueuePool
+        )
         async with engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
             instrument(engine, name="shop")

@@ -34,7 +34,7 @@ DEFAULT_DATABASE = "sqlite+aiosqlite:///:memory:"
 
 def fetch_sources(requirement: str) -> Path:
     """The unpacked source distribution that fits the requirement."""
-    folder = CACHE / requirement.lstrip("=~")
+    folder = CACHE / requirement.replace("==", "").replace("~=", "newest-of-")
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.glob("sqlalchemy-*.tar.gz")):
         options = ["--quiet", "--no-deps", "--no-binary", "sqlalchemy", "--dest", str(folder)]

@@ -1,0 +1,104 @@
+"""docs/metrics.md and /metrics say the same, in both directions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.demo.postgres import EmbeddedPostgres
+from exporter.failures import Reason
+from sqlalchemy_pool_metrics.layout import CLOSE_REASONS
+from tests.exporter.web.clients import build_app, open_client
+from tests.servers.accounts import DATABASE, MONITOR
+
+pytestmark = pytest.mark.anyio
+
+DOCS = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
+ROW = re.compile(r"^\| `(\w+)` \| (gauge|counter|histogram) \|([^|]*)\|", re.MULTILINE)
+COMMON_LABELS = {
+    "sqlalchemy_pool_": {"origin", "pool", "database", "application", "team"},
+    "sqlalchemy_database_": {"database", "team"},
+    "sqlalchemy_pool_exporter_": set(),
+}
+
+
+def read_documented() -> dict[str, tuple[str, frozenset[str]]]:
+    """Type and labels by full name, as the tables say."""
+    documented = {}
+    for section in re.split(r"^## ", DOCS, flags=re.MULTILINE):
+        prefix = re.search(r"Prefix `(\w+)`", section)
+        for name, kind, labels in ROW.findall(section):
+            assert prefix, f"{name} stands in a section without a prefix"
+            own = set(re.findall(r"`(\w+)`", labels))
+            documented[prefix[1] + name] = kind, frozenset(own | COMMON_LABELS[prefix[1]])
+    return documented
+
+
+def read_documented_reasons(heading: str) -> list[str]:
+    table = DOCS.split(heading)[1].split("\n\n")[1]
+    return re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+
+def full_name(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def ours(families: list[Metric]) -> Iterator[Metric]:
+    return (family for family in families if family.name.startswith("sqlalchemy_"))
+
+
+@pytest.fixture
+async def families(postgres: EmbeddedPostgres) -> list[Metric]:
+    """The scrape of an exporter with a PostgreSQL, probed, and a label of its own."""
+    url = postgres.url(DATABASE, *MONITOR, driver="asyncpg")
+    app = build_app({"shop": {"url": url, "role": "primary", "labels": {"team": "core"}}})
+    async with open_client(app) as client:
+        await client.get("/health/db")
+        text = (await client.get("/metrics")).text
+    return list(text_string_to_metric_families(text))
+
+
+async def test_every_metric_is_documented_with_its_type_and_every_documented_one_exists(
+    families: list[Metric],
+) -> None:
+    documented = {name: kind for name, (kind, _) in read_documented().items()}
+
+    assert {full_name(family): family.type for family in ours(families)} == documented
+
+
+async def test_labels_are_the_documented_ones(families: list[Metric]) -> None:
+    documented = read_documented()
+    unseen = []
+    for family in ours(families):
+        expected = documented[full_name(family)][1]
+        labels = {frozenset(s.labels) | (expected & {"le"}) for s in family.samples}
+        if not labels:
+            unseen.append(family.name)
+        assert labels <= {expected}, family.name
+    assert unseen == ["sqlalchemy_database_replication_lag_seconds"]  # this server is a primary
+
+
+async def test_buckets_are_the_documented_ones(families: list[Metric]) -> None:
+    documented = {
+        name: [float(bound) for bound in bounds.split()]
+        for name, bounds in re.findall(r"^\| `(\w+)` \| ([\d. ]+) \|$", DOCS, re.MULTILINE)
+    }
+    seen: dict[str, list[float]] = {}
+    for family in families:
+        for sample in family.samples:
+            bound = sample.labels.get("le")
+            if family.type == "histogram" and bound and bound != "+Inf":
+                bounds = seen.setdefault(family.name, [])
+                bounds += [float(bound)] if float(bound) not in bounds else []
+
+    assert seen == documented
+
+
+def test_every_reason_is_documented() -> None:
+    assert read_documented_reasons("Why a connection leaves the pool") == list(CLOSE_REASONS)
+    assert read_documented_reasons("Why a probe failed") == [reason.value for reason in Reason]
