@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,6 @@ class OpenConnections:
         # By id, because connections of C drivers can be neither hashed nor referred to weakly.
         self._opening: dict[int, DBAPIConnection] = {}
         self._open: dict[int, DBAPIConnection] = {}
-        self._closing: dict[int, DBAPIConnection] = {}
         event.listen(engine, "do_connect", self._on_do_connect)
         event.listen(engine, "connect", self._on_connect)
         event.listen(engine, "close", self._on_close)
@@ -42,7 +42,13 @@ class OpenConnections:
     def _on_do_connect(self, *_: object) -> DBAPIConnection:
         if self._is_hung_up:  # a failed pre-ping would go on with a new connection
             raise ConnectionAbortedError("hung up")
-        connection = self._connect()
+        try:
+            connection = self._connect()
+        except BaseException as error:
+            # SQLAlchemy makes a cycle of this error and its frames, in which a socket that was not
+            # connected yet would stay open until the garbage collector comes by.
+            traceback.clear_frames(error.__traceback__)
+            raise
         self._opening[id(connection)] = connection
         return connection
 
@@ -52,9 +58,7 @@ class OpenConnections:
         self._open[id(connection)] = connection
 
     def _on_close(self, connection: DBAPIConnection, _record: object = None) -> None:
-        """Run before the goodbye, for which a silent server lets wait as well."""
         self._open.pop(id(connection), None)
-        self._closing[id(connection)] = connection
 
     def hang_up(self) -> int:
         """Cut every connection off without waiting for its server; returns how many there were.
@@ -62,18 +66,17 @@ class OpenConnections:
         No other is opened until `settle`.
         """
         self._is_hung_up = True
-        connections = [*self._opening.values(), *self._open.values(), *self._closing.values()]
+        connections = [*self._opening.values(), *self._open.values()]
         for connection in connections:
             hang_up(self.engine.dialect.get_driver_connection(connection))
         return len(connections)
 
     def settle(self) -> None:
-        """Call it when nobody uses the connections: what was to be opened or closed is by now.
+        """Call it when nobody uses the connections, so that others may be opened again.
 
         Ends what failed while it was set up, which before SQLAlchemy 2.1 the pool forgets to.
         """
         self._is_hung_up = False
-        self._closing.clear()
         while self._opening:
             _, connection = self._opening.popitem()
             hang_up(self.engine.dialect.get_driver_connection(connection))
