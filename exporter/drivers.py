@@ -56,11 +56,6 @@ def build_asyncpg(timeout: float, statement_timeout: float | None) -> Arguments:
     }
 
 
-def build_psycopg(timeout: float, statement_timeout: float | None) -> Arguments:
-    # None: never prepare, for the same reason as above.
-    return {**build_libpq(timeout, statement_timeout), "prepare_threshold": None}
-
-
 def build_libpq(timeout: float, statement_timeout: float | None) -> Arguments:
     arguments: Arguments = {
         "connect_timeout": max(2, math.ceil(timeout)),  # libpq takes whole seconds, 2 at least
@@ -99,7 +94,7 @@ def build_sqlite(timeout: float, _statement_timeout: float | None) -> Arguments:
 
 DEFAULTS: dict[str, BuildDefaults] = {
     "asyncpg": build_asyncpg,
-    "psycopg": build_psycopg,
+    "psycopg": build_libpq,
     "psycopg2": build_libpq,
     "pymysql": build_pymysql,
     "mysqldb": build_mysqldb,
