@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Pool
-
 from exporter.connections import OpenConnections
 from exporter.lanes import GRACE_SECONDS, Lane, retrieve
 
@@ -94,16 +92,8 @@ class Calls:
         # Whoever does not end by itself may leave the pool in any state, say half disposed of.
         pool = engine.pool
         engine.dispose(close=False)
-        if await self._lane.end(future, pool.dispose):
-            await self._clean_up(pool)
         connections.forget()
-
-    async def _clean_up(self, pool: Pool) -> None:
-        """Close what is left in a pool that nobody uses: quick, because it was hung up on."""
-        future = self._lane.start(pool.dispose)
-        await asyncio.wait({future}, timeout=GRACE_SECONDS)
-        if not future.done():
-            await self._lane.end(future, pool.dispose)
+        await self._lane.end(future, pool.dispose)
 
     def close(self) -> None:
         self._lane.close()

@@ -50,8 +50,8 @@ class Lane(ABC):
     def _start(self, call: Callable[[], T]) -> asyncio.Future[T]: ...
 
     @abstractmethod
-    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> bool:
-        """Make a call end, or give up on it after GRACE_SECONDS; tells whether it ended.
+    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:
+        """Make a call end, or give up on it after GRACE_SECONDS.
 
         The thread of a call given up on runs `then` when the call ends after all.
         """
@@ -78,12 +78,11 @@ class LoopLane(Lane):
     def _start(self, call: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.create_task(greenlet_spawn(call), name=self.name)
 
-    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> bool:  # noqa: ARG002 - there is no thread
+    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:  # noqa: ARG002 - there is no thread
         future.cancel()
         self._hanging.add(future)
         future.add_done_callback(self._forget)
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
-        return future.done()
 
     def close(self) -> None:
         """Nothing of it outlives a call."""
@@ -115,13 +114,12 @@ class ThreadLane(Lane):
             self._worker = Worker(self.name)
         return self._worker.start(call)
 
-    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> bool:
+    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
-        if not future.done():
+        if future.done():
+            retrieve(future)
+        else:
             self.give_up(future, then)
-            return False
-        retrieve(future)
-        return True
 
     def give_up(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:
         """Do as `end` does, without waiting at all."""
