@@ -4,10 +4,8 @@ It knows uvicorn and signals, nothing of what is served.
 """
 
 import asyncio
-import os
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -69,14 +67,14 @@ def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None 
 
 
 def start_countdown(seconds: float) -> None:
-    """Ends the process in so many seconds unless it ends by itself.
+    """Ends the process in so many seconds unless it ends by itself; in the main thread only.
 
     Python waits for every thread of an executor, and one that asks a silent name server may take
-    half a minute.
+    half a minute. The kernel does not; and a signal handler, which may interrupt the start of a
+    thread, must not start one.
     """
-    countdown = threading.Timer(seconds, os._exit, [1])
-    countdown.daemon = True
-    countdown.start()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 @contextmanager
