@@ -46,7 +46,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line, without a line feed at its end."""
         fields = [f"{key}={_quote(value)}" for key, value in read_fields(record).items()]
-        head = f"{format_timestamp(record.created)} {record.levelname.lower():<7} {_escape(read_message(record))}"
+        time, level = format_timestamp(record.created), record.levelname.lower()
+        head = f"{time} {level:<7} {_escape(read_message(record))}"
         trace = read_exception(record).splitlines()
         return "\n".join([" ".join([head, *fields]), *(f"    {line}" for line in trace)])
 
