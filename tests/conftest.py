@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.servers import endpoints
 from tests.servers.folders import make_folder
 from tests.servers.mariadb import MariaDB, run_mariadb
 from tests.servers.pgbouncer import PgBouncer, run_pgbouncer
-from tests.servers.postgresql import run_postgres
+from tests.servers.postgresql import find_installations, run_postgres, run_replica
 from tests.servers.tls import Certificates, open_tls_front, write_certificates
 
 Options = Mapping[str, str] | None
@@ -31,6 +32,11 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 
 StartPostgres = Callable[..., EmbeddedPostgres]
+
+
+class Replica(NamedTuple):
+    server: EmbeddedPostgres
+    primary: EmbeddedPostgres
 
 
 @pytest.fixture
@@ -55,6 +61,25 @@ def full_postgres() -> Iterator[EmbeddedPostgres]:
     }
     with make_folder("postgres") as folder, run_postgres(folder, options) as server:
         yield server
+
+
+@pytest.fixture(scope="session", params=find_installations())
+def any_postgres(request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
+    """A server of every version this machine has, one after the other."""
+    programs = find_installations()[request.param]
+    with (
+        make_folder("postgres") as folder,
+        run_postgres(folder, installation=programs) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def replica(start_postgres: StartPostgres) -> Iterator[Replica]:
+    """A streaming replica and its primary, which a test may stop."""
+    primary = start_postgres()
+    with make_folder("replica") as folder, run_replica(folder, primary) as server:
+        yield Replica(server, primary)
 
 
 @pytest.fixture(scope="session")
