@@ -71,7 +71,7 @@ _BY_TEXT = [
 ]
 
 
-def read_sqlstate(error: BaseException) -> str | None:
+def read_sqlstate(error: BaseException | None) -> str | None:
     """Five characters, None where the driver has none; psycopg2 calls it pgcode."""
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return state if isinstance(state, str) else None
