@@ -170,6 +170,10 @@ class SyncPool(RuleBasedStateMachine):
     def queued(self) -> list[Any]:
         return queued_records(self.engine.pool)
 
+    def is_saturated(self) -> bool:
+        pool: Any = self.engine.pool
+        return not self.queued() and bool(pool._overflow >= OVERFLOW)
+
     def live_idle(self) -> int:
         return sum(1 for record in self.queued() if record.dbapi_connection)
 
@@ -209,8 +213,7 @@ class SyncPool(RuleBasedStateMachine):
     def expect_checkout(self) -> None:
         """Foresee what SQLAlchemy does to the first idle connection, which it may replace."""
         queued = self.queued()
-        saturated = not queued and self.engine.pool._overflow >= OVERFLOW  # type: ignore[attr-defined]
-        if saturated:
+        if self.is_saturated():
             return
         replaced = self.stale_reason(queued[0]) if queued else None
         if replaced:
@@ -307,7 +310,7 @@ class AsyncPool(SyncPool):
         self.returned += 1
         self.closed["leaked"] += 1
 
-    @precondition(lambda self: not self.queued() and len(self.held) == SIZE + OVERFLOW)
+    @precondition(lambda self: self.is_saturated())
     @rule()
     def a_task_is_cancelled_while_it_waits(self) -> None:
         self.engine.pool._timeout = 60  # type: ignore[attr-defined]
