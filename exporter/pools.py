@@ -1,4 +1,4 @@
-"""Engines with the pool that the settings ask for.
+"""Engines with the pool that the settings ask for, and how to replace a pool.
 
 Knows what each pool class takes; not how connections are opened, nor what they are for.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, Engine, Pool, create_engine
+from sqlalchemy import URL, Engine, Pool, create_engine, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import (
     AssertionPool,
@@ -70,3 +70,13 @@ def build_pool_options(pool: PoolSettings, *, is_async: bool) -> dict[str, Any]:
             "pool_use_lifo": pool.use_lifo,
         }
     return options
+
+
+def recreate_pool(engine: Engine) -> None:
+    """Replace an engine's pool by a new one, and test that the new one connects.
+
+    Blocks; raises what connecting raises. Connections that are checked out close on their return.
+    """
+    engine.dispose()
+    with engine.connect() as connection:
+        connection.execute(select(1))

@@ -87,6 +87,3 @@ class Visit(Generic[T]):
         """Let this be the last attempt; gives the error that says what it was waiting for."""
         self._attempts = 0
         return DeadlineError(f"{self.stage} within {self.timeout:g} s")
-
-    def __repr__(self) -> str:
-        return f"<Visit stage={self.stage.name} remaining={self.remaining_seconds:.3f}s>"

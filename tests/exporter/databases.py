@@ -8,12 +8,17 @@ from typing import Any
 
 from sqlalchemy import Connection, make_url
 
+from exporter.demo.postgres import EmbeddedPostgres
 from exporter.engines import Database, EngineRegistry
 from exporter.settings import DatabaseSettings
+from tests.servers.accounts import DATABASE, PLAIN
 
 # Soon enough for a test that waits for it, late enough for a machine that is busy.
 TIMEOUT = 0.5
 PATIENCE = 30.0
+ASYNC, SYNC = "asyncpg", "psycopg"
+# The last one is an async driver whose connections notice what asyncpg's do not, and vice versa.
+DRIVERS = (ASYNC, SYNC, "psycopg_async")
 
 
 def build_settings(url: str, **keys: Any) -> DatabaseSettings:
@@ -51,3 +56,7 @@ def read(statement: str) -> Callable[[Connection], Any]:
 def redirect(url: str, port: int) -> str:
     """The same URL with another port."""
     return make_url(url).set(port=port).render_as_string(hide_password=False)
+
+
+def plain_url(server: EmbeddedPostgres, driver: str = ASYNC) -> str:
+    return server.url(DATABASE, *PLAIN, driver=driver)

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from exporter import examinations
 from exporter.demo.postgres import EmbeddedPostgres
@@ -18,7 +19,15 @@ from exporter.failures import Reason
 from exporter.probes import Check, Kind, Phase, Probe, ProbeSet, Result
 from exporter.settings import ProbeSettings
 from tests.conftest import StartPostgres
-from tests.exporter.databases import PATIENCE, TIMEOUT, ask, build_settings, open_registry, redirect
+from tests.exporter.databases import (
+    PATIENCE,
+    TIMEOUT,
+    ask,
+    build_settings,
+    open_registry,
+    plain_url,
+    redirect,
+)
 from tests.exporter.relay import open_relay
 from tests.exporter.waiting import wait_for
 from tests.servers.accounts import DATABASE, PLAIN
@@ -58,10 +67,6 @@ async def open_probe(url: str, **keys: Any) -> AsyncIterator[Probe]:
         yield probes.get("shop")
 
 
-def postgres_url(server: EmbeddedPostgres, driver: str = "asyncpg") -> str:
-    return server.url(DATABASE, *PLAIN, driver=driver)
-
-
 def reason_of(check: Check) -> Reason | None:
     return check.failure.reason if check.failure else None
 
@@ -79,7 +84,7 @@ async def test_before_the_first_probe_nothing_is_known() -> None:
 async def test_the_first_probe_opens_a_new_connection_and_the_next_ones_use_the_pool(
     postgres: EmbeddedPostgres, driver: str
 ) -> None:
-    async with open_probe(postgres_url(postgres, driver)) as probe:
+    async with open_probe(plain_url(postgres, driver)) as probe:
         kinds = [(await probe.check()).kind for _ in range(3)]
         assert kinds == [Kind.FRESH, Kind.POOLED, Kind.POOLED]
         assert probe.probes_total[Kind.FRESH, Result.OK] == 1
@@ -90,7 +95,7 @@ async def test_the_first_probe_opens_a_new_connection_and_the_next_ones_use_the_
 
 async def test_a_probe_that_succeeds_shows_what_it_saw(postgres: EmbeddedPostgres) -> None:
     started = time.time()
-    async with open_probe(postgres_url(postgres)) as probe:
+    async with open_probe(plain_url(postgres)) as probe:
         check = await probe.check()
         assert (check.ok, check.failure, check.role_mismatch) == (True, None, None)
         assert 0 < check.latency_seconds < PATIENCE
@@ -107,7 +112,7 @@ async def test_after_a_failure_only_counters_and_the_last_success_stay(
     start_postgres: StartPostgres,
 ) -> None:
     server = start_postgres()
-    async with open_probe(postgres_url(server)) as probe:
+    async with open_probe(plain_url(server)) as probe:
         await probe.check()
         success = probe.last_success_timestamp
         server.stop("immediate")
@@ -127,7 +132,7 @@ async def test_after_a_failure_only_counters_and_the_last_success_stay(
 async def test_a_full_server_is_down_until_a_new_connection_succeeds(
     full_postgres: EmbeddedPostgres,
 ) -> None:
-    url = postgres_url(full_postgres)
+    url = plain_url(full_postgres)
     async with open_probe(url, fresh_connection_interval=0) as probe:
         assert await ask(probe.database, "SELECT 1") == 1
         with contextlib.ExitStack() as others:
@@ -190,14 +195,14 @@ async def test_a_secret_that_cannot_be_read_is_a_failure_until_it_can(
 
 
 async def test_concurrent_checks_share_one_probe(postgres: EmbeddedPostgres) -> None:
-    async with open_probe(postgres_url(postgres)) as probe:
+    async with open_probe(plain_url(postgres)) as probe:
         checks = await asyncio.gather(*(probe.check() for _ in range(10)))
         assert len(set(map(id, checks))) == 1
         assert sum(probe.probes_total.values()) == 1
 
 
 async def test_who_stops_waiting_does_not_stop_the_probe(postgres: EmbeddedPostgres) -> None:
-    async with open_probe(postgres_url(postgres)) as probe:
+    async with open_probe(plain_url(postgres)) as probe:
         impatient = asyncio.create_task(probe.check())
         patient = asyncio.create_task(probe.check())
         await asyncio.sleep(0)
@@ -245,7 +250,7 @@ async def test_a_server_that_plays_another_role_is_up_and_a_mismatch(
     mismatch: bool | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with open_probe(postgres_url(postgres), role=role) as probe:
+    async with open_probe(plain_url(postgres), role=role) as probe:
         check = await probe.check()
         assert (check.ok, check.role_mismatch) == (True, mismatch)
     expected = "is up, but it is configured as replica and accepts writes"
@@ -257,7 +262,7 @@ async def test_a_primary_that_became_read_only_is_a_mismatch(
 ) -> None:
     server = start_postgres()
     execute(server, f"ALTER ROLE {PLAIN.user} SET default_transaction_read_only = on")
-    async with open_probe(postgres_url(server), role="primary") as probe:
+    async with open_probe(plain_url(server), role="primary") as probe:
         check = await probe.check()
         assert (check.ok, check.role_mismatch) == (True, True)
     assert "it is configured as primary and does not accept writes" in caplog.text
@@ -288,21 +293,38 @@ async def test_the_query_reaches_the_server_as_it_is(
         mariadb: MariaDB = request.getfixturevalue("mariadb")
         url = mariadb.url()
     else:
-        url = postgres_url(request.getfixturevalue("postgres"), backend)
+        url = plain_url(request.getfixturevalue("postgres"), backend)
     async with open_probe(url, query="SELECT ' :name', '100%', '%s' LIKE '%'") as probe:
         check = await probe.check()
         assert check.ok, check.failure
 
 
+async def test_a_server_that_goes_away_while_it_tells_its_status_is_down(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_session(connection: Connection, **_: object) -> None:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(examinations, "read_server", end_session)
+    async with open_probe(plain_url(postgres)) as probe:
+        check = await probe.check()
+        assert reason_of(check) is Reason.REFUSED
+
+
+async def test_a_query_need_not_return_rows() -> None:
+    async with open_probe("sqlite://", query="PRAGMA user_version = 7") as probe:
+        assert (await probe.check()).ok
+
+
 async def test_a_query_that_fails_is_a_failure_with_its_reason(postgres: EmbeddedPostgres) -> None:
-    async with open_probe(postgres_url(postgres), query="SELECT nonsense") as probe:
+    async with open_probe(plain_url(postgres), query="SELECT nonsense") as probe:
         check = await probe.check()
         assert reason_of(check) is Reason.QUERY
         assert probe.durations[Phase.QUERY].sum == 0
 
 
 async def test_a_query_without_an_answer_is_a_timeout(postgres: EmbeddedPostgres) -> None:
-    url, query = postgres_url(postgres), "SELECT pg_sleep(60)"
+    url, query = plain_url(postgres), "SELECT pg_sleep(60)"
     async with open_probe(url, query=query, timeout=TIMEOUT) as probe:
         check = await probe.check()
         assert reason_of(check) is Reason.TIMEOUT
@@ -310,7 +332,7 @@ async def test_a_query_without_an_answer_is_a_timeout(postgres: EmbeddedPostgres
 
 
 async def test_started_probes_go_on_until_stopped(postgres: EmbeddedPostgres) -> None:
-    async with open_probes({"shop": postgres_url(postgres)}, interval=OFTEN) as probes:
+    async with open_probes({"shop": plain_url(postgres)}, interval=OFTEN) as probes:
         await probes.start()
         await wait_for(lambda: sum(probes.get("shop").probes_total.values()) >= 5)
         assert repr(probes) == "<ProbeSet 1 of 1 up>"
@@ -322,7 +344,7 @@ async def test_started_probes_go_on_until_stopped(postgres: EmbeddedPostgres) ->
 
 async def test_a_new_connection_is_probed_every_fresh_interval(postgres: EmbeddedPostgres) -> None:
     keys = {"interval": OFTEN, "fresh_connection_interval": 4 * OFTEN}
-    async with open_probes({"shop": postgres_url(postgres)}, **keys) as probes:
+    async with open_probes({"shop": plain_url(postgres)}, **keys) as probes:
         await probes.start()
         totals = probes.get("shop").probes_total
         await wait_for(lambda: totals[Kind.FRESH, Result.OK] >= 3)
@@ -355,9 +377,9 @@ async def test_five_black_holes_of_ten_cost_the_others_no_probe(
 ) -> None:
     lost = build_black_holes(silent_port, dropping_port)
     healthy = {
-        "asyncpg": postgres_url(postgres),
-        "psycopg": postgres_url(postgres, "psycopg"),
-        "another": postgres_url(postgres),
+        "asyncpg": plain_url(postgres),
+        "psycopg": plain_url(postgres, "psycopg"),
+        "another": plain_url(postgres),
         "pymysql": mariadb.url(),
         "sqlite": "sqlite://",
     }
@@ -381,7 +403,7 @@ async def test_stopping_is_over_in_time_with_every_database_hanging(
     lost = build_black_holes(silent_port, dropping_port)
     async with open_relay(postgres.port) as relay:
         for driver in ("asyncpg", "psycopg"):
-            lost[driver] = redirect(postgres_url(postgres, driver), relay.port)
+            lost[driver] = redirect(plain_url(postgres, driver), relay.port)
         async with open_probes(lost, interval=OFTEN) as probes:
             await probes.start()
             await wait_for(lambda: probes.get("asyncpg").up and probes.get("psycopg").up)

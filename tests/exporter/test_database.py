@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from exporter.demo.postgres import EmbeddedPostgres
+from exporter.engines import Database
+from exporter.lanes import GIVEN_UP_LIMIT, LaneBlockedError
+from exporter.visits import DeadlineError
+from tests.exporter.databases import (
+    ASYNC,
+    DRIVERS,
+    PATIENCE,
+    SYNC,
+    TIMEOUT,
+    ask,
+    build_settings,
+    open_database,
+    open_registry,
+    plain_url,
+    redirect,
+)
+from tests.exporter.relay import Relay, open_relay
+from tests.exporter.waiting import wait_for
+from tests.servers.accounts import DATABASE, PLAIN, quote_literal
+from tests.servers.folders import make_folder
+from tests.servers.mariadb import MariaDB
+from tests.servers.pgbouncer import PgBouncer
+from tests.servers.postgresql import execute, run_postgres
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    (tmp_path / "shop.db").touch()
+    return f"sqlite:///{tmp_path / 'shop.db'}"
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_statement_timeout_reaches_postgresql(
+    postgres: EmbeddedPostgres, driver: str
+) -> None:
+    async with open_database(plain_url(postgres, driver), statement_timeout=7) as database:
+        assert await ask(database, "SHOW statement_timeout") == "7s"
+        assert await ask(database, "SHOW statement_timeout", fresh=True) == "7s"
+
+
+async def test_a_statement_timeout_reaches_mariadb(mariadb: MariaDB) -> None:
+    async with open_database(mariadb.url(), statement_timeout=7) as database:
+        assert float(await ask(database, "SELECT @@max_statement_time")) == 7
+        assert float(await ask(database, "SELECT @@max_statement_time", fresh=True)) == 7
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_connect_args_win_over_ours(postgres: EmbeddedPostgres, driver: str) -> None:
+    if driver == ASYNC:
+        arguments: dict[str, Any] = {"server_settings": {"application_name": "mine"}}
+    else:
+        arguments = {"application_name": "mine", "options": "-c statement_timeout=3000"}
+    url = plain_url(postgres, driver)
+    async with open_database(url, statement_timeout=7, connect_args=arguments) as database:
+        assert await ask(database, "SHOW application_name") == "mine"
+        assert await ask(database, "SHOW statement_timeout") == ("7s" if driver == ASYNC else "3s")
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_query_that_waits_for_a_lock_leaves_no_session_behind(
+    postgres: EmbeddedPostgres, driver: str
+) -> None:
+    count_waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    lock = "SELECT pg_advisory_lock(4711)"
+    with psycopg.connect(postgres.url(DATABASE), autocommit=True) as holder:
+        holder.execute(lock)
+        async with open_database(plain_url(postgres, driver)) as database:
+            with pytest.raises((DeadlineError, DBAPIError)):
+                await ask(database, lock, timeout_seconds=TIMEOUT)
+            await wait_for(lambda: holder.execute(count_waiting).fetchall() == [(0,)])
+            assert await ask(database, "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_clients_of_pgbouncer_do_not_trip_over_each_others_statements(
+    pgbouncer: PgBouncer, driver: str
+) -> None:
+    url = pgbouncer.url(DATABASE, *PLAIN, driver=driver)
+    async with open_registry() as registry:
+        for number in range(4):
+            registry.add(f"client {number}", build_settings(url))
+        for _ in range(5):
+            await asyncio.gather(*(ask(database, "SELECT 1") for database in registry))
+        await asyncio.gather(*(ask(database, "SELECT 1", fresh=True) for database in registry))
+        prepared = await ask(next(iter(registry)), "SELECT count(*) FROM pg_prepared_statements")
+    assert prepared == 0
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_rotated_password_is_used_for_the_next_connection(
+    postgres: EmbeddedPostgres, tmp_path: Path, driver: str
+) -> None:
+    def rotate(password: str) -> None:
+        execute(postgres, f"ALTER ROLE rotated PASSWORD {quote_literal(password)}")
+
+    execute(postgres, "CREATE ROLE rotated LOGIN PASSWORD 'old:p@ss'")
+    file = tmp_path / "password"
+    file.write_text("old:p@ss\n")
+    url = postgres.url(DATABASE, "rotated", "ignored", driver=driver)
+    try:
+        async with open_database(url, password_file=str(file)) as database:
+            assert await ask(database, "SELECT 1") == 1
+            rotate("n3w:p@ss")
+            assert await ask(database, "SELECT 1") == 1
+            with pytest.raises(Exception, match="password authentication failed"):
+                await ask(database, "SELECT 1", fresh=True)
+            file.write_text("n3w:p@ss\n")
+            assert await ask(database, "SELECT 1", fresh=True) == 1
+            assert "n3w:p@ss" in database.secrets
+    finally:
+        execute(postgres, "DROP ROLE rotated")
+
+
+async def test_a_url_file_that_names_another_driver_needs_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("sqlite://")
+    async with open_registry() as registry:
+        settings = build_settings("sqlite://").model_copy(update={"url": None, "url_file": file})
+        database = registry.add("shop", settings)
+        file.write_text("postgresql+psycopg://u:canary@h/d")
+        with pytest.raises(RuntimeError, match="restart the exporter") as raised:
+            await ask(database, "SELECT 1")
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize("pre_ping", [True, False])
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_restart_of_the_server_between_two_visits_goes_unnoticed(
+    restarting_postgres: EmbeddedPostgres, driver: str, pre_ping: bool
+) -> None:
+    url = plain_url(restarting_postgres, driver)
+    async with open_database(url, pool={"pre_ping": pre_ping}) as database:
+        await ask(database, "SELECT 1")
+        restarting_postgres.restart("immediate")
+        assert await ask(database, "SELECT 1") == 1
+
+
+@pytest.fixture(scope="module")
+def restarting_postgres() -> Iterator[EmbeddedPostgres]:
+    with make_folder("postgres") as folder, run_postgres(folder) as server:
+        yield server
+
+
+@pytest.mark.parametrize("pre_ping", [True, False])
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_connection_that_goes_silent_is_cut_off_and_replaced(
+    postgres: EmbeddedPostgres, driver: str, pre_ping: bool
+) -> None:
+    async with (
+        open_relay(postgres.port) as relay,
+        open_database(
+            redirect(plain_url(postgres, driver), relay.port), pool={"pre_ping": pre_ping}
+        ) as database,
+    ):
+        await survive_silence(database, relay)
+
+
+async def test_a_connection_of_mariadb_that_goes_silent_is_cut_off_and_replaced(
+    mariadb: MariaDB,
+) -> None:
+    async with (
+        open_relay(mariadb.port) as relay,
+        open_database(redirect(mariadb.url(), relay.port)) as database,
+    ):
+        await survive_silence(database, relay)
+
+
+async def survive_silence(database: Database, relay: Relay) -> None:
+    await ask(database, "SELECT 1")
+    relay.freeze()
+    with pytest.raises(DeadlineError, match=f"within {TIMEOUT:g} s"):
+        await ask(database, "SELECT 1", timeout_seconds=TIMEOUT)
+    assert "given_up=0" in repr(database)  # it noticed, and no thread hangs on
+    relay.thaw()
+    assert await ask(database, "SELECT 1") == 1
+    await wait_for(lambda: relay.clients == 1)
+    snapshot = database.read_pool()
+    assert (snapshot.checked_out, snapshot.checked_in) == (0, 1)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_fresh_connection_that_goes_silent_on_its_return_is_cut_off(
+    postgres: EmbeddedPostgres, driver: str
+) -> None:
+    async with (
+        open_relay(postgres.port) as relay,
+        open_database(redirect(plain_url(postgres, driver), relay.port)) as database,
+    ):
+
+        def work(connection: Connection) -> None:
+            connection.exec_driver_sql("SELECT 1")
+            relay.freeze()
+
+        with pytest.raises(DeadlineError, match=r"connection not returned within 0\.5 s"):
+            await database.run(work, fresh=True, timeout_seconds=TIMEOUT)
+        relay.thaw()
+        await wait_for(lambda: relay.clients == 0)
+
+
+@pytest.fixture(params=["silent", "dropping"])
+def black_hole(request: pytest.FixtureRequest) -> int:
+    port: int = request.getfixturevalue(f"{request.param}_port")
+    return port
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("scheme", [*(f"postgresql+{each}" for each in DRIVERS), "mysql+pymysql"])
+async def test_a_server_that_never_answers_is_given_up_on(
+    black_hole: int, scheme: str, fresh: bool
+) -> None:
+    url = f"{scheme}://user:secret@127.0.0.1:{black_hole}/shop"
+    async with open_database(url, probe={"timeout": TIMEOUT}) as database:
+        with pytest.raises((DeadlineError, DBAPIError)):
+            await ask(database, "SELECT 1", fresh=fresh, timeout_seconds=TIMEOUT)
+        assert database.read_pool().checked_in == 0
+    gc.collect()  # so that what was forgotten would warn in this test
+
+
+async def test_a_sync_driver_does_not_block_the_event_loop(postgres: EmbeddedPostgres) -> None:
+    async with open_database(plain_url(postgres, SYNC)) as database:
+        release = threading.Event()
+        visit = asyncio.create_task(
+            database.run(lambda _: release.wait(), fresh=False, timeout_seconds=PATIENCE)
+        )
+        await wait_for(lambda: database.read_pool().checked_out == 1)
+        release.set()
+        await visit
+
+
+async def test_a_call_that_waits_too_long_for_its_turn_is_over_in_time(sqlite_url: str) -> None:
+    release = threading.Event()
+    async with open_database(sqlite_url) as database:
+        first = asyncio.create_task(
+            database.run(lambda _: release.wait(), fresh=False, timeout_seconds=PATIENCE)
+        )
+        await wait_for(lambda: database.read_pool().checked_out == 1)
+        with pytest.raises(DeadlineError, match="no connection within"):
+            await ask(database, "SELECT 1", timeout_seconds=0.05)
+        release.set()
+        await first
+        assert await ask(database, "SELECT 1") == 1
+
+
+async def test_calls_that_hang_for_good_are_given_up_on_up_to_a_limit(sqlite_url: str) -> None:
+    release = threading.Event()
+    async with open_database(sqlite_url) as database:
+
+        async def hang() -> None:
+            await database.run(lambda _: release.wait(), fresh=False, timeout_seconds=0.05)
+
+        for _ in range(GIVEN_UP_LIMIT):
+            with pytest.raises(DeadlineError):
+                await hang()
+        with pytest.raises(LaneBlockedError):
+            await hang()
+        release.set()
+        await wait_for(lambda: "given_up=0" in repr(database))
+        assert await ask(database, "SELECT 1") == 1
+
+
+async def test_after_giving_up_on_a_thread_sqlite_works_in_the_next_one(
+    sqlite_url: str,
+) -> None:
+    release = threading.Event()
+    for pool_class in ("queue", "static", "singleton_thread", "assertion", "null"):
+        release.clear()
+        async with open_database(sqlite_url, pool={"class": pool_class}) as database:
+            with pytest.raises(DeadlineError):
+                await database.run(lambda _: release.wait(), fresh=False, timeout_seconds=0.05)
+            assert await ask(database, "SELECT 1") == 1
+            release.set()
+            await wait_for(lambda: "given_up=0" in repr(database))
+            assert await ask(database, "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("pool_class", ["singleton_thread", "static"])
+async def test_a_database_in_memory_keeps_its_data(pool_class: str) -> None:
+    async with open_database("sqlite://", pool={"class": pool_class}) as database:
+
+        def create(connection: Connection) -> None:
+            connection.exec_driver_sql("CREATE TABLE kept (id integer)")
+            connection.exec_driver_sql("INSERT INTO kept VALUES (7)")
+            connection.commit()
+
+        await database.run(create, fresh=False, timeout_seconds=PATIENCE)
+        assert await ask(database, "SELECT id FROM kept") == 7
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_silent_name_server_hangs_no_other_database(
+    postgres: EmbeddedPostgres, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def hang(host: Any, *arguments: Any, **keywords: Any) -> Any:
+        if host == "database.example":
+            release.wait()
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return look_up(host, *arguments, **keywords)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    url = f"postgresql+{driver}://user@database.example/shop"
+    expected = "No answer from the name server within 0.1 s: database.example"
+    async with open_database(url) as lost, open_database(plain_url(postgres, driver)) as healthy:
+        for _ in range(GIVEN_UP_LIMIT):
+            with pytest.raises(socket.gaierror, match=expected):
+                await ask(lost, "SELECT 1", timeout_seconds=0.1)
+            assert await ask(healthy, "SELECT 1", fresh=True) == 1
+        with pytest.raises(LaneBlockedError):
+            await ask(lost, "SELECT 1", timeout_seconds=0.1)
+        release.set()
+
+
+async def test_recreating_over_a_dead_connection_is_over_in_time(
+    postgres: EmbeddedPostgres,
+) -> None:
+    url = plain_url(postgres, ASYNC)
+    async with (
+        open_relay(postgres.port) as relay,
+        open_database(redirect(url, relay.port), probe={"timeout": TIMEOUT}) as database,
+    ):
+        await ask(database, "SELECT 1")
+        relay.freeze()
+        with pytest.raises(DeadlineError, match=r"pool not recreated within 0\.5 s"):
+            await database.recreate()
+        relay.thaw()
+        assert await ask(database, "SELECT 1") == 1
+
+
+async def test_closing_says_goodbye_to_a_server_that_listens(postgres: EmbeddedPostgres) -> None:
+    async with open_relay(postgres.port) as relay:
+        async with open_database(redirect(plain_url(postgres, ASYNC), relay.port)) as database:
+            await ask(database, "SELECT 1")
+        await wait_for(lambda: relay.clients == 0)
