@@ -9,11 +9,10 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from exporter.urls import HIDDEN
+from exporter.urls import HIDDEN, hide_secret
 
 LONGEST_VALUE: Final = 60
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}")
-_LOOKS_SECRET: Final = re.compile(r"(?i)://|@|pass|pwd|secret|token")
 
 
 class SettingsError(ValueError):
@@ -62,17 +61,13 @@ def show_value(value: object) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, str):
-        return _show_text(value)
+        return HIDDEN if hide_secret(value) == HIDDEN else repr(_shorten(value))
     if isinstance(value, Sequence | set):
         return "a list"
     try:
         return _shorten(str(value))
     except ValueError:  # a number of thousands of digits
         return "a number too long to show"
-
-
-def _show_text(value: str) -> str:
-    return HIDDEN if _LOOKS_SECRET.search(value) else repr(_shorten(value))
 
 
 def _shorten(text: str) -> str:

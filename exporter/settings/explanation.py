@@ -71,6 +71,8 @@ def _show(path: KeyPath, detail: ErrorDetails) -> str:
         return f"got the name {show_value(detail['input'])}"
     if SECRET_KEYS & set(path) and detail["input"] is not None:
         return f"got {HIDDEN}"
+    if "mapping" in EXPECTED.get(detail["type"], "") and isinstance(detail["input"], str):
+        return "got text"  # a URL or a password that stands one level too high
     if PATH_KEYS & set(path):
         return f"got {show_path(detail['input'])}"
     return f"got {show_value(detail['input'])}"

@@ -3,10 +3,12 @@
 It must not know the text of the URL: whoever raises passes what may be shown.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 HIDDEN: Final = "***"
+_LOOKS_SECRET: Final = re.compile(r"(?i)://|[@=]|pass|pwd|secret|token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,8 @@ class URLError(ValueError):
     @classmethod
     def of(cls, shown: str, expected: str) -> "URLError":
         return cls(URLProblem(shown, expected))
+
+
+def hide_secret(text: str) -> str:
+    """The text, hidden if it may be a secret, or hold one because a separator is missing."""
+    return HIDDEN if _LOOKS_SECRET.search(text) else text

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from exporter.urls.errors import HIDDEN, URLError, URLProblem
+from exporter.urls.errors import HIDDEN, URLError, URLProblem, hide_secret
 
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -92,7 +92,7 @@ class Parameters:
 
     def reject(self, key: str, value: str | None, expected: str) -> None:
         """Notes a wrong value of a key that holds no secret."""
-        self._problems.append(URLProblem(f"{key}={value}", expected))
+        self._problems.append(URLProblem(f"{key}={hide_secret(value or '')}", expected))
 
     def finish(
         self, driver: str, known: Iterable[str], hints: Mapping[str, str] | None = None

@@ -33,6 +33,7 @@ def test_several_errors_are_lines() -> None:
         ("postgres://db", "***"),
         ("app:x@db", "***"),
         ("my password", "***"),
+        ("requirepasswd=x", "***"),
         ({"password": "x"}, "a mapping"),
         (["x"], "a list"),
         ({"x"}, "a list"),

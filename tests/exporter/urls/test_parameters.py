@@ -62,6 +62,12 @@ def test_every_wrong_value_is_told_at_once() -> None:
     ]
 
 
+def test_a_value_with_another_parameter_in_it_is_not_shown() -> None:
+    parameters = Parameters([("sslmode", "requireuser=canary")])
+    parameters.get_choice("sslmode", ["require"])
+    assert finish(parameters, "sslmode") == ["got sslmode=***, expected one of require"]
+
+
 def test_a_file_must_be_readable_or_a_word(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.touch()
