@@ -26,7 +26,7 @@ async def test_stopping_twice_waits_for_the_first(silent_port: int) -> None:
     await service.start()
     async with asyncio.timeout(15):
         await asyncio.gather(service.stop(), service.stop())
-    assert len(service.engines) == 0
+    assert service.engines.names() == ()
 
 
 async def test_database_that_was_up_has_no_connection_left_after_the_stop(
