@@ -1,0 +1,139 @@
+"""Every command in the README does what the README says."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from exporter.demo.postgres import EmbeddedPostgres
+from tests.servers.accounts import DATABASE, SUPERUSER
+from tests.servers.conditions import wait_until
+from tests.servers.folders import make_folder
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+URL = "http://127.0.0.1:9723"
+PATIENCE = 120.0
+
+
+def read_blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+TRY, ASK, USE = read_blocks("sh")
+
+
+def shell(command: str, folder: Path = ROOT, **environment: str) -> str:
+    done = subprocess.run(  # noqa: S602 - as people type it
+        command,
+        shell=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def running(command: str, folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command in a shell, ended with Ctrl-C as by a person."""
+    with subprocess.Popen(  # noqa: S602 - as people type it
+        command,
+        shell=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+
+
+def answers(path: str) -> bool:
+    try:
+        return httpx.get(URL + path, timeout=PATIENCE).status_code in (200, 503)
+    except httpx.TransportError:
+        return False
+
+
+def test_the_two_commands_are_make_run_and_make_test() -> None:
+    assert [line.split("#")[0].split() for line in TRY.splitlines()] == [
+        ["make", "run"],
+        ["make", "test"],
+    ]
+
+
+def test_make_run_shows_two_databases_up_and_one_down_to_the_curl_lines() -> None:
+    with make_folder("readme") as temporary, running("make run", ROOT, TMPDIR=str(temporary)):
+        wait_until(lambda: answers("/health/db"), "the demo", PATIENCE)
+        metrics, health = (shell(line) for line in ASK.splitlines())
+        assert 'sqlalchemy_database_up{database="orders"} 1.0' in metrics
+        assert 'sqlalchemy_database_up{database="articles"} 1.0' in metrics
+        assert 'sqlalchemy_database_up{database="archive"} 0.0' in metrics
+        assert 'sqlalchemy_pool_checked_out{application="demo-shop"' in metrics
+        assert '"reason":"refused"' in health.replace(" ", "")
+
+
+@pytest.mark.skipif(not os.environ.get("CI"), reason="installs from the package index: CI only")
+def test_what_is_installed_runs_on_the_url_alone_and_checks_the_file(
+    postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    install, serve = USE.splitlines()
+    shell(f"{sys.executable} -m venv {tmp_path}/venv")
+    path = f"{tmp_path}/venv/bin{os.pathsep}{os.environ['PATH']}"
+    shell(install, PATH=path)
+    url = postgres.url(DATABASE, *SUPERUSER)
+    with running(re.sub(r"=postgresql://\S+", f"='{url}'", serve), tmp_path, PATH=path):
+        wait_until(lambda: answers("/health/db"), "the exporter", PATIENCE)
+        assert httpx.get(f"{URL}/health/db").json()["status"] == "healthy"
+
+    (yaml,) = read_blocks("yaml")
+    secret = tmp_path / "database-url"
+    secret.write_text(url)
+    (tmp_path / "exporter.yaml").write_text(yaml.replace("/run/secrets/database-url", str(secret)))
+    assert "valid" in shell(
+        "sqlalchemy-pool-exporter check-config exporter.yaml", tmp_path, PATH=path
+    )
+    with running("sqlalchemy-pool-exporter --config exporter.yaml", tmp_path, PATH=path):
+        wait_until(lambda: answers("/health/db"), "the exporter", PATIENCE)
+        assert httpx.get(f"{URL}/health/db/primary").json()["status"] == "healthy"
+
+
+def test_the_python_lines_record_a_pool() -> None:
+    (block,) = read_blocks("python")
+    code = f"""
+from sqlalchemy import create_engine
+from sqlalchemy_pool_metrics import MetricsQueuePool, read_pool
+from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy_pool_metrics.prometheus import PoolCollector
+engine = create_engine("sqlite:///:memory:")
+{block}
+engine.connect().close()
+assert read_pool(engine).checkouts == 1
+create_engine("sqlite:///x.db", poolclass=MetricsQueuePool)
+registry = CollectorRegistry()
+registry.register(PoolCollector())
+print(generate_latest(registry).decode())
+"""
+    shown = shell(f"{sys.executable} - <<'END'\n{code}\nEND")
+    assert 'pool="primary"' in shown
+
+
+def test_files_that_are_linked_exist() -> None:
+    linked = re.findall(r"\]\((?!https?:|<)([^)]+)\)", README)
+    assert linked
+    assert [path for path in linked if not (ROOT / path).exists()] == []
