@@ -52,9 +52,11 @@ def count_truth(server: EmbeddedPostgres) -> dict[str, int]:
     return dict(rows)
 
 
-def wait_until_idle(server: EmbeddedPostgres) -> None:
-    """Sessions of earlier tests may not have ended yet."""
-    wait_until(lambda: count_truth(server) == {}, "the sessions of others to end")
+def end_other_sessions(server: EmbeddedPostgres) -> None:
+    """Earlier tests leave sessions behind, as PgBouncer's and statements nobody waits for."""
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    execute(server, f"{end} WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
+    wait_until(lambda: count_truth(server) == {}, "the sessions to end")
 
 
 @ALL_ACCOUNTS
@@ -88,7 +90,7 @@ def test_all_reserved_connections_count(start_postgres: StartPostgres, driver: s
 def test_who_may_see_all_sessions_gets_the_exact_number_by_state(
     any_postgres: EmbeddedPostgres, driver: str, account: Account
 ) -> None:
-    wait_until_idle(any_postgres)
+    end_other_sessions(any_postgres)
     with (
         connect(any_postgres),
         connect(any_postgres, SUPERUSER),
@@ -102,7 +104,7 @@ def test_who_may_see_all_sessions_gets_the_exact_number_by_state(
 
 
 def test_a_state_nobody_lists_is_other(postgres: EmbeddedPostgres) -> None:
-    wait_until_idle(postgres)
+    end_other_sessions(postgres)
     with connect(postgres, SUPERUSER) as connection:
         connection.execute("SET track_activities = off")
         status = read(postgres.url(DATABASE, *MONITOR, driver="psycopg"))
