@@ -25,7 +25,6 @@ def _read_inner(error: BaseException) -> list[BaseException]:
     context = None if error.__suppress_context__ else error.__context__
     found: list[object] = [
         getattr(error, "orig", None),
-        getattr(error, "original_exception", None),
         error.__cause__,
         *(error.exceptions if isinstance(error, BaseExceptionGroup) else ()),
         context,
