@@ -131,6 +131,23 @@ def test_wrong_defaults_for_probes_are_told_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_database_overrides_the_defaults_for_probes_key_by_key(tmp_path: Path) -> None:
+    text = (
+        "probe: {interval: 30s, timeout: 3s}\n"
+        f"databases: {{a: {{url: '{URL}', probe: {{interval: 10s}}}}, b: {{url: '{URL}'}}}}"
+    )
+    databases = load(tmp_path, text).databases
+    times = {name: (each.probe.interval, each.probe.timeout) for name, each in databases.items()}
+    assert times == {"a": (10, 3), "b": (30, 3)}
+
+
+def test_a_number_where_the_url_belongs_is_not_shown(tmp_path: Path) -> None:
+    assert complain(tmp_path, "databases: {a: {url: 4711}}") == [
+        "databases.a.url (line 1): got ***, expected text (in quotes if it looks like something "
+        "else)"
+    ]
+
+
 def test_databases_are_given_as_settings_in_python() -> None:
     one = load_settings(None, {"POOL_EXPORTER_DATABASES__A__URL": URL})
     again = Settings(databases=one.databases, probe=one.probe)
