@@ -31,7 +31,7 @@ and an app is at work on the first two.
   {url}/metrics     what Prometheus reads
   {url}/health/db   each database, and why one is down
 
-  curl -s {url}/metrics | grep -E '^sqlalchemy_(database_up|pool_checked_out){{'
+  curl -s {url}/metrics | grep -E '^sqlalchemy_(database_up|pool_checked_out)\\{{'
 
 Ctrl-C ends it and removes everything.
 """
