@@ -30,37 +30,34 @@ class Calls:
         call: Callable[[], T],
         connections: OpenConnections,
         ends_at: float,
-        cut_off: Callable[[], Exception],
+        build_error: Callable[[], Exception],
     ) -> T:
         """Make a call that uses these connections until `ends_at` (time.monotonic()).
 
         A call that is not over by then, or is interrupted, or whose caller is cancelled, loses its
-        connections; one that goes on even so keeps them, and the engine gets a new pool. Before,
-        `cut_off` is called, which gives the error to raise. Raises besides that what the call does,
-        and LaneBlockedError when too many calls have not ended.
+        connections; one that goes on even so keeps them, and the engine gets a new pool. Raises
+        what the call does, `build_error()` when it was cut off, and LaneBlockedError when too many
+        calls have not ended.
         """
-        async with self._take_turn(ends_at, cut_off):
+        async with self._take_turn(ends_at, build_error):
             future = self._lane.start(call)
             try:
                 await self._wait(future, ends_at)
                 if future.done():
                     return future.result()
-                raise cut_off()
-            except asyncio.CancelledError:
-                cut_off()
-                raise
+                raise build_error()  # now, while it can be seen what the call waits for
             finally:
                 await self._end(future, connections)
 
     @asynccontextmanager
     async def _take_turn(
-        self, ends_at: float, cut_off: Callable[[], Exception]
+        self, ends_at: float, build_error: Callable[[], Exception]
     ) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(ends_at - time.monotonic()):
                 await self._turn.acquire()
         except TimeoutError:
-            raise cut_off() from None
+            raise build_error() from None
         try:
             yield
         finally:

@@ -52,12 +52,12 @@ class Database:
         self.settings = settings
         self.is_async = url.is_async
         self.secrets = frozenset(url.secrets)
-        self.engine = build_engine(url.url, settings.pool, is_async=url.is_async)
+        self.engine = build_engine(url.url, settings.pool, name=name, is_async=url.is_async)
         self.dialect = self.engine.dialect.name
         self.driver = self.engine.dialect.driver
         instrument(self.engine, name=name)
         self._pooled = self._track(find_sync_engine(self.engine))
-        self._fresh = self._track(build_plain_engine(url.url, is_async=url.is_async))
+        self._fresh = self._track(build_plain_engine(url.url, name=name, is_async=url.is_async))
         self._calls = Calls(LoopLane(name) if url.is_async else ThreadLane(name))
         self._lookup = HostLookup(name, is_async=url.is_async)
 
@@ -103,14 +103,14 @@ class Database:
             # A limit of its own was given to the server when the connection was opened.
             limits_transaction=self.dialect == "postgresql" and not self.settings.statement_timeout,
         )
-        cut_off = partial(self._cut_off, visit)
-        result = await self._calls.make(visit.make, connections, visit.ends_at, cut_off)
+        build_error = partial(self._build_error, visit)
+        result = await self._calls.make(visit.make, connections, visit.ends_at, build_error)
         return result, visit.checkout_seconds
 
-    def _cut_off(self, visit: Visit[Any]) -> Exception:
-        error, name = visit.cut_off(), self._lookup.pending
+    def _build_error(self, visit: Visit[Any]) -> Exception:
+        name = self._lookup.pending
         if name is None:
-            return error
+            return visit.build_error()
         limit = f"within {visit.timeout:g} s"
         return socket.gaierror(socket.EAI_AGAIN, f"No answer from the name server {limit}: {name}")
 

@@ -5,6 +5,7 @@ Knows what each pool class takes; not how connections are opened, nor what they 
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from sqlalchemy import URL, Engine, Pool, create_engine, select
@@ -33,7 +34,9 @@ class PoolClassError(ValueError):
     """A pool class that cannot be used with the database's driver."""
 
 
-def build_engine(url: URL, pool: PoolSettings, *, is_async: bool) -> Engine | AsyncEngine:
+def build_engine(
+    url: URL, pool: PoolSettings, *, name: str, is_async: bool
+) -> Engine | AsyncEngine:
     """An engine that has not connected yet. Raises PoolClassError."""
     if is_async and pool.pool_class is PoolClass.SINGLETON_THREAD:
         raise PoolClassError(
@@ -41,14 +44,27 @@ def build_engine(url: URL, pool: PoolSettings, *, is_async: bool) -> Engine | As
             f"SQLAlchemy has no such pool; expected queue, null, static or assertion"
         )
     create = create_async_engine if is_async else create_engine
-    return create(url, **build_pool_options(pool, is_async=is_async))
+    options = build_pool_options(pool, is_async=is_async)
+    engine = create(url, pool_logging_name=name, **options)
+    quiet(engine.pool)
+    return engine
 
 
-def build_plain_engine(url: URL, *, is_async: bool) -> Engine:
+def build_plain_engine(url: URL, *, name: str, is_async: bool) -> Engine:
     """An engine that opens a new connection for every checkout and closes it on return."""
-    if is_async:
-        return create_async_engine(url, poolclass=NullPool).sync_engine
-    return create_engine(url, poolclass=NullPool)
+    create = create_async_engine if is_async else create_engine
+    engine = create(url, poolclass=NullPool, pool_logging_name=name)
+    quiet(engine.pool)
+    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+
+
+def quiet(pool: Pool) -> None:
+    """Keep a pool that has a name to itself: its failures are the probes' to tell, in one line.
+
+    SQLAlchemy logs a traceback when a connection cannot be reset or closed, as of a silent server.
+    """
+    if isinstance(pool.logger, logging.Logger):
+        pool.logger.setLevel(logging.CRITICAL)
 
 
 def build_pool_options(pool: PoolSettings, *, is_async: bool) -> dict[str, Any]:

@@ -83,7 +83,6 @@ class Visit(Generic[T]):
         if self._limits_transaction:
             connection.exec_driver_sql(build_postgresql_limit(self.remaining_seconds))
 
-    def cut_off(self) -> DeadlineError:
-        """Let this be the last attempt; gives the error that says what it was waiting for."""
-        self._attempts = 0
+    def build_error(self) -> DeadlineError:
+        """The error that says what the visit waits for."""
         return DeadlineError(f"{self.stage} within {self.timeout:g} s")

@@ -197,8 +197,9 @@ async def survive_silence(database: Database, relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_a_fresh_connection_that_goes_silent_on_its_return_is_cut_off(
-    postgres: EmbeddedPostgres, driver: str
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_a_connection_that_goes_silent_on_its_return_is_cut_off(
+    postgres: EmbeddedPostgres, driver: str, fresh: bool
 ) -> None:
     async with (
         open_relay(postgres.port) as relay,
@@ -210,9 +211,10 @@ async def test_a_fresh_connection_that_goes_silent_on_its_return_is_cut_off(
             relay.freeze()
 
         with pytest.raises(DeadlineError, match=r"connection not returned within 0\.5 s"):
-            await database.run(work, fresh=True, timeout_seconds=TIMEOUT)
+            await database.run(work, fresh=fresh, timeout_seconds=TIMEOUT)
         relay.thaw()
         await wait_for(lambda: relay.clients == 0)
+        assert await ask(database, "SELECT 1") == 1
 
 
 @pytest.fixture(params=["silent", "dropping"])
@@ -330,8 +332,8 @@ async def test_a_silent_name_server_hangs_no_other_database(
         release.set()
 
 
-async def test_recreating_over_a_dead_connection_is_over_in_time(
-    postgres: EmbeddedPostgres,
+async def test_recreating_over_a_dead_connection_is_over_in_time_without_a_traceback(
+    postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = plain_url(postgres, ASYNC)
     async with (
@@ -344,6 +346,7 @@ async def test_recreating_over_a_dead_connection_is_over_in_time(
             await database.recreate()
         relay.thaw()
         assert await ask(database, "SELECT 1") == 1
+    assert caplog.messages == []
 
 
 async def test_closing_says_goodbye_to_a_server_that_listens(postgres: EmbeddedPostgres) -> None:
