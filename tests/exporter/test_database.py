@@ -183,6 +183,18 @@ async def test_a_connection_of_mariadb_that_goes_silent_is_cut_off_and_replaced(
         await survive_silence(database, relay)
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_an_encrypted_connection_that_goes_silent_is_cut_off_and_replaced(
+    postgres: EmbeddedPostgres, postgres_tls_port: int, driver: str
+) -> None:
+    url = f"{plain_url(postgres, driver)}?sslmode=require"
+    async with (
+        open_relay(postgres_tls_port) as relay,
+        open_database(redirect(url, relay.port)) as database,
+    ):
+        await survive_silence(database, relay)
+
+
 async def survive_silence(database: Database, relay: Relay) -> None:
     await ask(database, "SELECT 1")
     relay.freeze()
