@@ -11,14 +11,12 @@ from exporter.failures.reason import Reason
 
 _PRIMARY_CODE = 0xFF
 _BY_CODE = {
-    sqlite3.SQLITE_ERROR: Reason.QUERY,
     sqlite3.SQLITE_PERM: Reason.AUTH,
     sqlite3.SQLITE_AUTH: Reason.AUTH,
     # Another connection held its lock for longer than the busy timeout.
     sqlite3.SQLITE_BUSY: Reason.TIMEOUT,
     sqlite3.SQLITE_LOCKED: Reason.TIMEOUT,
     sqlite3.SQLITE_READONLY: Reason.READ_ONLY,
-    sqlite3.SQLITE_INTERRUPT: Reason.QUERY,
     sqlite3.SQLITE_CANTOPEN: Reason.NO_DATABASE,
     # The file holds something else, or is encrypted.
     sqlite3.SQLITE_NOTADB: Reason.NO_DATABASE,

@@ -14,13 +14,11 @@ from exporter.failures.origin import read_raiser
 from exporter.failures.reason import Reason
 
 _BY_ERRNO = {
-    # A missing socket file and a file that is none: nobody listens there.
+    # A socket file that is missing.
     errno.ENOENT: Reason.REFUSED,
-    errno.ENOTSOCK: Reason.REFUSED,
     errno.ECONNREFUSED: Reason.REFUSED,
     errno.ECONNRESET: Reason.REFUSED,
     errno.ECONNABORTED: Reason.REFUSED,
-    errno.ENOTCONN: Reason.REFUSED,
     errno.EPIPE: Reason.REFUSED,
     errno.ETIMEDOUT: Reason.TIMEOUT,
     errno.EHOSTUNREACH: Reason.UNREACHABLE,

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import struct
 from types import ModuleType
 
+import pymysql
 import pytest
 from sqlalchemy import exc
 
@@ -16,7 +18,19 @@ class Error(Exception): ...
 class DataError(Error): ...
 
 
+class IntegrityError(Error): ...
+
+
+class NotSupportedError(Error): ...
+
+
+class ProgrammingError(Error): ...
+
+
 class InterfaceError(Error): ...
+
+
+class InternalError(Error): ...
 
 
 class OperationalError(Error): ...
@@ -45,7 +59,11 @@ def test_sqlalchemys_own_errors_have_their_reasons(error: Exception, reason: Rea
     [
         (DataError(), Reason.QUERY),
         (UniqueError(), Reason.QUERY),
+        (IntegrityError(), Reason.QUERY),
+        (NotSupportedError(), Reason.QUERY),
+        (ProgrammingError(), Reason.QUERY),
         (InterfaceError(), Reason.DRIVER),
+        (InternalError(), Reason.DRIVER),
         (OperationalError(), None),
         (exc.CompileError(), Reason.QUERY),
         (exc.InvalidRequestError(), Reason.QUERY),
@@ -56,21 +74,28 @@ def test_the_class_of_an_error_suggests_a_reason(error: Exception, reason: Reaso
     assert guess_reason(error) is reason
 
 
-def fail_in(module: str) -> Exception:
-    """An error that code of this module raised because it could not read what it was sent."""
-    driver = ModuleType(module)
-    exec("import struct\ndef read(): struct.unpack('<H', b'')", driver.__dict__)  # noqa: S102 - a module of any name
-    with pytest.raises(struct.error) as raised:
-        driver.read()
+def raise_in(module: str, error: Exception) -> Exception:
+    """The error after code of this module raised it."""
+    code = ModuleType(module)
+    exec("def fail(error): raise error", code.__dict__)  # noqa: S102 - a module of any name
+    with pytest.raises(type(error)) as raised:
+        code.fail(error)
     return raised.value
 
 
 def test_a_driver_that_breaks_down_is_a_matter_of_the_driver() -> None:
-    assert guess_reason(fail_in("pymysql.connections")) is Reason.DRIVER
+    error = raise_in("pymysql.connections", struct.error("unpack requires a buffer"))
+    assert guess_reason(error) is Reason.DRIVER
 
 
 def test_code_of_others_that_breaks_down_is_not_a_matter_of_the_driver() -> None:
-    assert guess_reason(fail_in("exporter.probes")) is None
+    error = raise_in("exporter.probes", struct.error("unpack requires a buffer"))
+    assert guess_reason(error) is None
+
+
+@pytest.mark.parametrize("error", [pymysql.OperationalError(), OSError(errno.EMFILE, "files")])
+def test_an_error_that_a_driver_means_to_raise_is_no_breakdown(error: Exception) -> None:
+    assert guess_reason(raise_in("pymysql.connections", error)) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 
 import psycopg
 import pymysql
@@ -8,6 +9,12 @@ import pytest
 from sqlalchemy import exc
 
 from exporter.failures import Failure, Reason, classify
+
+
+def build_sqlite_error(code: int) -> sqlite3.Error:
+    error = sqlite3.OperationalError("a text")
+    error.sqlite_errorcode = code
+    return error
 
 
 def test_the_reasons_are_the_closed_set_of_the_design() -> None:
@@ -21,6 +28,30 @@ def test_the_reasons_are_the_closed_set_of_the_design() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_meaning_for_errors_that_say_nothing(reason: Reason) -> None:
     assert reason.meaning
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (exc.TimeoutError("QueuePool limit"), Reason.POOL_TIMEOUT),
+        (build_sqlite_error(sqlite3.SQLITE_CANTOPEN), Reason.NO_DATABASE),
+        (pymysql.OperationalError(1045, "Access denied"), Reason.AUTH),
+        (psycopg.errors.TooManyConnections("too many"), Reason.TOO_MANY_CONNECTIONS),
+        (ConnectionRefusedError(111, "refused"), Reason.REFUSED),
+        (pymysql.OperationalError(2013, "Lost connection"), Reason.REFUSED),
+        (psycopg.errors.ProtocolViolation("something"), Reason.DRIVER),
+        (psycopg.InterfaceError("something"), Reason.DRIVER),
+    ],
+)
+def test_errors_of_every_family_have_their_reason(error: Exception, reason: Reason) -> None:
+    assert classify(error).reason is reason
+
+
+def test_the_number_of_a_mysql_error_says_more_than_its_sqlstate() -> None:
+    # The SQLSTATE of error 1044 is the one of a syntax error.
+    error = pymysql.OperationalError(1044, "Access denied")
+    error.sqlstate = "42000"
+    assert classify(error).reason is Reason.AUTH
 
 
 def test_an_unknown_error_is_other_and_shows_its_class() -> None:

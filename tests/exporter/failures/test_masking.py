@@ -62,3 +62,7 @@ def test_no_secret_survives(secret: str, before: str, after: str) -> None:
 
 def test_parameters_are_masked_as_whole_words_only() -> None:
     assert mask_words("1 of 11: 'ann' (annual)", ["1", "ann", ""]) == "*** of 11: '***' (annual)"
+
+
+def test_a_parameter_that_begins_with_another_is_masked_whole() -> None:
+    assert mask_words("for ann smith", ["ann", "ann smith"]) == "for ***"

@@ -28,8 +28,11 @@ def build_error(code: int) -> sqlite3.Error:
         (sqlite3.SQLITE_CANTOPEN, Reason.NO_DATABASE),
         (sqlite3.SQLITE_NOTADB, Reason.NO_DATABASE),
         (sqlite3.SQLITE_AUTH, Reason.AUTH),
+        (sqlite3.SQLITE_PERM, Reason.AUTH),
         (sqlite3.SQLITE_IOERR_READ, Reason.OTHER),
         (sqlite3.SQLITE_CORRUPT, Reason.OTHER),
+        (sqlite3.SQLITE_FULL, Reason.OTHER),
+        (sqlite3.SQLITE_NOMEM, Reason.OTHER),
     ],
 )
 def test_the_primary_result_code_decides(code: int, reason: Reason) -> None:

@@ -22,7 +22,9 @@ NUMBERS = [
     (errno.ENETUNREACH, Reason.UNREACHABLE),
     (errno.EHOSTDOWN, Reason.UNREACHABLE),
     (errno.EADDRNOTAVAIL, Reason.UNREACHABLE),
+    (errno.ENETDOWN, Reason.UNREACHABLE),
     (errno.EPERM, Reason.UNREACHABLE),
+    (errno.EACCES, Reason.UNREACHABLE),
     (errno.EMFILE, None),
 ]
 
