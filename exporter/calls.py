@@ -77,6 +77,8 @@ class Calls:
     async def _end(self, future: asyncio.Future[Any], connections: OpenConnections) -> None:
         if not future.done():
             await self._cut_off(future, connections)
+        if future.done():
+            retrieve(future)  # its caller may have been cancelled at the same time
         connections.settle()
 
     async def _cut_off(self, future: asyncio.Future[Any], connections: OpenConnections) -> None:
@@ -84,7 +86,6 @@ class Calls:
         if connections.hang_up():
             await asyncio.wait({future}, timeout=GRACE_SECONDS)
         if future.done():
-            retrieve(future)
             return
         # Whoever does not end by itself may leave the pool in any state, say half disposed of.
         pool = engine.pool

@@ -21,6 +21,7 @@ T = TypeVar("T")
 GIVEN_UP_LIMIT = 3
 # How long what was cancelled or cut off may take to notice.
 GRACE_SECONDS = 0.2
+MOMENT_SECONDS = 0.01
 
 
 class LaneBlockedError(TimeoutError):
@@ -79,6 +80,9 @@ class LoopLane(Lane):
         return asyncio.create_task(greenlet_spawn(call), name=self.name)
 
     async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:  # noqa: ARG002 - there is no thread
+        # asyncpg forgets a future of its own when it is cancelled in the moment in which its socket
+        # has connected, and asyncio complains about that: let the moment pass.
+        await asyncio.wait({future}, timeout=MOMENT_SECONDS)
         future.cancel()
         self._hanging.add(future)
         future.add_done_callback(self._forget)

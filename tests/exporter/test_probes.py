@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -395,6 +396,19 @@ async def test_five_black_holes_of_ten_cost_the_others_no_probe(
             Reason.TIMEOUT
         }
     assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize("iterations", range(12))
+async def test_stopping_at_any_moment_of_the_first_probe_leaves_nothing_behind(
+    silent_port: int, closed_port: int, iterations: int
+) -> None:
+    urls = {**build_black_holes(silent_port, closed_port), "sqlite": "sqlite://"}
+    async with open_probes(urls) as probes:
+        await probes.start()
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        await probes.stop()
+    gc.collect()  # so that asyncio complains here about what nobody has looked at
 
 
 async def test_stopping_is_over_in_time_with_every_database_hanging(
