@@ -26,54 +26,42 @@ from .layout import (
     Snapshot,
 )
 
-__all__ = ["Block", "PeakRing"]
+__all__ = ["Block"]
 
 _SATURATED_NS = SLOT["saturated_ns"]
-_CHECKOUT, _WAIT, _CONNECT, _HOLD = (
-    HISTOGRAM_SLOTS[name] for name in ("checkout", "wait", "connect", "hold")
-)
+_CHECKOUT, _WAIT, _CONNECT = (HISTOGRAM_SLOTS[name] for name in ("checkout", "wait", "connect"))
+# For the path of every checkout and return: a global is found faster than an attribute of one.
+_CHECKOUT_FIRST, _CHECKOUT_SUM, _CHECKOUT_BOUNDS_NS = _CHECKOUT
+_HOLD_FIRST, _HOLD_SUM, _HOLD_BOUNDS_NS = HISTOGRAM_SLOTS["hold"]
+_CHECKOUT_LOWEST_NS, _HOLD_LOWEST_NS = _CHECKOUT_BOUNDS_NS[0], _HOLD_BOUNDS_NS[0]
 _UNLIMITED = 1 << 62
-
-
-class PeakRing:
-    """The highest level in each of the last 16 windows, kept whoever reads and however often."""
-
-    __slots__ = ("_first", "_peak", "_slots", "_window")
-
-    def __init__(self, slots: memoryview, first: int) -> None:
-        self._slots = slots
-        self._first = first
-        self._window = -1
-        self._peak = 0
-
-    def rise(self, level: int, now_ns: int) -> None:
-        """Note that the level is `level`; before a fall, note the level it falls from."""
-        window = now_ns >> WINDOW_SHIFT
-        if level > self._peak or window != self._window:
-            self._window = window
-            self._peak = level
-            self._slots[self._first + window % layout.PEAK_WINDOWS] = window << 32 | level
 
 
 class StartTable:
     """Start times of what is going on now, a slot each, so that one store begins or ends one.
 
-    Beyond its capacity only their number is kept: `spilled`.
+    It also keeps the highest level of each of the last 16 windows, whoever reads and however
+    often. Beyond its capacity it only counts: `spilled`. To be used under the block's lock.
     """
 
-    __slots__ = ("_free", "_slots", "_spilled", "level", "peaks")
+    __slots__ = ("_free", "_peak", "_peaks", "_slots", "_spilled", "_window", "level")
 
-    def __init__(self, slots: memoryview, first: int, capacity: int, spilled: int, peaks: int):
+    def __init__(
+        self, slots: memoryview, first: int, capacity: int, spilled: int, peaks: int
+    ) -> None:
+        self.level = 0
         self._slots = slots
         self._free = list(range(first + capacity - 1, first - 1, -1))
         self._spilled = spilled
-        self.level = 0
-        self.peaks = PeakRing(slots, peaks)
+        self._peaks = peaks
+        self._peak = 0
+        self._window = -1
 
     def begin(self, now_ns: int) -> int:
         """Take a slot for what begins now; 0 when the table is full."""
-        self.level += 1
-        self.peaks.rise(self.level, now_ns)
+        self.level = level = self.level + 1
+        if level > self._peak or now_ns >> WINDOW_SHIFT != self._window:
+            self._note_peak(now_ns)
         if not self._free:
             self._slots[self._spilled] += 1
             return 0
@@ -83,7 +71,8 @@ class StartTable:
 
     def end(self, slot: int, now_ns: int) -> None:
         """Give a slot back."""
-        self.peaks.rise(self.level, now_ns)
+        if now_ns >> WINDOW_SHIFT != self._window:
+            self._note_peak(now_ns)
         self.level -= 1
         if slot:
             self._slots[slot] = 0
@@ -91,14 +80,20 @@ class StartTable:
         else:
             self._slots[self._spilled] -= 1
 
+    def _note_peak(self, now_ns: int) -> None:
+        """Store the level as the highest of this window; before a fall, the one it falls from."""
+        self._window = window = now_ns >> WINDOW_SHIFT
+        self._peak = self.level
+        self._slots[self._peaks + window % layout.PEAK_WINDOWS] = window << 32 | self.level
+
 
 class Block:
     """Counts what happens to one pool in one process.
 
-    Any thread may call any method: each takes the lock. It is an RLock because the garbage
-    collector can return a leaked connection, and so call `record_return`, in the very thread that
-    is inside the lock; a plain Lock would then deadlock the application. Between the load and the
-    store of a slot nothing is called, so that such a re-entry loses no count.
+    Threads: whoever calls a method but `read` holds the lock. It is an RLock because the garbage
+    collector can return a leaked connection, and so record it, in the very thread that is inside
+    the lock; a plain Lock would then deadlock the application. Between the load and the store of
+    a slot nothing is called, so that such a re-entry loses no count.
     """
 
     def __init__(self, description: PoolDescription, slots: memoryview | None = None) -> None:
@@ -125,64 +120,58 @@ class Block:
 
     def describe(self, description: PoolDescription) -> None:
         """Replace what is told of the pool; its limit counts from now on."""
-        with self.lock:
-            self.description = description
-            self._limit = description.max_connections or _UNLIMITED
-            self._note_saturation(monotonic_ns())
+        self.description = description
+        self._limit = description.max_connections or _UNLIMITED
+        self._note_saturation(monotonic_ns())
 
-    def add(self, counter: str, amount: int = 1) -> None:
-        """Add to one of layout.COUNTERS."""
-        slot = SLOT[counter]
-        with self.lock:
-            self.slots[slot] += amount
-
-    def set_checked_in(self, connections: int) -> None:
-        """Store the gauge of idle connections."""
-        self.slots[CHECKED_IN] = connections
+    def add(self, counter: str) -> None:
+        """Add 1 to one of layout.COUNTERS."""
+        self.slots[SLOT[counter]] += 1
 
     def record_checkout(self, duration_ns: int, now_ns: int) -> int:
         """Count a checkout that took `duration_ns`; the result is to be given back on return."""
-        with self.lock:
-            self._observe(_CHECKOUT, duration_ns)
-            slot = self._held.begin(now_ns)
-            if self._held.level >= self._limit:
-                self._note_saturation(now_ns)
+        slots, bucket = self.slots, _CHECKOUT_FIRST
+        if duration_ns > _CHECKOUT_LOWEST_NS:
+            bucket += bisect_left(_CHECKOUT_BOUNDS_NS, duration_ns)
+        slots[bucket] += 1
+        slots[_CHECKOUT_SUM] += duration_ns
+        slot = self._held.begin(now_ns)
+        if self._held.level >= self._limit:
+            self._note_saturation(now_ns)
         return slot
 
     def record_shared_checkout(self, duration_ns: int) -> None:
         """Count a checkout of a connection that is out already."""
-        with self.lock:
-            self._observe(_CHECKOUT, duration_ns)
+        self._observe(_CHECKOUT, duration_ns)
 
     def record_return(self, slot: int, since_ns: int, now_ns: int) -> None:
         """Count the end of a checkout that began at `since_ns`."""
-        with self.lock:
-            self._observe(_HOLD, now_ns - since_ns)
-            saturated = self._held.level >= self._limit
-            self._held.end(slot, now_ns)
-            if saturated:
-                self._note_saturation(now_ns)
+        slots, bucket, duration_ns = self.slots, _HOLD_FIRST, now_ns - since_ns
+        if duration_ns > _HOLD_LOWEST_NS:
+            bucket += bisect_left(_HOLD_BOUNDS_NS, duration_ns)
+        slots[bucket] += 1
+        slots[_HOLD_SUM] += duration_ns
+        saturated = self._held.level >= self._limit
+        self._held.end(slot, now_ns)
+        if saturated:
+            self._note_saturation(now_ns)
 
     def record_adopted(self, now_ns: int) -> int:
         """Take over a connection that was checked out before anybody counted."""
-        with self.lock:
-            return self._held.begin(now_ns)
+        return self._held.begin(now_ns)
 
     def record_wait_begin(self, now_ns: int) -> int:
         """Count a caller that blocks on the empty queue from now on."""
-        with self.lock:
-            return self._waiting.begin(now_ns)
+        return self._waiting.begin(now_ns)
 
     def record_wait_end(self, slot: int, since_ns: int, now_ns: int) -> None:
         """Count the end of a wait, whether it got a connection or not."""
-        with self.lock:
-            self._observe(_WAIT, now_ns - since_ns)
-            self._waiting.end(slot, now_ns)
+        self._observe(_WAIT, now_ns - since_ns)
+        self._waiting.end(slot, now_ns)
 
     def record_open(self, duration_ns: int) -> None:
         """Count a connection that the driver opened."""
-        with self.lock:
-            self._observe(_CONNECT, duration_ns)
+        self._observe(_CONNECT, duration_ns)
 
     def read(self) -> Snapshot:
         """A snapshot of this moment, consistent in itself."""
@@ -192,9 +181,12 @@ class Block:
         return layout.read_snapshot(self.description, slots, now_ns)
 
     def _observe(self, histogram: layout.HistogramSlots, duration_ns: int) -> None:
-        bucket = histogram.first + bisect_left(histogram.bounds_ns, duration_ns)
-        self.slots[bucket] += 1
-        self.slots[histogram.sum] += duration_ns
+        first, total, bounds_ns = histogram
+        if duration_ns > bounds_ns[0]:  # nearly every one of a busy pool is in the first bucket
+            first += bisect_left(bounds_ns, duration_ns)
+        slots = self.slots
+        slots[first] += 1
+        slots[total] += duration_ns
 
     def _note_saturation(self, now_ns: int) -> None:
         """Begin or end the time with every allowed connection out."""

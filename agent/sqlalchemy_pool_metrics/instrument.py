@@ -30,7 +30,7 @@ def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
     try:
         sync_engine: Any = getattr(engine, "sync_engine", engine)
         pool = instrument_pool(sync_engine.pool)
-        pool._recorder.block.describe(describe_url(pool, sync_engine.url, name))
+        pool._recorder.describe(describe_url(pool, sync_engine.url, name))
     except Exception as fault:
         log_fault("instrument()", fault)
     return engine

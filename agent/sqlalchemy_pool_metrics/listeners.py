@@ -34,13 +34,13 @@ def attach(pool: Pool) -> None:
 @guarded
 def _on_invalidate(_: Any, record: ConnectionPoolEntry, error: BaseException | None) -> None:
     recorder = _recorder(record)
-    recorder.block.add("invalidations_hard")
+    recorder.count("invalidations_hard")
     recorder.state(record).closing = _invalidation_reason(error)
 
 
 @guarded
 def _on_soft_invalidate(_: Any, record: ConnectionPoolEntry, __: BaseException | None) -> None:
-    _recorder(record).block.add("invalidations_soft")
+    _recorder(record).count("invalidations_soft")
 
 
 @guarded

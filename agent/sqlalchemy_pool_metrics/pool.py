@@ -12,15 +12,16 @@ from weakref import ref
 
 from sqlalchemy import exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool
+from sqlalchemy.util.queue import Queue
 
 from . import listeners
 from .block import Block
 from .description import describe
 from .guard import log_fault
 from .layout import PoolDescription
+from .queues import RecordingQueue, RecordsWaits, recording_queue_class
 from .recorder import Recorder
 from .registry import PROCESS
-from .waiting import RecordsWaits, waiting_queue_class
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -102,14 +103,14 @@ class RecordsMetrics(Pool):
         if not listening:
             listeners.attach(self)
         self._set_recorder(self._recorder)
-        self._recorder.block.describe(describe(self))
+        self._recorder.describe(describe(self))
         PROCESS.add(self)
 
     def _set_recorder(self, recorder: Recorder) -> None:
         self._recorder = recorder
         queue = getattr(self, "_pool", None)
         if isinstance(queue, RecordsWaits):
-            queue.recorder = recorder
+            queue.use(recorder)
 
 
 class MetricsQueuePool(RecordsMetrics, QueuePool):
@@ -117,7 +118,7 @@ class MetricsQueuePool(RecordsMetrics, QueuePool):
 
     _records_metrics = True
     _sqla_logger_namespace = "sqlalchemy.pool.impl.QueuePool"
-    _queue_class = waiting_queue_class(QueuePool._queue_class)
+    _queue_class = RecordingQueue
 
 
 class MetricsAsyncAdaptedQueuePool(RecordsMetrics, AsyncAdaptedQueuePool):
@@ -125,7 +126,7 @@ class MetricsAsyncAdaptedQueuePool(RecordsMetrics, AsyncAdaptedQueuePool):
 
     _records_metrics = True
     _sqla_logger_namespace = "sqlalchemy.pool.impl.AsyncAdaptedQueuePool"
-    _queue_class = waiting_queue_class(AsyncAdaptedQueuePool._queue_class)
+    _queue_class = recording_queue_class(AsyncAdaptedQueuePool._queue_class)
 
 
 _classes: dict[type[Pool], type[RecordsMetrics]] = {
@@ -156,7 +157,10 @@ def _make_class(pool_class: type[Pool]) -> type[RecordsMetrics]:
         or f"{pool_class.__module__}.{pool_class.__name__}",
     }
     if issubclass(pool_class, QueuePool):
-        namespace["_queue_class"] = waiting_queue_class(pool_class._queue_class)
+        queue_class = pool_class._queue_class
+        namespace["_queue_class"] = (
+            RecordingQueue if queue_class is Queue else recording_queue_class(queue_class)
+        )
     return type(pool_class.__name__, (RecordsMetrics, pool_class), namespace)
 
 
@@ -172,8 +176,9 @@ def instrument_pool(pool: Pool) -> RecordsMetrics:
     recorder = recording._recorder = Recorder(Block(PoolDescription()))
     recorder.adopt(*_connections(pool))
     if isinstance(pool, QueuePool):
+        # Not RecordingQueue, whose mutex is another one: somebody may wait on this queue.
         recording._pool.recorder = recorder
-        recording._pool.__class__ = waiting_queue_class(type(pool._pool))
+        recording._pool.__class__ = recording_queue_class(type(pool._pool))
     recording.__class__ = metrics_class(type(pool))
     recording._invoke_creator = _timed(pool._invoke_creator, ref(recording))
     recording._begin_recording(listening=False)

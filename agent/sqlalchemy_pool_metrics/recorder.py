@@ -12,6 +12,7 @@ from weakref import ref
 
 from .block import Block
 from .guard import log_fault
+from .layout import CHECKED_IN, PoolDescription
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
@@ -53,15 +54,18 @@ class ConnectionState:
 class Recorder:
     """The share of one pool object, in one process, in a block.
 
-    Any thread may call any method. After `Engine.dispose()` the new pool has a recorder of its own
-    on the same block and this one is `retired`: its connections are still out until they come
-    back, but then no longer checked in, since nobody can check them out again. After a fork the
-    pool gets a new recorder on a new block; a record that still belongs to the old one was opened
-    by the parent, so that neither its opening nor its closing is counted here.
+    Any thread may call any method; `record_taken` wants `lock` to be held. After `Engine.dispose()`
+    the new pool has a recorder of its own on the same block and this one is `retired`: its
+    connections are still out until they come back, but then no longer checked in, since nobody
+    can check them out again. After a fork the pool gets a new recorder on a new block; a record
+    that still belongs to the old one was opened by the parent, so that neither its opening nor
+    its closing is counted here.
     """
 
     def __init__(self, block: Block) -> None:
         self.block = block
+        self.lock = block.lock
+        self._slots = block.slots
         self.retired = False
         self.forked = False
         self._idle = 0
@@ -78,85 +82,117 @@ class Recorder:
         met = record.__dict__[_STATE] = ConnectionState(self, live)
         return met
 
+    def describe(self, description: PoolDescription) -> None:
+        """Replace what is told of the pool."""
+        with self.lock:
+            self.block.describe(description)
+
+    def count(self, counter: str) -> None:
+        """Add 1 to one of layout.COUNTERS."""
+        with self.lock:
+            self.block.add(counter)
+
     def record_failure(self, counter: str) -> None:
         """Count a failure while its error is on the way to the caller: nothing may replace it."""
         try:
-            self.block.add(counter)
+            self.count(counter)
         except Exception as fault:
             log_fault("recording a failure", fault)
 
     def record_open(self, record: ConnectionPoolEntry, duration_ns: int) -> None:
         """The driver opened a connection for this record."""
         state = self.state(record)
-        with self.block.lock:
+        with self.lock:
             self.block.record_open(duration_ns)
             state.live = True
             state.closing = None
 
     def record_taken(self, record: ConnectionPoolEntry) -> None:
-        """The record left the queue of idle ones."""
+        """The record left the queue of idle ones. The caller holds the lock."""
         state: ConnectionState | None = record.__dict__.get(_STATE)
         if state is not None and state.idle and state.recorder is self:
-            with self.block.lock:
-                self._set_idle(state, False)
+            state.idle = False
+            if not self.retired:
+                self._idle -= 1
+                self._slots[CHECKED_IN] = self._idle
 
     def record_checkout(
         self, record: ConnectionPoolEntry, fairy: PoolProxiedConnection, entered_ns: int
     ) -> None:
-        """A caller that asked at `entered_ns` got this record's connection.
-
-        A nested checkout of the same proxy (SingletonThreadPool) is none; of callers that share
-        one connection (StaticPool) each is counted and the first one's hold.
-        """
+        """A caller that asked at `entered_ns` got this record's connection."""
         now_ns = monotonic_ns()
         state: ConnectionState | None = record.__dict__.get(_STATE)
         if state is None or state.recorder is not self:
             state = self.state(record)
-        with self.block.lock:
-            if state.since_ns:
-                if state.fairy is None or state.fairy() is not fairy:
-                    self.block.record_shared_checkout(now_ns - entered_ns)
-                return
-            if state.idle:
-                self._set_idle(state, False)
+        with self.lock:
+            if state.since_ns or state.idle:
+                self._record_unusual_checkout(state, fairy, now_ns - entered_ns)
+                if state.since_ns:
+                    return
             state.slot = self.block.record_checkout(now_ns - entered_ns, now_ns)
             state.since_ns = now_ns
             state.fairy = record.fairy_ref  # type: ignore[attr-defined]
 
+    def _record_unusual_checkout(
+        self, state: ConnectionState, fairy: PoolProxiedConnection, duration_ns: int
+    ) -> None:
+        """Pools without a queue hand out the connection that they keep, maybe to several callers.
+
+        A nested checkout of the same proxy (SingletonThreadPool) is none; of callers that share
+        one connection (StaticPool) each is counted and the first one's hold.
+        """
+        if state.idle:
+            self._set_idle(state, False)
+        elif state.fairy is None or state.fairy() is not fairy:
+            self.block.record_shared_checkout(duration_ns)
+
     def record_return(self, record: ConnectionPoolEntry) -> None:
         """The record goes back to its pool, from a caller or after a checkout that failed."""
+        now_ns = monotonic_ns()
         state: ConnectionState | None = record.__dict__.get(_STATE)
         if state is None or state.recorder is not self:
             state = self._state_of_returned(record, state)
-        with self.block.lock:
+        with self.lock:
+            lost_as = self._end_checkout(state, now_ns) if state.since_ns else "other"
             if record.dbapi_connection is None:
-                self._end_without_connection(state)
-                return
-            if state.since_ns and self._end_checkout(state):
-                self.block.add("leaked_connections")
-            if not state.idle:
-                self._set_idle(state, True)
+                self._count_closed(state, lost_as)
+            elif not state.idle:
+                state.idle = True
+                if not self.retired:
+                    self._idle += 1
+                    self._slots[CHECKED_IN] = self._idle
 
     def record_close(self, record: ConnectionPoolEntry, reason: str) -> None:
         """The record closes its connection; a reason noted on its state before wins."""
         state = self.state(record)
-        with self.block.lock:
+        with self.lock:
             self._count_closed(state, state.closing or reason)
+
+    def record_wait_begin(self) -> tuple[int, int]:
+        """A caller blocks on the empty queue from now on: (slot, since), to be given back."""
+        since_ns = monotonic_ns()
+        with self.lock:
+            return self.block.record_wait_begin(since_ns), since_ns
+
+    def record_wait_end(self, slot: int, since_ns: int) -> None:
+        """The wait is over, whether it got a connection or not."""
+        with self.lock:
+            self.block.record_wait_end(slot, since_ns, monotonic_ns())
 
     def record_lost(self, state: ConnectionState) -> None:
         """The record was garbage-collected with its connection open."""
         if self.forked:
             return
-        with self.block.lock:
+        with self.lock:
             dropped_with_pool = self.retired or state.idle
             if state.since_ns:
-                self._end_checkout(state)
+                self._end_checkout(state, monotonic_ns())
             self._count_closed(state, "dispose" if dropped_with_pool else "other")
 
     def adopt(self, idle: list[ConnectionPoolEntry], checked_out: int) -> None:
         """Take over the connections of a pool that was in use before it was instrumented."""
         now_ns = monotonic_ns()
-        with self.block.lock:
+        with self.lock:
             for record in idle:
                 if record.dbapi_connection is not None:
                     self._set_idle(self.state(record), True)
@@ -166,9 +202,9 @@ class Recorder:
 
     def retire(self) -> Recorder:
         """The recorder of the pool that takes the place of this one's."""
-        with self.block.lock:
+        with self.lock:
             self.retired = True
-            self.block.set_checked_in(0)
+            self._slots[CHECKED_IN] = 0
         return Recorder(self.block)
 
     def _state_of_returned(
@@ -176,25 +212,22 @@ class Recorder:
     ) -> ConnectionState:
         met = self.state(record)
         if state is None and self._adopted:
-            with self.block.lock:
+            with self.lock:
                 met.slot, met.since_ns = self._adopted.pop()
         return met
 
-    def _end_checkout(self, state: ConnectionState) -> bool:
-        """True when it was not the caller who gave the connection back: it leaked."""
-        self.block.record_return(state.slot, state.since_ns, monotonic_ns())
-        state.since_ns = 0
-        fairy, state.fairy = state.fairy, None
-        return fairy is not None and fairy() is None
+    def _end_checkout(self, state: ConnectionState, now_ns: int) -> str:
+        """Why the connection is gone if it is: the caller detached it, or the collector found it.
 
-    def _end_without_connection(self, state: ConnectionState) -> None:
-        """What came back is a record whose connection is closed, detached or never came to be."""
-        reason = "other"
-        if state.since_ns:
-            reason = "leaked" if self._end_checkout(state) else "detached"
-            if reason == "leaked":
-                self.block.add("leaked_connections")
-        self._count_closed(state, reason)
+        The caller's proxy is alive when it is the caller who gives the connection back.
+        """
+        self.block.record_return(state.slot, state.since_ns, now_ns)
+        fairy = state.fairy
+        state.since_ns, state.fairy = 0, None
+        if fairy is None or fairy() is not None:
+            return "detached"
+        self.block.add("leaked_connections")
+        return "leaked"
 
     def _count_closed(self, state: ConnectionState, reason: str) -> None:
         state.closing = None
@@ -208,4 +241,4 @@ class Recorder:
         state.idle = idle
         if not self.retired:
             self._idle += 1 if idle else -1
-            self.block.set_checked_in(self._idle)
+            self._slots[CHECKED_IN] = self._idle

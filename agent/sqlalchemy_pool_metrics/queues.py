@@ -1,0 +1,133 @@
+"""Queues of idle connections that tell who waits on them, and for how long."""
+
+from __future__ import annotations
+
+from threading import Condition
+from typing import Any
+
+from sqlalchemy.util.queue import Empty, Full, Queue, QueueCommon
+
+from .guard import log_fault
+from .recorder import Recorder
+
+__all__ = ["RecordingQueue", "RecordsWaits", "recording_queue_class"]
+
+
+class RecordsWaits(QueueCommon[Any]):
+    """Adds the recording to a queue class that stands behind it among the bases.
+
+    A caller waits when the queue is empty as it asks: the pool asks to block whenever it is at its
+    limit, also with connections idle. Timing here and not in the pool's `_do_get`, which calls
+    itself under contention, counts each wait once.
+    """
+
+    recorder: Recorder
+
+    def use(self, recorder: Recorder) -> None:
+        """Record with this one from now on."""
+        self.recorder = recorder
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        record = None
+        try:
+            record = super().get(False)
+        except Empty:
+            if not block:
+                raise
+        # Outside of the `except`, so that what is raised while waiting has no context of ours.
+        return self._wait(timeout) if record is None else self._note_taken(record)
+
+    def _note_taken(self, record: Any) -> Any:
+        try:
+            with self.recorder.lock:
+                self.recorder.record_taken(record)
+        except Exception as fault:
+            log_fault("recording a taken connection", fault)
+        return record
+
+    def _wait(self, timeout: float | None) -> Any:
+        wait = None
+        try:
+            wait = self.recorder.record_wait_begin()
+        except Exception as fault:
+            log_fault("recording a wait", fault)
+        try:
+            return self._note_taken(super().get(True, timeout))
+        finally:
+            if wait is not None:
+                _end_wait(self.recorder, *wait)
+
+
+def _end_wait(recorder: Recorder, slot: int, since_ns: int) -> None:
+    try:
+        recorder.record_wait_end(slot, since_ns)
+    except Exception as fault:
+        log_fault("recording the end of a wait", fault)
+
+
+class RecordingQueue(RecordsWaits, Queue[Any]):
+    """SQLAlchemy's queue for threads, with what a pool does most often in one step each.
+
+    Its mutex is the lock of the block, so that taking a record and noting it are one step, and
+    `put` wakes only whom it knows to wait: together that pays for much of the recording. Nobody
+    waits for room, because pools put without blocking.
+    """
+
+    _waiters = 0
+
+    def use(self, recorder: Recorder) -> None:
+        """Not while anybody waits: the mutex is exchanged."""
+        super().use(recorder)
+        self.mutex = recorder.lock
+        self.not_empty = Condition(self.mutex)
+        self.not_full = Condition(self.mutex)
+        self._waiters = 0
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        record = fault = None
+        with self.mutex:
+            if self.queue:
+                record = self.queue.pop() if self.use_lifo else self.queue.popleft()
+                try:
+                    self.recorder.record_taken(record)
+                except Exception as error:
+                    fault = error
+        if record is None:
+            if not block:
+                raise Empty
+            return self._wait(timeout)
+        if fault is not None:  # logged outside of the lock: a log handler may use the pool
+            log_fault("recording a taken connection", fault)
+        return record
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if block:
+            super().put(item, block, timeout)
+            return
+        with self.mutex:
+            if 0 < self.maxsize <= len(self.queue):
+                raise Full
+            self.queue.append(item)
+            if self._waiters:
+                self.not_empty.notify()
+
+    def _wait(self, timeout: float | None) -> Any:
+        with self.mutex:
+            self._waiters += 1
+        try:
+            return super()._wait(timeout)
+        finally:
+            with self.mutex:
+                self._waiters -= 1
+
+
+_classes: dict[type[Any], type[Any]] = {}
+
+
+def recording_queue_class(queue_class: type[Any]) -> type[Any]:
+    """The recording subclass of a queue class of SQLAlchemy's or of one derived from it."""
+    if issubclass(queue_class, RecordsWaits):
+        return queue_class
+    if queue_class not in _classes:
+        _classes[queue_class] = type(queue_class.__name__, (RecordsWaits, queue_class), {})
+    return _classes[queue_class]
