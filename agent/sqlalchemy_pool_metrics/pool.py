@@ -6,6 +6,7 @@ They change nothing of how a pool works. A fault of the recording is logged and 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Callable
 from weakref import ref
@@ -97,7 +98,8 @@ class RecordsMetrics(Pool):
         try:
             super().dispose()
         finally:
-            listeners.DISPOSING.reset(token)
+            with suppress(ValueError):  # whoever runs us may have changed the context meanwhile
+                listeners.DISPOSING.reset(token)
 
     def _begin_recording(self, listening: bool) -> None:
         if not listening:
