@@ -1,16 +1,14 @@
-"""Settings out of environment variables, and out of a directory of secrets named like them.
+"""The variables that are settings, and the directory of secrets with files named like them.
 
 `POOL_EXPORTER_DATABASES__PRIMARY__URL` is `databases.primary.url`; in the directory that
 `POOL_EXPORTER_SECRETS_DIR` names, a file of that name holds that value. It knows no settings.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from exporter.settings.document import Document, KeyPath
 from exporter.settings.errors import SettingsError, SettingsErrors
 from exporter.settings.secret_files import read_secret_file
 
@@ -23,23 +21,8 @@ _SERVICE_LINK: Final = re.compile(
 )
 
 
-def read_environment(environ: Mapping[str, str]) -> Document:
-    """The settings in the variables, which win over those in the secrets directory.
-
-    Raises SettingsErrors for a directory or file that cannot be read.
-    """
-    variables = {**_read_secrets_dir(environ.get(SECRETS_DIR)), **_find_variables(environ)}
-    data: dict[str, Any] = {}
-    origins: dict[KeyPath, str] = {}
-    # Shorter names first: DATABASES='{...}' is refined by DATABASES__PRIMARY__URL.
-    for name in sorted(variables, key=lambda name: (name.count(NESTING), name)):
-        path = tuple(name.removeprefix(PREFIX).lower().split(NESTING))
-        _set(data, path, _read_value(path, variables[name]))
-        origins[path] = name
-    return Document(data, origins)
-
-
-def _find_variables(environ: Mapping[str, str]) -> dict[str, str]:
+def find_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are ours, named in capitals; empty ones count as not set."""
     return {
         name.upper(): value
         for name, value in environ.items()
@@ -50,12 +33,13 @@ def _find_variables(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _is_service_link(name: str, value: str) -> bool:
-    is_port = name == f"{PREFIX}PORT" and "://" not in value
-    return NESTING not in name and bool(_SERVICE_LINK.fullmatch(name)) and not is_port
+def read_secrets_dir(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the files in the secrets directory hold, by their names in capitals.
 
-
-def _read_secrets_dir(folder: str | None) -> dict[str, str]:
+    Raises SettingsErrors for a directory or any file of ours that cannot be read. pydantic's own
+    secrets sources leave such files out, and the settings would lack them without a word.
+    """
+    folder = environ.get(SECRETS_DIR)
     if not folder:
         return {}
     try:
@@ -64,12 +48,15 @@ def _read_secrets_dir(folder: str | None) -> dict[str, str]:
         reason = (error.strerror or "not readable").lower()
         expected = f"a readable directory ({reason})"
         raise SettingsErrors([SettingsError(SECRETS_DIR, f"got {folder}", expected)]) from None
+    return _read_files([file for file in files if file.name.upper().startswith(PREFIX)])
+
+
+def _read_files(files: list[Path]) -> dict[str, str]:
     secrets, errors = {}, []
     for file in files:
         name = file.name.upper()
         try:
-            if name.startswith(PREFIX):
-                secrets[name] = read_secret_file(name, file).rstrip("\r\n")
+            secrets[name] = read_secret_file(name, file).rstrip("\r\n")
         except SettingsError as error:
             errors.append(error)
     if errors:
@@ -77,20 +64,6 @@ def _read_secrets_dir(folder: str | None) -> dict[str, str]:
     return secrets
 
 
-def _read_value(path: KeyPath, text: str) -> Any:
-    """JSON for mappings, lists and the driver's arguments; the rest is typed by the settings."""
-    if text.lstrip()[:1] in ("{", "[") or "connect_args" in path:
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return text
-    return text
-
-
-def _set(data: dict[str, Any], path: KeyPath, value: Any) -> None:
-    for part in path[:-1]:
-        child = data.get(part)
-        if not isinstance(child, dict):
-            child = data[part] = {}
-        data = child
-    data[path[-1]] = value
+def _is_service_link(name: str, value: str) -> bool:
+    is_port = name == f"{PREFIX}PORT" and "://" not in value
+    return NESTING not in name and bool(_SERVICE_LINK.fullmatch(name)) and not is_port

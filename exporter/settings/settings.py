@@ -1,10 +1,11 @@
 """The whole configuration.
 
-It must not know where it is read from.
+It must not know where it is read from: that is for the sources it is given.
 """
 
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -17,8 +18,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter.settings.databases import DatabaseSettings
+from exporter.settings.environment import NESTING, PREFIX
 from exporter.settings.errors import expect
 from exporter.settings.probes import ProbeSettings
 from exporter.settings.section import Section
@@ -27,6 +30,8 @@ DEFAULT_LISTEN: Final = "0.0.0.0:9723"
 # It becomes a label's value and a part of paths.
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,62}")
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\s/]*):([0-9]{1,5})")
+# pydantic-settings asks the class for its sources, where they belong to one call.
+_sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("sources", default=())
 
 
 def _check_name(name: str) -> str:
@@ -72,8 +77,10 @@ class WebSettings(Section):
     )
 
 
-class Settings(Section):
+class Settings(BaseSettings, Section):
     """A configuration that makes sense as a whole; `load_settings` reads one."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter=NESTING)
 
     listen: Annotated[str, BeforeValidator(_check_address)] = Field(
         default=DEFAULT_LISTEN, description="Address and port to serve on"
@@ -91,6 +98,28 @@ class Settings(Section):
         default_factory=AppSettings, validate_default=True, description="The app's own pools"
     )
     web: WebSettings = Field(default_factory=WebSettings, description="The web server")
+
+    def __init__(self, *sources: PydanticBaseSettingsSource, **values: Any) -> None:
+        """Settings of sources, the first has the last word, or of values; of nothing else.
+
+        Unlike other pydantic settings these never read the environment by themselves.
+        """
+        token = _sources.set(sources)
+        try:
+            super().__init__(**values)
+        finally:
+            _sources.reset(token)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **_ambient: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The values and sources that were given, not those of this process's environment."""
+        return (init_settings, *_sources.get())
 
     @model_validator(mode="before")
     @classmethod

@@ -4,58 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from exporter.settings.environment import read_environment
+from exporter.settings.environment import find_variables, read_secrets_dir
 from exporter.settings.errors import SettingsErrors
 
 URL = "postgres://app:secret@db/orders"
 
 
-def test_a_variable_is_a_key() -> None:
-    document = read_environment(
-        {
-            "POOL_EXPORTER_LISTEN": ":9000",
-            "POOL_EXPORTER_DATABASES__PRIMARY__URL": URL,
-            "pool_exporter_databases__primary__pool__size": "5",
-            "PATH": "/bin",
-        }
-    )
-    assert document.data == {
-        "listen": ":9000",
-        "databases": {"primary": {"url": URL, "pool": {"size": "5"}}},
+def test_variables_with_the_prefix_are_ours_whatever_their_case() -> None:
+    environ = {"POOL_EXPORTER_LISTEN": ":9000", "pool_exporter_app__dir": "/run", "PATH": "/bin"}
+    assert find_variables(environ) == {
+        "POOL_EXPORTER_LISTEN": ":9000",
+        "POOL_EXPORTER_APP__DIR": "/run",
     }
-    name = "POOL_EXPORTER_DATABASES__PRIMARY__POOL__SIZE"
-    assert document.origins[("databases", "primary", "pool", "size")] == name
 
 
 def test_an_empty_variable_is_none() -> None:
-    assert read_environment({"POOL_EXPORTER_LISTEN": ""}).data == {}
+    assert find_variables({"POOL_EXPORTER_LISTEN": ""}) == {}
 
 
-def test_mappings_can_be_json_and_be_refined() -> None:
-    document = read_environment(
-        {
-            "POOL_EXPORTER_DATABASES__A__LABELS": '{"team": "x", "tier": "1"}',
-            "POOL_EXPORTER_DATABASES__A__LABELS__TIER": "2",
-            "POOL_EXPORTER_DATABASES__A__PROBE__QUERY": "[not json",
-        }
-    )
-    assert document.data == {
-        "databases": {"a": {"labels": {"team": "x", "tier": "2"}, "probe": {"query": "[not json"}}}
-    }
-
-
-def test_the_driver_s_arguments_have_types() -> None:
-    prefix = "POOL_EXPORTER_DATABASES__A__CONNECT_ARGS"
-    document = read_environment(
-        {f"{prefix}__TIMEOUT": "5", f"{prefix}__TLS": "true", f"{prefix}__NAME": "exporter"}
-    )
-    arguments = document.data["databases"]["a"]["connect_args"]
-    assert arguments == {"timeout": 5, "tls": True, "name": "exporter"}
-
-
-def test_a_mapping_wins_over_a_value_of_the_same_key() -> None:
-    document = read_environment({"POOL_EXPORTER_LOG": "info", "POOL_EXPORTER_LOG__LEVEL": "debug"})
-    assert document.data == {"log": {"level": "debug"}}
+def test_the_secrets_directory_is_no_setting() -> None:
+    assert find_variables({"POOL_EXPORTER_SECRETS_DIR": "/run/secrets"}) == {}
 
 
 @pytest.mark.parametrize(
@@ -71,40 +39,53 @@ def test_a_mapping_wins_over_a_value_of_the_same_key() -> None:
     ],
 )
 def test_what_kubernetes_says_about_a_service_of_that_name_is_ignored(name: str) -> None:
-    assert read_environment({name: "tcp://10.0.0.1:9723"}).data == {}
+    assert find_variables({name: "tcp://10.0.0.1:9723"}) == {}
 
 
 def test_a_port_of_its_own_is_not_ignored() -> None:
-    assert read_environment({"POOL_EXPORTER_PORT": "9000"}).data == {"port": "9000"}
+    assert find_variables({"POOL_EXPORTER_PORT": "9000"}) == {"POOL_EXPORTER_PORT": "9000"}
 
 
-def test_the_files_of_a_secrets_directory_are_variables_that_yield_to_real_ones(
-    tmp_path: Path,
-) -> None:
+def test_the_files_of_a_secrets_directory_are_variables(tmp_path: Path) -> None:
     (tmp_path / "POOL_EXPORTER_DATABASES__A__URL").write_text(f"{URL}\n")
-    (tmp_path / "pool_exporter_databases__b__url").write_text("overridden")
-    (tmp_path / "unrelated").write_text("x")
+    (tmp_path / "pool_exporter_databases__b__url").write_text(f"{URL} ")
+    (tmp_path / "unrelated").write_bytes(b"\xff")
     (tmp_path / "..data").mkdir()
-    document = read_environment(
-        {
-            "POOL_EXPORTER_SECRETS_DIR": str(tmp_path),
-            "POOL_EXPORTER_DATABASES__B__URL": URL,
-        }
-    )
-    assert document.data == {"databases": {"a": {"url": URL}, "b": {"url": URL}}}
+    assert read_secrets_dir({"POOL_EXPORTER_SECRETS_DIR": str(tmp_path)}) == {
+        "POOL_EXPORTER_DATABASES__A__URL": URL,
+        "POOL_EXPORTER_DATABASES__B__URL": f"{URL} ",
+    }
+
+
+def test_a_secret_can_be_a_link_to_another_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (tmp_path / "elsewhere").write_text(":9000")
+    (folder / "POOL_EXPORTER_LISTEN").symlink_to(tmp_path / "elsewhere")
+    secrets = read_secrets_dir({"POOL_EXPORTER_SECRETS_DIR": str(folder)})
+    assert secrets == {"POOL_EXPORTER_LISTEN": ":9000"}
+
+
+def test_without_a_secrets_directory_there_are_no_secrets() -> None:
+    assert read_secrets_dir({}) == {}
 
 
 def test_a_secrets_directory_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "missing"
     with pytest.raises(SettingsErrors) as caught:
-        read_environment({"POOL_EXPORTER_SECRETS_DIR": str(folder)})
+        read_secrets_dir({"POOL_EXPORTER_SECRETS_DIR": str(folder)})
     assert str(caught.value) == (
         f"POOL_EXPORTER_SECRETS_DIR: got {folder}, expected a readable directory "
         "(no such file or directory)"
     )
 
 
-def test_a_secret_that_is_a_folder_is_an_error(tmp_path: Path) -> None:
+def test_every_secret_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "pool_exporter_listen").mkdir()
-    with pytest.raises(SettingsErrors, match=r"POOL_EXPORTER_LISTEN: got .*, expected a readable"):
-        read_environment({"POOL_EXPORTER_SECRETS_DIR": str(tmp_path)})
+    (tmp_path / "pool_exporter_log").write_text("")
+    with pytest.raises(SettingsErrors) as caught:
+        read_secrets_dir({"POOL_EXPORTER_SECRETS_DIR": str(tmp_path)})
+    assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == [
+        "POOL_EXPORTER_LISTEN: got pool_exporter_listen, expected a readable file (is a directory)",
+        "POOL_EXPORTER_LOG: got pool_exporter_log, expected a file that is not empty",
+    ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import traceback
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from exporter.settings import PoolClass, Role, Settings, SettingsErrors, load_se
 
 CANARY = "canary"
 URL = "postgres://app@db/orders"
+VALID = {"POOL_EXPORTER_DATABASES__A__URL": "sqlite://"}
 
 
 def load(folder: Path, text: str, **variables: str) -> Settings:
@@ -98,6 +100,44 @@ def test_a_url_file_in_a_variable_takes_the_file_s_url_back(tmp_path: Path) -> N
     assert settings.databases["a"].url is None
 
 
+def test_a_url_in_a_variable_takes_a_secret_s_url_file_back(tmp_path: Path) -> None:
+    (tmp_path / "POOL_EXPORTER_DATABASES__A__URL_FILE").write_text("/run/secrets/url")
+    (tmp_path / "POOL_EXPORTER_DATABASES__A__ROLE").write_text("replica")
+    variables = {
+        "POOL_EXPORTER_SECRETS_DIR": str(tmp_path),
+        "POOL_EXPORTER_DATABASES__A__URL": URL,
+    }
+    database = load_settings(None, variables).databases["a"]
+    assert (database.url_file, database.role) == (None, Role.REPLICA)
+
+
+def test_a_secret_finds_a_database_whatever_its_case_and_hyphens(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "pool_exporter_databases__orders-replica__url").write_text(URL)
+    text = "databases: {Orders_Replica: {role: replica}}"
+    assert list(load(tmp_path, text, SECRETS_DIR=str(secrets)).databases) == ["Orders_Replica"]
+
+
+def test_only_the_environment_that_is_given_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POOL_EXPORTER_LISTEN", ":1")
+    databases = {"a": {"url": "sqlite://"}}
+    assert load_settings(None, VALID).listen == "0.0.0.0:9723"
+    assert Settings.model_validate({"databases": databases}).listen == "0.0.0.0:9723"
+    assert Settings(databases=databases).listen == "0.0.0.0:9723"
+
+
+def test_what_pydantic_would_log_for_debugging_is_not_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
+    caplog.set_level(logging.DEBUG)
+    load_settings(
+        None, {"POOL_EXPORTER_DATABASES__A__CONNECT_ARGS": f'{{"x": "{CANARY}"}}'} | VALID
+    )
+    assert CANARY not in caplog.text
+
+
 def test_the_app_s_folder_alone_is_enough() -> None:
     assert load_settings(None, {"POOL_EXPORTER_APP__DIR": "/run/pools"}).databases == {}
 
@@ -118,6 +158,27 @@ def test_an_error_says_which_variable_or_line_it_comes_from(tmp_path: Path) -> N
         "databases.a.probe (line 6): got null, expected a mapping",
         "listn (POOL_EXPORTER_LISTN): unknown key, expected one of listen, log, probe, databases, "
         "app, web: did you mean listen?",
+    ]
+
+
+def test_a_variable_below_something_else_than_a_mapping_is_an_error(tmp_path: Path) -> None:
+    text = f"databases: {{a: {{url: '{URL}'}}}}"
+    assert complain(tmp_path, text, LISTEN__HOST="::", LOGGING__LEVEL="debug", PROBE="4711") == [
+        "listen (POOL_EXPORTER_LISTEN__HOST): got a mapping, expected an address like "
+        "0.0.0.0:9723 or [::1]:9723",
+        "probe (POOL_EXPORTER_PROBE): got text, expected a mapping",
+        "logging (POOL_EXPORTER_LOGGING__LEVEL): unknown key, expected one of listen, log, probe, "
+        "databases, app, web: did you mean log?",
+    ]
+
+
+def test_a_key_of_the_file_that_is_no_text_or_in_capitals_is_unknown(tmp_path: Path) -> None:
+    text = f"databases: {{a: {{url: '{URL}'}}}}\nLISTEN: ':1'\n5: x\n_env_file: x"
+    known = "expected one of listen, log, probe, databases, app, web"
+    assert complain(tmp_path, text) == [
+        f"LISTEN (line 2): unknown key, {known}: did you mean listen?",
+        f"*** (line 3): unknown key, {known}",
+        f"_env_file (line 4): unknown key, {known}",
     ]
 
 
