@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,7 +96,10 @@ def test_what_is_installed_runs_on_the_url_alone_and_checks_the_file(
     install, serve = USE.splitlines()
     shell(f"{sys.executable} -m venv {tmp_path}/venv")
     path = f"{tmp_path}/venv/bin{os.pathsep}{os.environ['PATH']}"
-    shell(install, PATH=path)
+    for distribution in ("agent", "exporter"):  # building leaves files in the sources
+        ignored = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+        shutil.copytree(ROOT / distribution, tmp_path / distribution, ignore=ignored)
+    shell(install, tmp_path, PATH=path)
     url = postgres.url(DATABASE, *SUPERUSER)
     with running(re.sub(r"=postgresql://\S+", f"='{url}'", serve), tmp_path, PATH=path):
         wait_until(lambda: answers("/health/db"), "the exporter", PATIENCE)

@@ -10,8 +10,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from exporter.collectors.families import ProbeFamilies, Read, Values, known
-from exporter.histogram import DurationHistogram
 from exporter.probes import Probe
+from exporter.probes.histogram import DurationHistogram
 from exporter.servers import ServerStatus
 
 STATES: Final = ("active", "idle", "idle_in_transaction", "other")

@@ -14,8 +14,8 @@ from prometheus_client.core import (
 )
 
 from exporter.collectors.labels import fill_labels, read_label_names
-from exporter.histogram import DurationHistogram
 from exporter.probes import Probe
+from exporter.probes.histogram import DurationHistogram
 
 V = TypeVar("V")
 # The values of a family's own labels, in their order, each with what is known for it.

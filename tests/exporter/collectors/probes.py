@@ -7,8 +7,8 @@ from prometheus_client.registry import Collector
 
 from exporter.engines import Database
 from exporter.failures import Failure, Reason
-from exporter.outcomes import Check, Kind
 from exporter.probes import Probe
+from exporter.probes.outcomes import Check, Kind
 from exporter.servers import ServerStatus
 from exporter.settings import DatabaseSettings
 

@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry
 
 from exporter.collectors.database import DatabaseCollector
 from exporter.failures import Reason
-from exporter.histogram import CONNECT_BOUNDS
-from exporter.outcomes import Kind, Phase, Result
 from exporter.probes import Probe
+from exporter.probes.histogram import CONNECT_BOUNDS
+from exporter.probes.outcomes import Kind, Phase, Result
 from tests.exporter.collectors.probes import (
     SERVER,
     build_failure,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.failures import Failure, Reason
-from exporter.outcomes import Check, Kind
+from exporter.probes.outcomes import Check, Kind
 from exporter.version import read_version
 from exporter.web.landing import build_page
 from exporter.web.paths import PATHS

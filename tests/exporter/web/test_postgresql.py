@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.demo.postgres import EmbeddedPostgres
-from exporter.outcomes import Kind, Result
+from exporter.probes.outcomes import Kind, Result
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import build_app, build_down, open_client, read_service
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from sqlalchemy.util import await_only
 
-from exporter.lanes import GIVEN_UP_LIMIT, Lane, LaneBlockedError, LoopLane, ThreadLane
+from exporter.engines.lanes import GIVEN_UP_LIMIT, Lane, LaneBlockedError, LoopLane, ThreadLane
 from tests.exporter.waiting import wait_for
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from exporter.drivers import build_postgresql_limit
+from exporter.engines.drivers import build_postgresql_limit
 
 T = TypeVar("T")
 

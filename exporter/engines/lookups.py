@@ -13,7 +13,7 @@ from functools import partial
 
 from sqlalchemy.util import await_only
 
-from exporter.lanes import ThreadLane
+from exporter.engines.lanes import ThreadLane
 
 
 class HostLookup:

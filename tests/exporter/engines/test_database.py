@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from exporter.demo.postgres import EmbeddedPostgres
 from exporter.engines import Database
-from exporter.lanes import GIVEN_UP_LIMIT, LaneBlockedError
-from exporter.visits import DeadlineError
+from exporter.engines.lanes import GIVEN_UP_LIMIT, LaneBlockedError
+from exporter.engines.visits import DeadlineError
 from tests.exporter.databases import (
     ASYNC,
     DRIVERS,

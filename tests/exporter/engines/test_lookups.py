@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from exporter.lookups import HostLookup, find_names
+from exporter.engines.lookups import HostLookup, find_names
 from tests.servers.endpoints import UNKNOWN_HOST
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from exporter.failures import Failure, Reason
-from exporter.outcomes import Check
+from exporter.probes.outcomes import Check
 from exporter.settings import Role
 
 # By the name that docs give it, which is that of what changes, not of this file.

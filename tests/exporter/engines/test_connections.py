@@ -9,9 +9,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from exporter.connections import OpenConnections, hang_up
 from exporter.demo.postgres import EmbeddedPostgres
-from exporter.lanes import Lane, LoopLane, ThreadLane
+from exporter.engines.connections import OpenConnections, hang_up
+from exporter.engines.lanes import Lane, LoopLane, ThreadLane
 from tests.exporter.waiting import wait_for
 from tests.servers.mariadb import MariaDB
 

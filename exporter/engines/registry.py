@@ -8,11 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from exporter.database import Database
-from exporter.pools import recreate_pool
+from exporter.engines.database import Database
 from exporter.settings import DatabaseSettings
-
-__all__ = ["Database", "EngineRegistry", "recreate_pool"]
 
 
 class EngineRegistry:

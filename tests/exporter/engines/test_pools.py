@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from exporter.demo.postgres import EmbeddedPostgres
 from exporter.engines import EngineRegistry, recreate_pool
-from exporter.pools import PoolClassError
+from exporter.engines.pools import PoolClassError
 from tests.exporter.databases import (
     ASYNC,
     PATIENCE,

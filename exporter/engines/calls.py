@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from exporter.connections import OpenConnections
-from exporter.lanes import GRACE_SECONDS, Lane, retrieve
+from exporter.engines.connections import OpenConnections
+from exporter.engines.lanes import GRACE_SECONDS, Lane, retrieve
 
 T = TypeVar("T")
 

@@ -14,14 +14,12 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection
 
 from exporter.engines import Database
-from exporter.examinations import Examination, examine
 from exporter.failures import Failure, Reason, classify
-from exporter.histogram import DurationHistogram
-from exporter.journal import Journal
-from exporter.outcomes import Check, Kind, Phase, Result, find_role_mismatch
+from exporter.probes.examinations import Examination, examine
+from exporter.probes.histogram import DurationHistogram
+from exporter.probes.journal import Journal
+from exporter.probes.outcomes import Check, Kind, Phase, Result, find_role_mismatch
 from exporter.servers import ServerStatus
-
-__all__ = ["Check", "DurationHistogram", "Kind", "Phase", "Probe", "ProbeSet", "Result"]
 
 # Of the interval: how much later than due a probe may start, so that they do not go in step.
 JITTER = 0.1

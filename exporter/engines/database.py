@@ -17,15 +17,15 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from exporter.calls import Calls
-from exporter.connections import OpenConnections
-from exporter.drivers import build_defaults, build_mysql_limit, merge_arguments
-from exporter.lanes import LoopLane, ThreadLane
-from exporter.lookups import HostLookup, find_names
-from exporter.pools import build_engine, build_plain_engine, recreate_pool
+from exporter.engines.calls import Calls
+from exporter.engines.connections import OpenConnections
+from exporter.engines.drivers import build_defaults, build_mysql_limit, merge_arguments
+from exporter.engines.lanes import LoopLane, ThreadLane
+from exporter.engines.lookups import HostLookup, find_names
+from exporter.engines.pools import build_engine, build_plain_engine, recreate_pool
+from exporter.engines.visits import DeadlineError, Visit
 from exporter.settings import DatabaseSettings
 from exporter.urls import DatabaseURL
-from exporter.visits import DeadlineError, Visit
 from sqlalchemy_pool_metrics import Snapshot, instrument, read_pool
 
 logger = logging.getLogger(__name__)

@@ -14,10 +14,9 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from exporter import examinations
 from exporter.demo.postgres import EmbeddedPostgres
 from exporter.failures import Reason
-from exporter.probes import Check, Kind, Phase, Probe, ProbeSet, Result
+from exporter.probes import Check, Kind, Phase, Probe, ProbeSet, Result, examinations
 from exporter.settings import ProbeSettings
 from tests.conftest import StartPostgres
 from tests.exporter.databases import (

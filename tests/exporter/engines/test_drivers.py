@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.drivers import (
+from exporter.engines.drivers import (
     DEFAULTS,
     build_defaults,
     build_mysql_limit,
