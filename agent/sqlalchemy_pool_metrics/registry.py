@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 from . import layout
@@ -14,9 +14,16 @@ from .recorder import Recorder
 
 if TYPE_CHECKING:
     from .block import Block
-    from .pool import RecordsMetrics
 
 __all__ = ["PROCESS", "Registry"]
+
+
+class Recorded(Protocol):
+    """A pool that records, as far as the registry must know it."""
+
+    _recorder: Recorder
+
+    def _set_recorder(self, recorder: Recorder) -> None: ...
 
 
 class Registry:
@@ -28,12 +35,12 @@ class Registry:
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._pools: WeakSet[RecordsMetrics] = WeakSet()
+        self._pools: WeakSet[Recorded] = WeakSet()
         self._blocks: dict[Block, WeakSet[Recorder]] = {}
         self._totals: dict[Hashable, Snapshot] = {}
         self._watches_forks = False
 
-    def add(self, pool: RecordsMetrics) -> None:
+    def add(self, pool: Recorded) -> None:
         """Note a pool, or its new recorder."""
         recorder = pool._recorder
         with self._lock:
