@@ -41,7 +41,7 @@ def test_eight_threads_with_20_000_checkouts_each_are_counted_exactly() -> None:
     assert now.connections_opened == driver.opened
     assert now.counter("connections_closed_overflow") == driver.closed
     assert now.checked_in == driver.opened - driver.closed
-    assert now.checked_out_peak == 3
+    assert 1 <= now.checked_out_peak <= 3
     assert now.saturated_ns > 0
 
 
