@@ -16,15 +16,16 @@ from exporter.settings.environment import NESTING, PREFIX
 
 # Saying one of them takes the other back where it is said with less precedence.
 ALTERNATIVES: Final = {"url": "url_file", "url_file": "url"}
-# Stands for the driver's arguments, which may be of any type, at any depth.
-_ANYTHING: Final = FieldInfo.from_annotation(dict[str, Any])
+# Stands for each of the driver's arguments: of any type, and with more of them below it.
+_ARGUMENT: Final = FieldInfo.from_annotation(dict[str, Any])
+_UNKNOWN: Final = FieldInfo()
 
 
 class VariableSource(EnvSettingsSource):
     """Variables named in capitals, of the environment or of the secrets directory.
 
-    pydantic-settings nests and decodes them by the settings' types. Here no variable is lost:
-    those of no known key are settings, too, for the settings to complain about.
+    pydantic-settings nests and decodes them. Here no variable is lost: those of no known key are
+    settings, too, for the settings to complain about.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class VariableSource(EnvSettingsSource):
         if isinstance(databases, dict):
             data["databases"] = {self._match(name): value for name, value in databases.items()}
         for path, name in self.origins.items():
-            _add_missing(data, path, self._variables[name])
+            value = self.decode_complex_value(path[-1], _UNKNOWN, self._variables[name])
+            _add_missing(data, path, value)
         return make_way(data, self.current_state)
 
     def next_field(
@@ -58,11 +60,15 @@ class VariableSource(EnvSettingsSource):
         """The field of a key below a field."""
         found = super().next_field(field, key, case_sensitive)
         # It says FieldInfo and returns types, too.
-        return _ANYTHING if found is Any else found  # type: ignore[comparison-overlap]
+        return _ARGUMENT if found is Any else found  # type: ignore[comparison-overlap]
+
+    def field_is_complex(self, field: FieldInfo) -> bool:  # noqa: ARG002 - pydantic's
+        """True: mappings and lists are JSON everywhere, so that a misplaced one is not quoted."""
+        return True
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """JSON for mappings, lists and the driver's arguments; what is none stays text."""
-        if field is _ANYTHING or value.lstrip().startswith(("{", "[")):
+        if field is _ARGUMENT or value.lstrip().startswith(("{", "[")):
             with suppress(ValueError, RecursionError):
                 return super().decode_complex_value(field_name, field, value)
         return value
@@ -116,7 +122,7 @@ def _fold(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
-def _add_missing(data: dict[str, Any], path: KeyPath, value: str) -> None:
+def _add_missing(data: dict[str, Any], path: KeyPath, value: Any) -> None:
     """Adds what pydantic-settings leaves out: below unknown keys, and below text."""
     for part in path[:-1]:
         child = data.get(part)

@@ -275,6 +275,8 @@ def test_no_error_shows_a_password(tmp_path: Path, text: str) -> None:
         ("URL", f"postgres://app:{CANARY}@db"),
         ("DATABASES__A__URL__X", CANARY),
         ("DATABASES__A__CONNECT_ARGS", CANARY),
+        ("DATABASES__A__ROLE", f'{{"x": "{CANARY}"}}'),
+        ("LISTEN", f'["{CANARY}"]'),
     ],
 )
 def test_no_error_shows_a_password_of_a_variable(name: str, value: str) -> None:

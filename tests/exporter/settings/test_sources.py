@@ -42,16 +42,23 @@ def test_mappings_can_be_json_and_be_refined_in_any_order() -> None:
     assert read(dict(reversed(variables.items()))) == {"databases": {"a": expected}}
 
 
-def test_text_that_looks_like_json_is_text() -> None:
-    assert read({"PROBE__QUERY": "[not json", "LOG": "{"}) == {
-        "probe": {"query": "[not json"},
-        "log": "{",
-    }
-    assert read({"PROBE__QUERY": "[1]", "LISTEN": "5", "DATABASES__A": "5", "LOG": "7"}) == {
-        "probe": {"query": "[1]"},
+def test_text_that_is_no_json_is_text() -> None:
+    variables = {"LISTEN": "5", "LOG": "{", "PROBE__QUERY": "[not json", "DATABASES__A": "4711"}
+    assert read(variables) == {
         "listen": "5",
-        "databases": {"a": "5"},
-        "log": "7",
+        "log": "{",
+        "probe": {"query": "[not json"},
+        "databases": {"a": "4711"},
+    }
+    assert read({"LOG": "[" * 100_000}) == {"log": "[" * 100_000}
+
+
+def test_json_in_the_wrong_place_is_json_too() -> None:
+    variables = {"LISTEN": '{"x": 1}', "PROBE__QUERY": "[1]", "LISTN__X": '{"x": 1}'}
+    assert read(variables) == {
+        "listen": {"x": 1},
+        "probe": {"query": [1]},
+        "listn": {"x": {"x": 1}},
     }
 
 
