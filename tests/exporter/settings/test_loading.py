@@ -128,13 +128,11 @@ def test_only_the_environment_that_is_given_is_read(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_pydantic_would_log_for_debugging_is_not_logged(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
     caplog.set_level(logging.DEBUG)
-    load_settings(
-        None, {"POOL_EXPORTER_DATABASES__A__CONNECT_ARGS": f'{{"x": "{CANARY}"}}'} | VALID
-    )
+    load(tmp_path, f"databases: {{a: {{url: 'sqlite://', connect_args: {{x: {CANARY}}}}}}}")
     assert CANARY not in caplog.text
 
 
@@ -159,6 +157,16 @@ def test_an_error_says_which_variable_or_line_it_comes_from(tmp_path: Path) -> N
         "listn (POOL_EXPORTER_LISTN): unknown key, expected one of listen, log, probe, databases, "
         "app, web: did you mean listen?",
     ]
+
+
+def test_an_error_says_which_secret_it_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "pool_exporter_log__level").write_text("loud")
+    environ = {"POOL_EXPORTER_SECRETS_DIR": str(tmp_path), **VALID}
+    with pytest.raises(SettingsErrors) as caught:
+        load_settings(None, environ)
+    assert str(caught.value) == (
+        "log.level (POOL_EXPORTER_LOG__LEVEL): got 'loud', expected debug, info, warning or error"
+    )
 
 
 def test_a_variable_below_something_else_than_a_mapping_is_an_error(tmp_path: Path) -> None:
