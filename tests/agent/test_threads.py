@@ -42,7 +42,6 @@ def test_eight_threads_with_20_000_checkouts_each_are_counted_exactly() -> None:
     assert now.counter("connections_closed_overflow") == driver.closed
     assert now.checked_in == driver.opened - driver.closed
     assert 1 <= now.checked_out_peak <= 3
-    assert now.saturated_ns > 0
 
 
 def test_a_leak_collected_inside_the_lock_neither_deadlocks_nor_loses_a_count() -> None:
