@@ -27,5 +27,6 @@ clean:
 	  { echo "make: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --group dev --editable './agent[prometheus]' --editable './exporter[mysql,psycopg,demo]'
+	# Setuptools warns that the folder exporter/ has the name of the package that it is.
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --group dev --editable './agent[prometheus]' --editable './exporter[mysql,psycopg,demo]'
 	@touch $@
