@@ -5,8 +5,8 @@ It must not know of SQLAlchemy: it is told what happened, in monotonic nanosecon
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
-from threading import RLock
 from time import monotonic_ns
 
 from . import layout
@@ -81,7 +81,10 @@ class StartTable:
             self._slots[self._spilled] -= 1
 
     def _note_peak(self, now_ns: int) -> None:
-        """Store the level as the highest of this window; before a fall, the one it falls from."""
+        """Store the level as the highest of this window; before a fall, the one it falls from.
+
+        Times come in order, because they are read under the lock.
+        """
         self._window = window = now_ns >> WINDOW_SHIFT
         self._peak = self.level
         self._slots[self._peaks + window % layout.PEAK_WINDOWS] = window << 32 | self.level
@@ -98,7 +101,7 @@ class Block:
 
     def __init__(self, description: PoolDescription, slots: memoryview | None = None) -> None:
         self.description = description
-        self.lock = RLock()
+        self.lock = threading.RLock()
         self.slots = slots or memoryview(bytearray(8 * layout.BLOCK_SLOTS)).cast("Q")
         self._limit = description.max_connections or _UNLIMITED
         self._held = StartTable(

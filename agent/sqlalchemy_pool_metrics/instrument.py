@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .description import describe_url
 from .guard import log_fault
-from .layout import Snapshot
+from .layout import PoolDescription, Snapshot
 from .pool import RecordsMetrics, instrument_pool
 from .registry import PROCESS
 
@@ -29,11 +29,20 @@ def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
     """
     try:
         sync_engine: Any = getattr(engine, "sync_engine", engine)
+        name = name or _known_name(sync_engine.pool)
         pool = instrument_pool(sync_engine.pool)
         pool._recorder.describe(describe_url(pool, sync_engine.url, name))
     except Exception as fault:
         log_fault("instrument()", fault)
     return engine
+
+
+def _known_name(pool: Any) -> str | None:
+    """The name of a pool that records already and has one of its own."""
+    if not isinstance(pool, RecordsMetrics):
+        return None
+    name = pool._recorder.block.description.name
+    return name if name != PoolDescription.name else None
 
 
 def read_pool(engine: Engine | AsyncEngine) -> Snapshot:

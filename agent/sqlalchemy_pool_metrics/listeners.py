@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from sqlalchemy import event, exc
 
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DISPOSING", "attach"]
 
-DISPOSING: ContextVar[Pool | None] = ContextVar("sqlalchemy_pool_metrics_disposing", default=None)
+DISPOSING: ContextVar[ref[Pool] | None] = ContextVar(
+    "sqlalchemy_pool_metrics_disposing", default=None
+)
 """The pool that this thread or task is disposing of; others may close for other reasons."""
 
 
 def attach(pool: Pool) -> None:
-    """Listen to the events of a pool, once."""
+    """Listen to the events of a pool, unless it has the listeners from the pool it replaces."""
     for name, listener in _LISTENERS.items():
-        event.listen(pool, name, listener)
+        if listener not in list(getattr(pool.dispatch, name)):
+            event.listen(pool, name, listener)
 
 
 @guarded
@@ -70,7 +74,8 @@ def _close_reason(pool: Any, record: Any, recorder: Recorder) -> str:
 
     A connection that closes while it is idle is one that the pool has no place for.
     """
-    if DISPOSING.get() is pool:
+    disposing = DISPOSING.get()
+    if disposing is not None and disposing() is pool:
         return "dispose"
     if recorder.state(record).idle:
         return "overflow"

@@ -17,10 +17,11 @@ from sqlalchemy.util.queue import Queue
 
 from . import listeners
 from .block import Block
+from .connections import find_connections
 from .description import describe
 from .guard import log_fault
 from .layout import PoolDescription
-from .queues import RecordingQueue, RecordsWaits, recording_queue_class
+from .queues import RecordingQueue, RecordsWaits, make_recording, recording_queue_class
 from .recorder import Recorder
 from .registry import PROCESS
 
@@ -51,7 +52,11 @@ class RecordsMetrics(Pool):
         self._recorder = Recorder(Block(PoolDescription()))
         super().__init__(*args, **kwargs)
         try:
-            self._begin_recording(listening=kwargs.get("_dispatch") is not None)
+            self._begin_recording()
+            if (
+                kwargs.get("_dispatch") is None
+            ):  # else recreate() does, with the block to go on with
+                PROCESS.add(self)
         except Exception as fault:
             log_fault("instrumenting a pool", fault)
 
@@ -63,11 +68,11 @@ class RecordsMetrics(Pool):
             self._recorder.record_failure(f"checkout_failures_{_failure_reason(error)}")
             raise
         try:
-            self._recorder.record_checkout(
-                fairy._connection_record,
-                fairy,
-                entered_ns,
-            )
+            record = fairy._connection_record
+            if record is None:
+                self._recorder.record_detached_checkout(entered_ns)
+            else:
+                self._recorder.record_checkout(record, fairy, entered_ns)
         except Exception as fault:
             log_fault("recording a checkout", fault)
         return fairy
@@ -86,33 +91,34 @@ class RecordsMetrics(Pool):
     def recreate(self) -> Any:
         successor = super().recreate()
         try:
-            if isinstance(successor, RecordsMetrics):
-                successor._set_recorder(self._recorder.retire())
-                PROCESS.add(successor)
+            # A user's own recreate() may name the class that was there before.
+            recording = instrument_pool(successor)
+            recording._set_recorder(self._recorder.retire())
+            PROCESS.add(recording)
         except Exception as fault:
             log_fault("recreating a pool", fault)
         return successor
 
     def dispose(self) -> None:
-        token = listeners.DISPOSING.set(self)
+        token = listeners.DISPOSING.set(ref(self))
         try:
             super().dispose()
         finally:
             with suppress(ValueError):  # whoever runs us may have changed the context meanwhile
                 listeners.DISPOSING.reset(token)
 
-    def _begin_recording(self, listening: bool) -> None:
-        if not listening:
-            listeners.attach(self)
+    def _begin_recording(self) -> None:
+        listeners.attach(self)
         self._set_recorder(self._recorder)
         self._recorder.describe(describe(self))
-        PROCESS.add(self)
 
     def _set_recorder(self, recorder: Recorder) -> None:
         self._recorder = recorder
         queue = getattr(self, "_pool", None)
         if isinstance(queue, RecordsWaits):
             queue.use(recorder)
+        elif isinstance(self, QueuePool):  # a user's class has put its own there
+            make_recording(queue, recorder)
 
 
 class MetricsQueuePool(RecordsMetrics, QueuePool):
@@ -140,8 +146,8 @@ _classes: dict[type[Pool], type[RecordsMetrics]] = {
 def metrics_class(pool_class: type[Pool]) -> type[RecordsMetrics]:
     """The recording subclass of any pool class; itself when it records already.
 
-    It keeps the class's name and the name under which it logs, so that users' settings of
-    SQLAlchemy's loggers go on working.
+    It keeps the class's name, but for the two public ones, and the name under which it logs, so
+    that users' settings of SQLAlchemy's loggers go on working.
     """
     if issubclass(pool_class, RecordsMetrics):
         return pool_class
@@ -170,35 +176,25 @@ def instrument_pool(pool: Pool) -> RecordsMetrics:
     """Make a pool that exists record, whatever its class and whatever it has out.
 
     Connections that are out count from now on; their checkouts and openings before do not.
-    Raises TypeError for a class whose instances cannot change their class (with `__slots__`).
+    Raises TypeError for a class whose instances cannot change their class.
     """
-    if isinstance(pool, RecordsMetrics):
-        return pool
-    recording: Any = pool
-    recorder = recording._recorder = Recorder(Block(PoolDescription()))
-    recorder.adopt(*_connections(pool))
-    if isinstance(pool, QueuePool):
-        # Not RecordingQueue, whose mutex is another one: somebody may wait on this queue.
-        recording._pool.recorder = recorder
-        recording._pool.__class__ = recording_queue_class(type(pool._pool))
-    recording.__class__ = metrics_class(type(pool))
-    recording._invoke_creator = _timed(pool._invoke_creator, ref(recording))
-    recording._begin_recording(listening=False)
-    return recording  # type: ignore[no-any-return]
+    with PROCESS.instrumenting:
+        return pool if isinstance(pool, RecordsMetrics) else _instrument(pool)
 
 
-def _connections(pool: Any) -> tuple[list[ConnectionPoolEntry], int]:
-    """The idle records of a pool in use, and how many are out."""
+def _instrument(pool: Any) -> RecordsMetrics:
+    recorder = Recorder(Block(PoolDescription()))
+    pool._recorder = recorder
+    pool._invoke_creator = _timed(pool._invoke_creator, ref(pool))
     if isinstance(pool, QueuePool):
-        queue: Any = pool._pool
-        waiting = queue.queue if hasattr(queue, "queue") else queue._queue._queue
-        return list(waiting), pool.checkedout()
-    records = [
-        *getattr(pool, "_all_conns", ()),  # SingletonThreadPool
-        *filter(None, (getattr(pool, "_conn", None),) if hasattr(pool, "_checked_out") else ()),
-        *filter(None, (pool.__dict__.get("connection"),)),  # StaticPool
-    ]
-    return [record for record in records if not record.in_use], sum(r.in_use for r in records)
+        make_recording(pool._pool, recorder)
+    pool.__class__ = metrics_class(type(pool))
+    # From here on everything is recorded; what was going on before is looked up.
+    with recorder.lock:
+        recorder.adopt(*find_connections(pool))
+    pool._begin_recording()
+    PROCESS.add(pool)
+    return pool  # type: ignore[no-any-return]
 
 
 def _timed(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIConnection]:
@@ -208,8 +204,11 @@ def _timed(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIConnection]:
     """
 
     def open_connection(record: ConnectionPoolEntry) -> DBAPIConnection:
+        owner = pool()
+        if owner is None:  # somebody copied the pool and dropped the original
+            return creator(record)  # type: ignore[no-any-return]
+        recorder: Recorder = owner._recorder
         began_ns = monotonic_ns()
-        recorder: Recorder = pool()._recorder  # type: ignore[union-attr]
         try:
             connection: DBAPIConnection = creator(record)
         except BaseException:

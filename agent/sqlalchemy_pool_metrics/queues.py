@@ -10,7 +10,7 @@ from sqlalchemy.util.queue import Empty, Full, Queue, QueueCommon
 from .guard import log_fault
 from .recorder import Recorder
 
-__all__ = ["RecordingQueue", "RecordsWaits", "recording_queue_class"]
+__all__ = ["RecordingQueue", "RecordsWaits", "make_recording", "recording_queue_class"]
 
 
 class RecordsWaits(QueueCommon[Any]):
@@ -21,7 +21,8 @@ class RecordsWaits(QueueCommon[Any]):
     itself under contention, counts each wait once.
     """
 
-    recorder: Recorder
+    recorder: Recorder | None = None
+    """None while the pool is being made."""
 
     def use(self, recorder: Recorder) -> None:
         """Record with this one from now on."""
@@ -39,23 +40,24 @@ class RecordsWaits(QueueCommon[Any]):
 
     def _note_taken(self, record: Any) -> Any:
         try:
-            with self.recorder.lock:
-                self.recorder.record_taken(record)
+            if self.recorder is not None:
+                with self.recorder.lock:
+                    self.recorder.record_taken(record)
         except Exception as fault:
             log_fault("recording a taken connection", fault)
         return record
 
     def _wait(self, timeout: float | None) -> Any:
-        wait = None
+        recorder, wait = self.recorder, None
         try:
-            wait = self.recorder.record_wait_begin()
+            wait = recorder.record_wait_begin() if recorder is not None else None
         except Exception as fault:
             log_fault("recording a wait", fault)
         try:
             return self._note_taken(super().get(True, timeout))
         finally:
-            if wait is not None:
-                _end_wait(self.recorder, *wait)
+            if recorder is not None and wait is not None:
+                _end_wait(recorder, *wait)
 
 
 def _end_wait(recorder: Recorder, slot: int, since_ns: int) -> None:
@@ -69,11 +71,13 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
     """SQLAlchemy's queue for threads, with what a pool does most often in one step each.
 
     Its mutex is the lock of the block, so that taking a record and noting it are one step, and
-    `put` wakes only whom it knows to wait: together that pays for much of the recording. Nobody
-    waits for room, because pools put without blocking.
+    whoever waits is woken only when it is known that somebody does: together that pays for much of
+    the recording. For a record somebody waits in `_wait`, for room in a `put` that blocks, which
+    only a user's own pool class would call.
     """
 
     _waiters = 0
+    _putters = 0
 
     def use(self, recorder: Recorder) -> None:
         """Not while anybody waits: the mutex is exchanged."""
@@ -81,15 +85,18 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
         self.mutex = recorder.lock
         self.not_empty = Condition(self.mutex)
         self.not_full = Condition(self.mutex)
-        self._waiters = 0
+        self._waiters = self._putters = 0
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         record = fault = None
         with self.mutex:
             if self.queue:
                 record = self.queue.pop() if self.use_lifo else self.queue.popleft()
+                if self._putters:
+                    self.not_full.notify()
                 try:
-                    self.recorder.record_taken(record)
+                    if self.recorder is not None:
+                        self.recorder.record_taken(record)
                 except Exception as error:
                     fault = error
         if record is None:
@@ -102,7 +109,7 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         if block:
-            super().put(item, block, timeout)
+            self._put_blocking(item, timeout)
             return
         with self.mutex:
             if 0 < self.maxsize <= len(self.queue):
@@ -110,6 +117,15 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
             self.queue.append(item)
             if self._waiters:
                 self.not_empty.notify()
+
+    def _put_blocking(self, item: Any, timeout: float | None) -> None:
+        with self.mutex:
+            self._putters += 1
+        try:
+            super().put(item, True, timeout)
+        finally:
+            with self.mutex:
+                self._putters -= 1
 
     def _wait(self, timeout: float | None) -> Any:
         with self.mutex:
@@ -122,6 +138,15 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
 
 
 _classes: dict[type[Any], type[Any]] = {}
+
+
+def make_recording(queue: Any, recorder: Recorder) -> None:
+    """Let a queue that exists, and on which somebody may wait, record from now on.
+
+    It does not become a RecordingQueue, whose mutex is another one.
+    """
+    queue.recorder = recorder
+    queue.__class__ = recording_queue_class(type(queue))
 
 
 def recording_queue_class(queue_class: type[Any]) -> type[Any]:

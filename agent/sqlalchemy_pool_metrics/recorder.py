@@ -62,14 +62,13 @@ class Recorder:
     its closing is counted here.
     """
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, *, retired: bool = False) -> None:
         self.block = block
         self.lock = block.lock
-        self._slots = block.slots
-        self.retired = False
+        self.retired = retired
         self.forked = False
+        self._slots = block.slots
         self._idle = 0
-        self._adopted: list[tuple[int, int]] = []
 
     def state(self, record: ConnectionPoolEntry) -> ConnectionState:
         """The state of a record, made at the first meeting."""
@@ -112,55 +111,66 @@ class Recorder:
         state: ConnectionState | None = record.__dict__.get(_STATE)
         if state is not None and state.idle and state.recorder is self:
             state.idle = False
+            self._idle -= 1
             if not self.retired:
-                self._idle -= 1
-                self._slots[CHECKED_IN] = self._idle
+                self._slots[CHECKED_IN] -= 1
 
     def record_checkout(
         self, record: ConnectionPoolEntry, fairy: PoolProxiedConnection, entered_ns: int
     ) -> None:
         """A caller that asked at `entered_ns` got this record's connection."""
-        now_ns = monotonic_ns()
         state: ConnectionState | None = record.__dict__.get(_STATE)
         if state is None or state.recorder is not self:
             state = self.state(record)
         with self.lock:
-            if state.since_ns or state.idle:
-                self._record_unusual_checkout(state, fairy, now_ns - entered_ns)
-                if state.since_ns:
-                    return
+            now_ns = monotonic_ns()  # under the lock: times in a block never run backwards
+            if state.since_ns or state.idle or self.retired:
+                self._prepare_unusual_checkout(state)
+            if state.since_ns:
+                self._record_shared_checkout(state, fairy, now_ns - entered_ns)
+                return
             state.slot = self.block.record_checkout(now_ns - entered_ns, now_ns)
             state.since_ns = now_ns
             state.fairy = record.fairy_ref  # type: ignore[attr-defined]
 
-    def _record_unusual_checkout(
+    def record_detached_checkout(self, entered_ns: int) -> None:
+        """A caller got a connection that a listener detached on the way."""
+        with self.lock:
+            self.block.record_shared_checkout(monotonic_ns() - entered_ns)
+
+    def _prepare_unusual_checkout(self, state: ConnectionState) -> None:
+        """From a pool without a queue, or from one that is in use although it was replaced."""
+        if state.idle:
+            self._set_idle(state, False)
+        if self.retired:
+            self.retired = False
+            self._slots[CHECKED_IN] += self._idle
+
+    def _record_shared_checkout(
         self, state: ConnectionState, fairy: PoolProxiedConnection, duration_ns: int
     ) -> None:
-        """Pools without a queue hand out the connection that they keep, maybe to several callers.
+        """The connection is out already.
 
         A nested checkout of the same proxy (SingletonThreadPool) is none; of callers that share
         one connection (StaticPool) each is counted and the first one's hold.
         """
-        if state.idle:
-            self._set_idle(state, False)
-        elif state.fairy is None or state.fairy() is not fairy:
+        if state.fairy is None or state.fairy() is not fairy:
             self.block.record_shared_checkout(duration_ns)
 
     def record_return(self, record: ConnectionPoolEntry) -> None:
         """The record goes back to its pool, from a caller or after a checkout that failed."""
-        now_ns = monotonic_ns()
         state: ConnectionState | None = record.__dict__.get(_STATE)
         if state is None or state.recorder is not self:
-            state = self._state_of_returned(record, state)
+            state = self.state(record)
         with self.lock:
-            lost_as = self._end_checkout(state, now_ns) if state.since_ns else "other"
+            lost_as = self._end_checkout(state) if state.since_ns else "other"
             if record.dbapi_connection is None:
                 self._count_closed(state, lost_as)
             elif not state.idle:
                 state.idle = True
+                self._idle += 1
                 if not self.retired:
-                    self._idle += 1
-                    self._slots[CHECKED_IN] = self._idle
+                    self._slots[CHECKED_IN] += 1
 
     def record_close(self, record: ConnectionPoolEntry, reason: str) -> None:
         """The record closes its connection; a reason noted on its state before wins."""
@@ -170,8 +180,8 @@ class Recorder:
 
     def record_wait_begin(self) -> tuple[int, int]:
         """A caller blocks on the empty queue from now on: (slot, since), to be given back."""
-        since_ns = monotonic_ns()
         with self.lock:
+            since_ns = monotonic_ns()
             return self.block.record_wait_begin(since_ns), since_ns
 
     def record_wait_end(self, slot: int, since_ns: int) -> None:
@@ -186,44 +196,40 @@ class Recorder:
         with self.lock:
             dropped_with_pool = self.retired or state.idle
             if state.since_ns:
-                self._end_checkout(state, monotonic_ns())
+                self._end_checkout(state)
             self._count_closed(state, "dispose" if dropped_with_pool else "other")
 
-    def adopt(self, idle: list[ConnectionPoolEntry], checked_out: int) -> None:
-        """Take over the connections of a pool that was in use before it was instrumented."""
-        now_ns = monotonic_ns()
-        with self.lock:
-            for record in idle:
-                if record.dbapi_connection is not None:
-                    self._set_idle(self.state(record), True)
-            self._adopted = [
-                (self.block.record_adopted(now_ns), now_ns) for _ in range(checked_out)
-            ]
+    def adopt(self, idle: list[ConnectionPoolEntry], out: list[ConnectionPoolEntry]) -> None:
+        """Take over the connections of a pool that was in use before it was instrumented.
+
+        The caller holds the lock. What moved meanwhile has a state already, and is as it says.
+        """
+        for record in idle:
+            if _STATE not in record.__dict__ and record.dbapi_connection is not None:
+                self._set_idle(self.state(record), True)
+        for record in out:
+            if _STATE not in record.__dict__ and record.in_use:
+                state = self.state(record)
+                state.since_ns = monotonic_ns()
+                state.slot = self.block.record_adopted(state.since_ns)
+                state.fairy = record.fairy_ref  # type: ignore[attr-defined]
 
     def retire(self) -> Recorder:
         """The recorder of the pool that takes the place of this one's."""
         with self.lock:
-            self.retired = True
-            self._slots[CHECKED_IN] = 0
+            if not self.retired:
+                self.retired = True
+                self._slots[CHECKED_IN] -= self._idle
         return Recorder(self.block)
 
-    def _state_of_returned(
-        self, record: ConnectionPoolEntry, state: ConnectionState | None
-    ) -> ConnectionState:
-        met = self.state(record)
-        if state is None and self._adopted:
-            with self.lock:
-                met.slot, met.since_ns = self._adopted.pop()
-        return met
-
-    def _end_checkout(self, state: ConnectionState, now_ns: int) -> str:
+    def _end_checkout(self, state: ConnectionState) -> str:
         """Why the connection is gone if it is: the caller detached it, or the collector found it.
 
         The caller's proxy is alive when it is the caller who gives the connection back.
         """
-        self.block.record_return(state.slot, state.since_ns, now_ns)
-        fairy = state.fairy
+        since_ns, fairy = state.since_ns, state.fairy
         state.since_ns, state.fairy = 0, None
+        self.block.record_return(state.slot, since_ns, monotonic_ns())
         if fairy is None or fairy() is not None:
             return "detached"
         self.block.add("leaked_connections")
@@ -239,6 +245,7 @@ class Recorder:
 
     def _set_idle(self, state: ConnectionState, idle: bool) -> None:
         state.idle = idle
+        change = 1 if idle else -1
+        self._idle += change
         if not self.retired:
-            self._idle += 1 if idle else -1
-            self._slots[CHECKED_IN] = self._idle
+            self._slots[CHECKED_IN] += change

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Hashable
-from threading import RLock
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from .block import Block
 
 __all__ = ["PROCESS", "Registry"]
+
+
+MAX_TOTALS = 256
+BEYOND_TOTALS = "dropped"
+"""The name under which pools are added up that were dropped when there were MAX_TOTALS names."""
 
 
 class Recorded(Protocol):
@@ -34,7 +40,9 @@ class Registry:
     """
 
     def __init__(self) -> None:
-        self._lock = RLock()
+        self._lock = threading.RLock()
+        self.instrumenting = threading.RLock()
+        """Held while the class of a pool is changed."""
         self._pools: WeakSet[Recorded] = WeakSet()
         self._blocks: dict[Block, WeakSet[Recorder]] = {}
         self._totals: dict[Hashable, Snapshot] = {}
@@ -51,22 +59,29 @@ class Registry:
 
     def read(self) -> list[Snapshot]:
         """One snapshot per pool identity, of pools with the same one merged."""
+        # Not under our lock: the collector may run a finalizer in whoever holds a block's lock,
+        # and that finalizer may dispose of an engine, which comes here.
         with self._lock:
             self._fold_dropped()
-            found = {key: [total] for key, total in self._totals.items()}
-            for block in self._blocks:
-                found.setdefault(_identity(block.description), []).insert(0, block.read())
+            blocks, found = list(self._blocks), {k: [total] for k, total in self._totals.items()}
+        for block in blocks:
+            found.setdefault(_identity(block.description), []).insert(0, block.read())
         return [layout.merge(snapshots) for snapshots in found.values()]
 
     def _fold_dropped(self) -> None:
-        for block in [block for block, users in self._blocks.items() if not users]:
-            del self._blocks[block]
-            last = block.read()
-            if any(last.additive):
-                key = _identity(block.description)
-                counted = layout.keep_counters(last)
-                known = self._totals.get(key)
-                self._totals[key] = layout.merge([known, counted]) if known else counted
+        for block in [block for block, users in list(self._blocks.items()) if not users]:
+            if self._blocks.pop(block, None) is not None:
+                self._add_to_total(layout.keep_counters(block.read()))
+
+    def _add_to_total(self, counted: Snapshot) -> None:
+        if not any(counted.additive):
+            return
+        key = _identity(counted.pool)
+        if key not in self._totals and len(self._totals) >= MAX_TOTALS:
+            counted = replace(counted, pool=PoolDescription(name=BEYOND_TOTALS))
+            key = _identity(counted.pool)
+        known = self._totals.get(key)
+        self._totals[key] = layout.merge([known, counted]) if known else counted
 
     def _watch_forks(self) -> None:
         if not self._watches_forks:
@@ -76,15 +91,17 @@ class Registry:
 
     def _begin_child(self) -> None:
         """In a forked child: count from zero, and take no lock that a thread may have held."""
-        self._lock = RLock()
+        self._lock = threading.RLock()
+        self.instrumenting = threading.RLock()
         self._totals = {}
-        pools = list(self._pools)
-        successors = {block: block.successor() for block in self._blocks}
         self._blocks = {}
-        for pool in pools:
-            pool._recorder.forked = True
-            pool._set_recorder(Recorder(successors[pool._recorder.block]))
-            self._blocks.setdefault(pool._recorder.block, WeakSet()).add(pool._recorder)
+        successors: dict[Block, Block] = {}
+        for pool in list(self._pools):
+            old = pool._recorder
+            old.forked = True
+            block = successors.setdefault(old.block, old.block.successor())
+            pool._set_recorder(Recorder(block, retired=old.retired))
+            self._blocks.setdefault(block, WeakSet()).add(pool._recorder)
 
 
 PROCESS = Registry()

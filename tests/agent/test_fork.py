@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -99,3 +100,25 @@ def test_a_connection_that_was_out_at_the_fork_comes_back_in_the_child() -> None
         return numbers(engine)
 
     assert in_child(work) == {**NOTHING, "checked_in": 1}
+
+
+def test_a_connection_of_a_pool_that_was_replaced_is_not_checked_in_in_the_child() -> None:
+    engine = used_engine()
+    engine.dispose()
+
+    def work() -> dict[str, Any]:
+        engine.info.close()  # type: ignore[attr-defined]
+        return numbers(engine)
+
+    assert in_child(work) == NOTHING
+
+
+def test_the_parents_connections_are_not_lost_in_the_child() -> None:
+    engine = used_engine()
+
+    def work() -> dict[str, Any]:
+        engine.dispose(close=False)
+        gc.collect()
+        return numbers(engine)
+
+    assert in_child(work) == NOTHING

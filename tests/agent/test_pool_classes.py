@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import logging
 import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, exc, text
+from sqlalchemy.engine import Engine
 from sqlalchemy.pool import (
     AssertionPool,
     AsyncAdaptedQueuePool,
@@ -17,6 +20,7 @@ from sqlalchemy.pool import (
     SingletonThreadPool,
     StaticPool,
 )
+from sqlalchemy.util.queue import Queue
 
 from sqlalchemy_pool_metrics import (
     MetricsAsyncAdaptedQueuePool,
@@ -172,3 +176,100 @@ def test_every_class_works_on_a_real_sqlite_file(pool_class: type[Pool], tmp_pat
 
     assert (now.pool.name, now.checkouts, now.checked_out) == ("shop", 2, 0)
     assert (now.pool.dialect, now.pool.driver) == ("sqlite", "pysqlite")
+
+
+@pytest.mark.parametrize("pool_class", [QueuePool, OwnPool])
+def test_a_connection_that_finds_no_place_is_closed_as_overflow(pool_class: type[Pool]) -> None:
+    driver = StubDriver()
+    engine = build_engine(metrics_class(pool_class), driver, pool_size=1, max_overflow=1)
+    connections = [engine.raw_connection(), engine.raw_connection()]
+    out = read_pool(engine)
+    for connection in connections:
+        connection.close()
+    now = read_pool(engine)
+
+    assert (out.checked_out, out.overflow) == (2, 1)
+    assert (now.checked_out, now.checked_in, now.overflow) == (0, 1, 0)
+    assert now.counter("connections_closed_overflow") == driver.closed == 1
+
+
+@pytest.mark.parametrize(("use_lifo", "expected"), [(True, 1), (False, 0)])
+def test_the_order_of_the_queue_is_kept(use_lifo: bool, expected: int) -> None:
+    engine = build_engine(metrics_class(QueuePool), pool_size=2, use_lifo=use_lifo)
+    connections = [engine.raw_connection(), engine.raw_connection()]
+    drivers = [connection.dbapi_connection for connection in connections]
+    for connection in connections:
+        connection.close()
+
+    assert engine.raw_connection().dbapi_connection is drivers[expected]
+
+
+def test_a_users_recreate_that_names_its_class_does_not_end_the_recording() -> None:
+    class Named(QueuePool):
+        def recreate(self) -> Any:
+            return Named(self._creator, dialect=self._dialect, _dispatch=self.dispatch)
+
+    engine = build_engine(metrics_class(Named))
+    engine.raw_connection().close()
+    engine.dispose()
+    engine.raw_connection().invalidate()
+
+    assert read_pool(engine).checkouts == 2
+    assert read_pool(engine).counter("invalidations_hard") == 1
+
+
+def test_a_queue_of_a_users_own_records_its_waits() -> None:
+    class Own(QueuePool):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._pool = Queue(self._pool.maxsize)
+            self.connect().close()  # before anything records
+
+    engine = build_engine(metrics_class(Own), pool_size=1, max_overflow=0, timeout=0.01)
+    connection = engine.raw_connection()
+    with pytest.raises(exc.TimeoutError):
+        engine.raw_connection()
+    connection.close()
+
+    assert read_pool(engine).histogram("wait").count == 1
+    assert (read_pool(engine).checked_out, read_pool(engine).checked_in) == (0, 1)
+
+
+def test_a_copied_pool_connects_when_the_original_is_gone() -> None:
+    driver = StubDriver()
+    pool = copy.copy(build_engine(metrics_class(NullPool), driver).pool)
+    gc.collect()
+    pool.connect().close()
+
+    assert driver.opened == driver.closed == 1
+
+
+def test_a_listener_that_detaches_leaves_a_checkout_and_no_connection_out() -> None:
+    engine = build_engine(metrics_class(QueuePool))
+    event.listen(engine.pool, "checkout", lambda _dbapi, _record, fairy: fairy.detach())
+    engine.raw_connection().close()
+
+    assert (read_pool(engine).checkouts, read_pool(engine).checked_out) == (1, 0)
+
+
+def test_a_pool_that_two_engines_share_is_counted_after_one_disposed_of_it() -> None:
+    engine = build_engine(metrics_class(QueuePool))
+    other = Engine(engine.pool, engine.dialect, engine.url)
+    engine.raw_connection().close()
+    other.dispose()
+    engine.raw_connection().close()
+
+    assert read_pool(engine).checked_in == 1
+
+
+def test_two_successors_of_a_pool_do_not_take_each_others_connections_away() -> None:
+    engine = build_engine(metrics_class(QueuePool))
+    engine.raw_connection().close()
+    stray = engine.pool.recreate()
+    engine.pool = engine.pool.recreate()
+    engine.raw_connection().close()
+    assert read_pool(engine).checked_in == 1
+    del stray
+    gc.collect()
+
+    assert read_pool(engine).checked_in == 1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from typing import Any
 
 import pytest
 from sqlalchemy import exc
+from sqlalchemy.pool import QueuePool
 
-from sqlalchemy_pool_metrics import MetricsQueuePool, read_pool
+from sqlalchemy_pool_metrics import MetricsQueuePool, instrument, metrics_class, read_pool
 from tests.agent.stub_driver import StubDriver, build_engine
 from tests.servers.conditions import wait_until
 
@@ -122,3 +124,124 @@ def test_time_with_every_connection_out_goes_on_counting_while_it_lasts() -> Non
     assert third.saturated_ns == fourth.saturated_ns
     assert first.checked_out_ns < second.checked_out_ns <= third.checked_out_ns
     assert third.checked_out_ns == fourth.checked_out_ns
+
+
+def test_a_thread_held_up_at_the_lock_neither_corrupts_nor_turns_back_a_number() -> None:
+    engine = build_engine(MetricsQueuePool, pool_size=2, max_overflow=0)
+    pool: Any = engine.pool
+    first = engine.raw_connection()
+    with pool._recorder.lock:
+        returning = threading.Thread(target=first.close)
+        returning.start()
+        second = engine.raw_connection()
+        out = read_pool(engine)
+    returning.join()
+    one_left = read_pool(engine)
+    second.close()
+    end = read_pool(engine)
+
+    assert (out.checked_out, one_left.checked_out, end.checked_out) == (2, 1, 0)
+    assert end.checked_in == 2
+    assert (
+        out.saturated_ns
+        <= one_left.saturated_ns
+        == end.saturated_ns
+        == read_pool(engine).saturated_ns
+    )
+    assert out.checked_out_ns <= one_left.checked_out_ns <= end.checked_out_ns
+
+
+def test_no_counter_decreases_while_threads_are_at_work() -> None:
+    engine = build_engine(MetricsQueuePool, pool_size=2, max_overflow=1, timeout=60)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    seen: list[tuple[int, int, int]] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            now = read_pool(engine)
+            seen.append((now.checked_out_ns, now.pending_ns, now.saturated_ns))
+
+    def work() -> None:
+        for _ in range(2000):
+            engine.raw_connection().close()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        run_threads(work)
+    finally:
+        done.set()
+        watcher.join()
+        sys.setswitchinterval(interval)
+
+    for integral in zip(*seen, strict=True):
+        assert list(integral) == sorted(integral)
+
+
+class PatientPool(QueuePool):
+    """A user's pool that waits for room instead of closing what is over its size."""
+
+    patient = True
+
+    def _do_return_conn(self, record: Any) -> None:
+        if self.patient:
+            self._pool.put(record)
+        else:
+            super()._do_return_conn(record)
+
+
+def test_a_blocking_put_is_woken_when_there_is_room() -> None:
+    engine = build_engine(metrics_class(PatientPool), pool_size=1, max_overflow=1)
+    pool: Any = engine.pool
+    first, second = engine.raw_connection(), engine.raw_connection()
+    first.close()
+    returning = threading.Thread(target=second.close, daemon=True)
+    returning.start()
+    wait_until(lambda: pool._pool._putters == 1, "a return that waits for room")
+    third = engine.raw_connection()
+    returning.join(timeout=30)
+    woken = not returning.is_alive()
+    pool.patient = False
+    third.close()
+
+    assert woken
+    assert (read_pool(engine).checked_out, read_pool(engine).checked_in) == (0, 1)
+
+
+def test_a_thread_that_waits_while_the_pool_is_instrumented_gets_its_connection() -> None:
+    engine = build_engine(QueuePool, pool_size=1, max_overflow=0, timeout=60)
+    held = engine.raw_connection()
+    taken: list[Any] = []
+    waiter = threading.Thread(target=lambda: taken.append(engine.raw_connection()))
+    waiter.start()
+    queue: Any = engine.pool._pool  # type: ignore[attr-defined]
+    wait_until(lambda: len(queue.not_empty._waiters) == 1, "a caller that waits")
+    instrument(engine)
+    held.close()
+    waiter.join(timeout=30)
+    taken.pop().close()
+    now = read_pool(engine)
+
+    assert not waiter.is_alive()
+    assert (now.checked_out, now.checked_in) == (0, 1)
+
+
+def test_instrumenting_while_threads_are_at_work_leaves_nothing_out() -> None:
+    for _ in range(20):
+        engine = build_engine(QueuePool, pool_size=3, max_overflow=0, timeout=60)
+
+        def work(engine: Any = engine) -> None:
+            for _ in range(50):
+                engine.raw_connection().close()
+
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        instrument(engine)
+        for thread in threads:
+            thread.join()
+        now = read_pool(engine)
+        pool: Any = engine.pool
+        assert (now.checked_out, now.checked_in) == (0, pool.checkedin())
