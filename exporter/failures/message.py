@@ -13,6 +13,7 @@ from sqlalchemy import exc
 from exporter.failures import mysql, postgresql
 from exporter.failures.chain import walk
 from exporter.failures.masking import mask_secrets, mask_words
+from exporter.failures.text import read_text
 
 MAX_LENGTH = 300
 _ELLIPSIS = "…"
@@ -34,8 +35,8 @@ def describe(error: BaseException) -> str:
     """What the error says, with its code for a search; empty when it says nothing."""
     number, state = mysql.read_number(error), postgresql.read_sqlstate(error)
     if number is not None and len(error.args) > 1:
-        return f"{error.args[1]} (error {number})"
-    text = _FURTHER_LINES.sub("", _read_text(error)).strip()
+        return f"{read_text(error.args[1])} (error {number})"
+    text = _FURTHER_LINES.sub("", _read_own_text(error)).strip()
     if not text:
         return ""
     if state is not None:
@@ -43,11 +44,11 @@ def describe(error: BaseException) -> str:
     return text if _speaks_for_itself(error) else f"{type(error).__name__}: {text}"
 
 
-def _read_text(error: BaseException) -> str:
+def _read_own_text(error: BaseException) -> str:
     """SQLAlchemy appends the statement, its parameters and a link to what it has to say."""
     if isinstance(error, exc.SQLAlchemyError):
-        return str(error.args[0]) if error.args else ""
-    return str(error)
+        return read_text(error.args[0]) if error.args else ""
+    return read_text(error)
 
 
 def _speaks_for_itself(error: BaseException) -> bool:
@@ -70,7 +71,8 @@ def _flatten(parameters: object) -> Iterator[str]:
             yield from _flatten(each)
     elif parameters is not None:
         # asyncpg shows the first 40 characters of what it cannot encode.
-        yield from (str(parameters), repr(parameters), repr(parameters)[:40])
+        shown = read_text(parameters, repr)
+        yield from (read_text(parameters), shown, shown[:40])
 
 
 def _print(text: str) -> str:

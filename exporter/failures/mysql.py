@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from exporter.failures.origin import MYSQL_DRIVERS, is_class_of
 from exporter.failures.reason import Reason
+from exporter.failures.text import read_text
 
 _CLIENT_NUMBERS = range(2000, 3000)
 _BY_NUMBER = {
@@ -56,7 +57,7 @@ def find_reason(error: BaseException) -> Reason | None:
     if number is None or number in _BROKEN:
         return None
     if number == _OPTION_PREVENTS:
-        text = str(error).replace("_", "-").lower()
+        text = read_text(error).replace("_", "-").lower()
         return Reason.READ_ONLY if "read-only" in text else Reason.QUERY
     default = Reason.DRIVER if number in _CLIENT_NUMBERS else Reason.QUERY
     return _BY_NUMBER.get(number, default)

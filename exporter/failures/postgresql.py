@@ -11,6 +11,7 @@ import re
 
 from exporter.failures.origin import POSTGRESQL_DRIVERS, is_class_of
 from exporter.failures.reason import Reason
+from exporter.failures.text import read_text
 
 # Where one SQLSTATE has two meanings. 57014 in another language than English counts as a timeout:
 # that is what cancels a statement of a probe, people cancel those of others.
@@ -79,7 +80,7 @@ def read_sqlstate(error: BaseException | None) -> str | None:
 
 def find_reason(error: BaseException) -> Reason | None:
     """None for errors of other servers, and for texts nobody has met yet."""
-    state, text = read_sqlstate(error), str(error)
+    state, text = read_sqlstate(error), read_text(error)
     if state is None or state.startswith(_CONNECTION_CLASS):
         return _read_text(text) if state or is_class_of(error, POSTGRESQL_DRIVERS) else None
     for (ambiguous, words), reason in _BY_STATE_AND_TEXT.items():

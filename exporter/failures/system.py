@@ -12,6 +12,7 @@ import ssl
 
 from exporter.failures.origin import read_raiser
 from exporter.failures.reason import Reason
+from exporter.failures.text import read_text
 
 _BY_ERRNO = {
     # A socket file that is missing.
@@ -38,7 +39,7 @@ _MOST_TELLING = (Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE)
 def find_reason(error: BaseException) -> Reason | None:
     """None for an error of another kind."""
     match error:
-        case UnicodeError() if "idna" in str(error):
+        case UnicodeError() if "idna" in read_text(error):
             # A name that cannot be asked for: socket.getaddrinfo() encodes it first.
             return Reason.DNS
         case socket.gaierror():
@@ -64,7 +65,7 @@ def _read_os_error(error: OSError) -> Reason | None:
 
 def _read_text(error: OSError) -> Reason | None:
     """asyncio and asyncpg raise some without a number."""
-    text = str(error)
+    text = read_text(error)
     if "SSL upgrade" in text:
         return Reason.TLS
     found = {_BY_ERRNO.get(int(number)) for number in _ERRNO_IN_TEXT.findall(text)}

@@ -7,6 +7,7 @@ State is read and written by the event loop's thread only.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Iterable, Mapping
@@ -15,11 +16,15 @@ from sqlalchemy import Connection
 
 from exporter.engines import Database
 from exporter.failures import Failure, Reason, classify
+from exporter.probes.cancellation import is_cancelled
 from exporter.probes.examinations import Examination, examine
 from exporter.probes.histogram import DurationHistogram
 from exporter.probes.journal import Journal
 from exporter.probes.outcomes import Check, Kind, Phase, Result, find_role_mismatch
 from exporter.servers import ServerStatus
+
+# By the name that docs give it, as in the journal.
+logger = logging.getLogger("exporter.probes")
 
 # Of the interval: how much later than due a probe may start, so that they do not go in step.
 JITTER = 0.1
@@ -49,6 +54,7 @@ class Probe:
         self._fresh_due = time.monotonic()
         self._in_flight: asyncio.Task[Check] | None = None
         self._journal = Journal(self.name, self.role)
+        self._is_broken = False
 
     @property
     def up(self) -> bool:
@@ -61,13 +67,26 @@ class Probe:
         return self.last.server if self.last else None
 
     async def run(self) -> None:
-        """Probe now and every interval, until cancelled."""
+        """Probe now and every interval, until cancelled: no error ends it."""
         due = time.monotonic()
         while True:
-            await self.check()
+            await self._check_whatever_happens()
             due = max(due + self.settings.interval, time.monotonic())
             jitter = random.uniform(0, JITTER * self.settings.interval)  # noqa: S311 - no secret
             await asyncio.sleep(due + jitter - time.monotonic())
+
+    async def _check_whatever_happens(self) -> None:
+        """An error here is one of ours: it is logged once, until a probe ends well again."""
+        try:
+            await self.check()
+            self._is_broken = False
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+        except Exception:
+            if not self._is_broken:
+                logger.exception("probe failed", extra={"database": self.name})
+            self._is_broken = True
 
     async def check(self) -> Check:
         """The outcome of the probe in flight, or of a new one when there is none.
@@ -91,6 +110,11 @@ class Probe:
                 self._examine, fresh=kind is Kind.FRESH, timeout_seconds=self.settings.timeout
             )
         except Exception as error:  # whatever a driver raises, it is the database that failed
+            return self._record_failure(kind, error, time.perf_counter() - started)
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                raise
+            # A driver cancelled something of its own.
             return self._record_failure(kind, error, time.perf_counter() - started)
         return self._record_success(kind, examination, checkout_seconds)
 
@@ -121,7 +145,7 @@ class Probe:
             )
         )
 
-    def _record_failure(self, kind: Kind, error: Exception, seconds: float) -> Check:
+    def _record_failure(self, kind: Kind, error: BaseException, seconds: float) -> Check:
         failure = self._classify(error)
         self.probe_errors_total[failure.reason] += 1
         return self._record(
@@ -142,7 +166,7 @@ class Probe:
         self._journal.record(check)
         return check
 
-    def _classify(self, error: Exception) -> Failure:
+    def _classify(self, error: BaseException) -> Failure:
         return classify(error, secrets=self.database.secrets)
 
     async def stop(self) -> None:

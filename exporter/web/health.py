@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from exporter.probes import Check, Probe
+from exporter.probes.cancellation import is_cancelled
 from exporter.timestamps import format_timestamp
 from exporter.web.answers import answer_json
 from exporter.web.service import Service, read_service
@@ -70,12 +71,6 @@ async def check_databases(service: Service, probes: Collection[Probe]) -> list[C
             if service.is_ready or is_cancelled():
                 raise
     raise NotReadyError(f"the exporter is {service.state}")
-
-
-def is_cancelled() -> bool:
-    """Tells whether somebody cancelled the current task itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def build_health(probe: Probe, check: Check) -> Health:

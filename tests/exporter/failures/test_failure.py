@@ -62,6 +62,37 @@ def test_an_unknown_error_without_a_text_says_so() -> None:
     assert classify(RuntimeError()) == Failure(Reason.OTHER, Reason.OTHER.meaning)
 
 
+class SpeechlessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class SpeechlessOSError(SpeechlessError, OSError):
+    pass
+
+
+class SpeechlessUnicodeError(SpeechlessError, UnicodeError):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SpeechlessError(),
+        SpeechlessOSError(),
+        SpeechlessUnicodeError(),
+        exc.SQLAlchemyError(SpeechlessError()),
+        exc.StatementError("failed", "SELECT 1", {"x": SpeechlessError()}, SpeechlessError()),
+    ],
+)
+def test_an_error_whose_text_cannot_be_read_is_one_without_a_text(error: Exception) -> None:
+    assert classify(error) == Failure(Reason.OTHER, Reason.OTHER.meaning)
+
+
+def test_a_mysql_error_whose_text_cannot_be_read_has_its_number() -> None:
+    assert classify(pymysql.OperationalError(1045, SpeechlessError())).message == "(error 1045)"
+
+
 def test_an_error_of_a_driver_is_found_in_sqlalchemys_envelope() -> None:
     error = exc.OperationalError("SELECT 1", {}, pymysql.OperationalError(1040, "Too many"))
     assert classify(error) == Failure(Reason.TOO_MANY_CONNECTIONS, "Too many (error 1040)")

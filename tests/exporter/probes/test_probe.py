@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -192,6 +193,42 @@ async def test_a_secret_that_cannot_be_read_is_a_failure_until_it_can(
         assert "password_file" in check.failure.message
         file.write_text(PLAIN.password)
         assert (await probe.check()).ok
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def cancel_itself(*_: object, **__: object) -> None:
+        raise asyncio.CancelledError
+
+    async with open_probes({"shop": "sqlite://"}, interval=OFTEN) as probes:
+        probe = probes.get("shop")
+        await probes.start()
+        await wait_for(lambda: probe.up)
+        with monkeypatch.context() as patch:
+            patch.setattr(probe.database, "run", cancel_itself)
+            await wait_for(lambda: probe.probe_errors_total[Reason.OTHER] >= 2)
+            assert not probe.up
+        await wait_for(lambda: probe.up)
+
+
+async def test_no_error_ends_the_probes_and_the_first_one_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcomes = itertools.count()
+
+    def fail(*_: object) -> None:
+        raise LookupError(f"mistake {next(outcomes)}")
+
+    async with open_probes({"shop": "sqlite://"}, interval=OFTEN) as probes:
+        probe = probes.get("shop")
+        with monkeypatch.context() as patch:
+            patch.setattr(probe, "_record", fail)
+            await probes.start()
+            await wait_for(lambda: next(outcomes) >= 6)
+        await wait_for(lambda: probe.up)
+    lines = [record for record in caplog.records if record.getMessage() == "probe failed"]
+    assert len(lines) == 1
 
 
 async def test_concurrent_checks_share_one_probe(postgres: EmbeddedPostgres) -> None:
