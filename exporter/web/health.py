@@ -47,8 +47,8 @@ async def answer_health(request: Request) -> Response:
     probe = service.probes.get(name)
     try:
         (check,) = await check_databases(service, [probe])
-    except NotReadyError as error:
-        return answer_json({"name": name, "status": "unhealthy", "error": str(error)}, 503)
+    except NotReadyError:
+        return answer_not_ready(service, name)
     return answer_json(build_health(probe, check), 200 if check.ok else 503)
 
 
@@ -56,6 +56,11 @@ def answer_unknown(service: Service, name: str) -> Response:
     """Answers 404: whoever mistypes a name sees the right one."""
     known = list(service.probes.probes)
     return answer_json({"error": f"no database {name!r}", "databases": known}, 404)
+
+
+def answer_not_ready(service: Service, name: str) -> Response:
+    """Answers 503 for one database: it is not known how it is."""
+    return answer_json({"name": name, "status": "unhealthy", "error": describe_state(service)}, 503)
 
 
 async def check_databases(service: Service, probes: Collection[Probe]) -> list[Check]:
@@ -70,7 +75,12 @@ async def check_databases(service: Service, probes: Collection[Probe]) -> list[C
         except asyncio.CancelledError:
             if service.is_ready or is_cancelled():
                 raise
-    raise NotReadyError(f"the exporter is {service.state}")
+    raise NotReadyError(describe_state(service))
+
+
+def describe_state(service: Service) -> str:
+    """Returns where the service is in its life, as a sentence."""
+    return f"the exporter is {service.state}"
 
 
 def build_health(probe: Probe, check: Check) -> Health:

@@ -9,9 +9,10 @@ import logging
 from starlette.requests import Request
 from starlette.responses import Response
 
+from exporter.engines import Database
 from exporter.failures import classify
 from exporter.web.answers import answer_json, answer_text
-from exporter.web.health import answer_health, answer_unknown
+from exporter.web.health import answer_health, answer_not_ready, answer_unknown
 from exporter.web.service import Service, read_service
 
 logger = logging.getLogger(__name__)
@@ -25,20 +26,26 @@ async def answer_recreate(request: Request) -> Response:
     name = request.path_params["name"]
     if not service.settings.web.enable_lifecycle:
         return answer_text(DISABLED, 403)
-    if name not in service.engines.names():
+    if name not in service.probes.probes:
         return answer_unknown(service, name)
+    if not service.is_ready:
+        return answer_not_ready(service, name)
+    # A service that stops meanwhile forgets its databases.
+    database = service.engines.get(name)
     try:
         await service.engines.recreate(name)
     except Exception as error:  # whatever a driver raises, it is the database that failed
-        return answer_failure(service, name, error)
+        return answer_failure(service, database, error)
     logger.info("pool recreated", extra={"database": name})
     return await answer_health(request)
 
 
-def answer_failure(service: Service, name: str, error: Exception) -> Response:
+def answer_failure(service: Service, database: Database, error: Exception) -> Response:
     """Answers 503 with why the new pool got no connection, and logs it."""
-    failure = classify(error, secrets=service.engines.get(name).secrets)
-    extra = {"database": name, "reason": str(failure.reason)}
+    if not service.is_ready:
+        return answer_not_ready(service, database.name)
+    failure = classify(error, secrets=database.secrets)
+    extra = {"database": database.name, "reason": str(failure.reason)}
     logger.warning("pool not recreated: %s", failure.message, extra=extra)
-    health = {"name": name, "status": "unhealthy"}
+    health = {"name": database.name, "status": "unhealthy"}
     return answer_json(health | {"reason": failure.reason, "message": failure.message}, 503)

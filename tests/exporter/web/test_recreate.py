@@ -1,10 +1,18 @@
 """New connections on request, for whom it is enabled."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from tests.exporter.web.clients import CANARY, build_app, build_down, open_client, read_service
+from tests.exporter.web.clients import (
+    CANARY,
+    build_app,
+    build_down,
+    connect,
+    open_client,
+    read_service,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +50,41 @@ async def test_database_that_is_down_says_why(closed_port: int) -> None:
     assert response.json()["status"] == "unhealthy"
     assert response.json()["reason"] == "refused"
     assert CANARY not in response.text
+
+
+async def test_request_that_waits_when_the_exporter_stops_is_told_so(silent_port: int) -> None:
+    app = build_app({"shop": build_down(silent_port)}, **ENABLED)
+    called = asyncio.Event()
+    async with connect(app) as client, asyncio.timeout(15):
+        async with app.router.lifespan_context(app):
+            database = read_service(app).engines.get("shop")
+            recreate = database.recreate
+
+            async def tell_and_recreate() -> None:
+                called.set()
+                await recreate()
+
+            database.recreate = tell_and_recreate  # type: ignore[method-assign]
+            waiting = asyncio.create_task(client.post("/-/databases/shop/recreate"))
+            await called.wait()
+        response = await waiting
+    assert response.status_code == 503
+    assert response.json()["error"] == "the exporter is stopping"
+
+
+@pytest.mark.parametrize("state", ["starting", "stopping"])
+async def test_exporter_that_does_not_run_recreates_nothing(up: dict[str, Any], state: str) -> None:
+    app = build_app({"shop": up}, **ENABLED)
+    engine = read_service(app).engines.get("shop").engine
+    if state == "stopping":
+        async with app.router.lifespan_context(app):
+            pass
+    pool = engine.pool
+    async with connect(app) as client:
+        response = await client.post("/-/databases/shop/recreate")
+    assert engine.pool is pool
+    assert response.status_code == 503
+    assert response.json()["error"] == f"the exporter is {state}"
 
 
 async def test_unknown_database_is_told_the_known_ones(up: dict[str, Any]) -> None:
