@@ -17,6 +17,7 @@ from exporter.settings import (
     SettingsErrors,
     load_settings,
 )
+from exporter.settings.errors import render_key
 
 
 def check_config(
@@ -41,15 +42,16 @@ def check_config(
 
 def load_checked_settings(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
     """As `load_settings`, and reads the files that hold secrets and builds each database's URL."""
-    settings = load_settings(config, environ)
-    errors = [
+    return load_settings(config, environ, find_errors)
+
+
+def find_errors(databases: Mapping[str, DatabaseSettings]) -> list[SettingsError]:
+    """What is wrong with the files of databases, and with what is in them."""
+    return [
         error
-        for name, database in settings.databases.items()
-        for error in _find_errors(f"databases.{name}", database)
+        for name, database in databases.items()
+        for error in _find_errors(render_key(("databases", name)), database)
     ]
-    if errors:
-        raise SettingsErrors(errors)
-    return settings
 
 
 def _find_errors(path: str, database: DatabaseSettings) -> Iterator[SettingsError]:

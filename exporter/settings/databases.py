@@ -1,8 +1,10 @@
 """One database: where it is, what is expected of it, how it is probed."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +23,8 @@ from exporter.settings.probes import ProbeSettings
 from exporter.settings.secret_files import read_secret_file
 from exporter.settings.section import Section
 from exporter.urls import DatabaseURL, URLError, parse_url
+
+T = TypeVar("T")
 
 
 class Role(StrEnum):
@@ -97,15 +101,21 @@ class DatabaseSettings(Section):
     def read_url(self) -> DatabaseURL:
         """The URL with its password, files read now: what they hold may change.
 
-        Raises SettingsError, with keys relative to the database and without secrets, when a file
+        Raises SettingsErrors, with keys relative to the database and without secrets, when files
         cannot be read or the URL not be used. Reads files: a few small ones, blocking.
         """
+        errors: list[SettingsError] = []
+        password = _attempt(self._read_password, errors)
+        text = _attempt(self._read_text, errors)
+        url = None if text is None else _attempt(partial(self._parse, text, password), errors)
+        if url is None or errors:
+            raise SettingsErrors(errors)
+        return url
+
+    def _parse(self, text: str, password: str | None) -> DatabaseURL:
         key = "url" if self.url is not None else "url_file"
-        password = None
-        if self.password_file is not None:
-            password = read_secret_file("password_file", self.password_file).rstrip("\r\n")
         try:
-            return parse_url(self._read_text(), password)
+            return parse_url(text, password)
         except URLError as error:
             problems = [
                 SettingsError(key, f"got {problem.shown}", problem.expected)
@@ -113,8 +123,24 @@ class DatabaseSettings(Section):
             ]
             raise SettingsErrors(problems) from None
 
+    def _read_password(self) -> str | None:
+        if self.password_file is None:
+            return None
+        return read_secret_file("password_file", self.password_file).rstrip("\r\n")
+
     def _read_text(self) -> str:
         if self.url is not None:
             return self.url.get_secret_value()
         assert self.url_file is not None  # noqa: S101 - validated, for the type checker
         return read_secret_file("url_file", self.url_file).strip()
+
+
+def _attempt(read: Callable[[], T], errors: list[SettingsError]) -> T | None:
+    """What `read` gives; None when it raises, and then `errors` has what was wrong."""
+    try:
+        return read()
+    except SettingsErrors as several:
+        errors += several.errors
+    except SettingsError as error:
+        errors.append(error)
+    return None

@@ -105,6 +105,23 @@ class DocumentSource(PydanticBaseSettingsSource):
         return [str(name) for name in databases] if isinstance(databases, Mapping) else []
 
 
+class MergedSource(PydanticBaseSettingsSource):
+    """Adds nothing; after a reading with it as the last source, `data` is what all others say."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        self.data: Mapping[str, Any] = {}
+
+    def __call__(self) -> dict[str, Any]:
+        """No settings."""
+        self.data = self.current_state
+        return {}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic's
+        """No setting."""
+        return None, field_name, False
+
+
 def make_way(lower: Mapping[Any, Any], upper: Mapping[Any, Any]) -> dict[Any, Any]:
     """Returns `lower` without what `upper` says in another way: `url` or `url_file`."""
     return {

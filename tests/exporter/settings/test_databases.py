@@ -83,6 +83,17 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
+def test_every_file_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    url_file = write(tmp_path / "url", f"postgres://app:{CANARY}@db/x?port=y")
+    for file, problem in ((url_file, "got port=y"), (tmp_path / "no", f"got {tmp_path}/no")):
+        with pytest.raises(SettingsError) as caught:
+            read_database(url_file=file, password_file=tmp_path).read_url()
+        first, second = str(caught.value).splitlines()
+        assert first.startswith(f"password_file: got {tmp_path}, expected a readable file")
+        assert second.startswith(f"url_file: {problem}, expected")
+        assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"a readable file \(is a directory\)"):
         read_database(url_file=tmp_path).read_url()
