@@ -18,6 +18,8 @@ from exporter.urls import HIDDEN
 KeyPath = tuple[str, ...]
 MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 EXPECTED: Final = "valid YAML (values with a colon or other special characters need quotes)"
+# How PyYAML shows the character that it found where it cannot be.
+TAB: Final = repr("\t")
 # Of what PyYAML quotes only punctuation is harmless, ',' or '<stream end>': no alias, no tag.
 _HARMLESS: Final = re.compile(r"(?:[^']|'(?:<[a-z ]+>|[^\w'])')*")
 
@@ -108,9 +110,11 @@ def _open_loader(file: Path) -> yaml.SafeLoader:
 
 
 def _describe(file: Path, error: yaml.MarkedYAMLError) -> SettingsError:
-    shown = ": ".join(_mask(part) for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
     place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+    if f"found character {TAB}" in (error.problem or ""):
+        return SettingsError(f"{file}{place}", "a tab", "spaces, not tabs")
+    shown = ": ".join(_mask(part) for part in (error.context, error.problem) if part)
     return SettingsError(f"{file}{place}", shown, EXPECTED)
 
 

@@ -47,16 +47,27 @@ def _check_address(address: Any) -> Any:
     return address
 
 
+def _lower(word: Any) -> Any:
+    return word.lower() if isinstance(word, str) else word
+
+
+def _read_databases(databases: Any) -> Any:
+    """Whoever has taken all of them out of the file leaves `databases:` behind."""
+    return {} if databases is None else databases
+
+
 DatabaseName = Annotated[str, AfterValidator(_check_name)]
 
 
 class LogSettings(Section):
     """Log lines go to standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         default="info", description="The least severe lines to write: debug, info, warning or error"
     )
-    format: Literal["text", "json"] = Field(default="text", description="text or json")
+    format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
+        default="text", description="text or json"
+    )
 
 
 class AppSettings(Section):
@@ -89,10 +100,12 @@ class Settings(BaseSettings, Section):
     probe: ProbeSettings = Field(
         default_factory=ProbeSettings, description="Defaults for the probes of all databases"
     )
-    databases: dict[DatabaseName, DatabaseSettings] = Field(
-        default_factory=dict,
-        description="The databases to probe, by name",
-        json_schema_extra={"propertyNames": {"pattern": f"^{_NAME.pattern}$"}},
+    databases: Annotated[dict[DatabaseName, DatabaseSettings], BeforeValidator(_read_databases)] = (
+        Field(
+            default_factory=dict,
+            description="The databases to probe, by name",
+            json_schema_extra={"propertyNames": {"pattern": f"^{_NAME.pattern}$"}},
+        )
     )
     app: AppSettings = Field(
         default_factory=AppSettings, validate_default=True, description="The app's own pools"

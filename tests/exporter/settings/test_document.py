@@ -73,6 +73,8 @@ VALID_YAML = "expected valid YAML (values with a colon or other special characte
             "a: 2024-99-99",
             f"exporter.yaml: a date or number that does not exist, {VALID_YAML}",
         ),
+        ("a:\n\tb: 1", "exporter.yaml:2:1: a tab, expected spaces, not tabs"),
+        (f"a:\n  b:\t'{CANARY}'", "exporter.yaml:2:5: a tab, expected spaces, not tabs"),
         ("[" * 5000, f"exporter.yaml: nested too deep, {VALID_YAML}"),
         ("", "exporter.yaml: empty, expected settings, at least `databases:`"),
         ("# nothing\n", "exporter.yaml: empty, expected settings, at least `databases:`"),

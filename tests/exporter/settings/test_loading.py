@@ -39,6 +39,20 @@ def test_one_variable_is_a_whole_configuration() -> None:
     assert (settings.app.dir, settings.app.per_process) == (None, False)
 
 
+@pytest.mark.parametrize("level", ["WARNING", "Warning", "warning"])
+def test_words_about_the_log_may_have_any_case(level: str) -> None:
+    variables = {"POOL_EXPORTER_LOG__LEVEL": level, "POOL_EXPORTER_LOG__FORMAT": "JSON"}
+    settings = load_settings(None, {**VALID, **variables})
+    assert (settings.log.level, settings.log.format) == ("warning", "json")
+
+
+def test_databases_without_any_are_none(tmp_path: Path) -> None:
+    assert complain(tmp_path, "databases:\n") == [
+        "databases (line 1): missing, expected at least one database, or app.dir"
+    ]
+    assert load(tmp_path, "databases:\napp: {dir: /run/app}\n").databases == {}
+
+
 def test_a_file_says_everything(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
