@@ -8,11 +8,12 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from exporter.check import check_config, load_checked_settings
 from exporter.logs import configure_logging
 from exporter.settings import SettingsErrors
+from exporter.settings.settings import DEFAULT_LISTEN
 from exporter.version import DISTRIBUTION, read_version
 from exporter.web.app import create_app
 from exporter.web.listener import AddressError, open_listener, parse_address, read_address
@@ -37,9 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class CommandParser(argparse.ArgumentParser):
+    """A parser that knows what is meant by a file where a command belongs."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with status 2, the usage and the message."""
+        if message.startswith("argument COMMAND:"):
+            message += "; a configuration file is given as --config FILE"
+        super().error(message)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; the options of `serve` stand with and without its name."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=DISTRIBUTION,
         description="Prometheus exporter that shows what SQLAlchemy's connection pools are doing.",
         epilog="Without a command it serves. Environment: POOL_EXPORTER_, nesting by __, as in "
@@ -62,8 +73,16 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         parents=[build_serve_options()],
         allow_abbrev=False,
     )
-    check = commands.add_parser("check-config", help="say everything that is wrong with a file")
-    check.add_argument("file", type=Path, metavar="FILE")
+    check = commands.add_parser(
+        "check-config",
+        help="say everything that is wrong with a file",
+        description="Says everything that is wrong with a configuration, a line for each mistake. "
+        "Reads the files that hold secrets, connects to nothing.",
+        epilog="The environment counts, too: POOL_EXPORTER_ variables are checked with the file "
+        "and win over it, as when serving. Exit status: 0 when the configuration is valid, else 1.",
+        allow_abbrev=False,
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="YAML file")
     check.set_defaults(run=run_check_config)
     demo = commands.add_parser("demo", help="show it at work, with databases of its own")
     demo.add_argument("--listen", type=check_address, metavar="ADDRESS", default=argparse.SUPPRESS)
@@ -76,12 +95,17 @@ def build_serve_options() -> argparse.ArgumentParser:
     Without defaults, or the subcommand's would replace what was given before its name.
     """
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    options.add_argument("--config", type=Path, metavar="FILE", help="YAML file")
+    options.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML file (default: none, only the environment)",
+    )
     options.add_argument(
         "--listen",
         type=check_address,
         metavar="ADDRESS",
-        help="host:port to serve on",
+        help=f"host:port to serve on (default: the configuration's, else {DEFAULT_LISTEN})",
     )
     options.add_argument(
         "--web.enable-lifecycle",

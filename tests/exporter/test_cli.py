@@ -248,6 +248,29 @@ def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFix
     assert "usage: sqlalchemy-pool-exporter" in capsys.readouterr().err
 
 
+def test_file_in_place_of_a_command_is_told_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["exporter.yaml"])
+    assert "a configuration file is given as --config FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "explained"),
+    [
+        (["check-config"], ["The environment counts, too", "Exit status: 0", "else 1"]),
+        ([], ["(default: none, only the environment)", "else 0.0.0.0:9723)"]),
+        (["serve"], ["(default: none, only the environment)", "else 0.0.0.0:9723)"]),
+    ],
+)
+def test_help_explains(
+    arguments: list[str], explained: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*arguments, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert [each for each in explained if each not in text] == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
