@@ -4,7 +4,6 @@ A readable list over their state at the time of the scrape; it must not check an
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -13,8 +12,7 @@ from exporter.collectors.families import ProbeFamilies, Read, Values, known
 from exporter.probes import Probe
 from exporter.probes.histogram import DurationHistogram
 from exporter.servers import ServerStatus
-
-STATES: Final = ("active", "idle", "idle_in_transaction", "other")
+from exporter.servers.status import STATES
 
 
 class DatabaseCollector(Collector):
