@@ -11,19 +11,31 @@ from collections.abc import Iterable
 
 from exporter.redaction import MASK, redact
 
+# Characters of a secret that words of a message hold by chance.
+LONGEST_WORD = 3
+# After %3A begins a word, too: there the secret stands in a URL that is encoded as a whole.
+_WORD_BEGINS = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2}))"
+_WORD_ENDS = r"(?!\w)"
+
 
 def mask_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Masks every secret as it is, escaped, percent-encoded (even twice), or any mixture."""
+    """Masks every secret as it is, escaped, percent-encoded (even twice), or any mixture.
+
+    One of few characters is masked as a whole word only, or no message could be read.
+    """
     # The longest first: a secret that begins with another one must not leave its end behind.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = re.sub("".join(map(_build_pattern, secret)), MASK, text)
+        pattern = "".join(map(_build_pattern, secret))
+        if len(secret) <= LONGEST_WORD:
+            pattern = f"{_WORD_BEGINS}{pattern}{_WORD_ENDS}"
+        text = re.sub(pattern, MASK, text)
     return redact(text)
 
 
 def mask_words(text: str, words: Iterable[str]) -> str:
     """Masks the values of SQL parameters, which may be as short as a digit: only whole words."""
     for word in sorted(filter(None, words), key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", MASK, text)
+        text = re.sub(rf"(?<!\w){re.escape(word)}{_WORD_ENDS}", MASK, text)
     return text
 
 

@@ -48,6 +48,20 @@ def test_an_empty_secret_masks_nothing() -> None:
     assert mask_secrets("a text", ["", ""]) == "a text"
 
 
+@pytest.mark.parametrize(
+    ("text", "secret", "masked"),
+    [
+        ("role app of the application", "app", "role *** of the application"),
+        ("a login as 'a', not as a", "a", "*** login as '***', not as ***"),
+        ("db.example:1 with . and 1", ".", "db.example:1 with *** and 1"),
+        ("postgres%3A%2F%2Fann%3Aapp%40db", "app", "postgres%3A%2F%2Fann%3A***%40db"),
+        ("applications", "appl", "***ications"),
+    ],
+)
+def test_a_short_secret_is_masked_as_a_whole_word_only(text: str, secret: str, masked: str) -> None:
+    assert mask_secrets(text, [secret]) == masked
+
+
 def test_what_looks_like_a_password_is_masked_without_being_known() -> None:
     text = "postgresql://ann:hunter2@db/shop?x=1 password=hunter2"
     assert "hunter2" not in mask_secrets(text, [])
