@@ -9,6 +9,7 @@ from sqlalchemy import exc
 
 from exporter.failures.origin import DRIVERS, is_class_of, read_raiser
 from exporter.failures.reason import Reason
+from exporter.failures.text import read_text
 
 # By name, because every driver has its own classes of these names; SQLAlchemy's envelopes too.
 _BY_CLASS_NAME = {
@@ -39,13 +40,19 @@ def guess_reason(error: BaseException) -> Reason | None:
     for base in type(error).__mro__:
         if base.__name__ in _BY_CLASS_NAME:
             return _BY_CLASS_NAME[base.__name__]
-    return Reason.DRIVER if _is_breakdown(error) else None
+    return Reason.DRIVER if _is_breakdown(error) or _is_unknown_argument(error) else None
 
 
 def _is_breakdown(error: BaseException) -> bool:
     """True for an error like IndexError out of a driver that reads what its protocol forbids."""
     is_known = isinstance(error, OSError) or is_class_of(error, DRIVERS)
     return not is_known and read_raiser(error) in DRIVERS
+
+
+def _is_unknown_argument(error: BaseException) -> bool:
+    """True when SQLAlchemy called a driver's connect() with a keyword that it does not know."""
+    is_call = isinstance(error, TypeError) and read_raiser(error) == "sqlalchemy"
+    return is_call and "keyword argument" in read_text(error)
 
 
 def is_envelope(error: BaseException) -> bool:

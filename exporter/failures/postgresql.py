@@ -43,6 +43,7 @@ _BY_TEXT = [
     (re.compile(pattern, re.IGNORECASE), reason)
     for pattern, reason in (
         (r"invalid response to SSL negotiation|expected authentication request", Reason.DRIVER),
+        (r"invalid connection option", Reason.DRIVER),
         (r"unsupported (frontend|startup)|invalid (startup|packet)", Reason.DRIVER),
         (r"too many (clients|connections)|remaining connection slots", Reason.TOO_MANY_CONNECTIONS),
         (r"no more connections allowed", Reason.TOO_MANY_CONNECTIONS),

@@ -8,8 +8,9 @@ import pymysql
 import pytest
 from sqlalchemy import exc
 
-from exporter.failures import Reason
+from exporter.failures import Reason, classify
 from exporter.failures.dbapi import find_reason, guess_reason, is_envelope
+from tests.exporter.databases import ask, open_database
 
 
 class Error(Exception): ...
@@ -86,6 +87,24 @@ def raise_in(module: str, error: Exception) -> Exception:
 def test_a_driver_that_breaks_down_is_a_matter_of_the_driver() -> None:
     error = raise_in("pymysql.connections", struct.error("unpack requires a buffer"))
     assert guess_reason(error) is Reason.DRIVER
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "url", ["postgresql+asyncpg://", "postgresql+psycopg://", "mysql+pymysql://", "sqlite://"]
+)
+async def test_an_argument_that_connect_does_not_know_is_a_matter_of_the_driver(url: str) -> None:
+    async with open_database(url, connect_args={"nonsense": 1}) as database:
+        with pytest.raises(Exception, match="nonsense") as caught:
+            await ask(database, "SELECT 1", fresh=True)
+    failure = classify(caught.value)
+    assert failure.reason is Reason.DRIVER
+    assert "nonsense" in failure.message
+
+
+def test_a_wrong_type_in_code_of_others_is_not_a_matter_of_the_driver() -> None:
+    for module, text in (("exporter", "keyword argument"), ("sqlalchemy.engine", "a text")):
+        assert guess_reason(raise_in(module, TypeError(text))) is None
 
 
 def test_code_of_others_that_breaks_down_is_not_a_matter_of_the_driver() -> None:
