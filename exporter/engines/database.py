@@ -7,7 +7,6 @@ answer. Everything here is for the event loop's thread; blocking calls run in th
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,11 +16,13 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from exporter.engines.asides import Aside
 from exporter.engines.calls import Calls
 from exporter.engines.connections import OpenConnections
 from exporter.engines.drivers import build_defaults, build_mysql_limit, merge_arguments
+from exporter.engines.hosts import keep_hosts, list_hosts
 from exporter.engines.lanes import LoopLane, ThreadLane
-from exporter.engines.lookups import HostLookup, find_names
+from exporter.engines.lookups import HostLookup
 from exporter.engines.pools import build_engine, build_plain_engine, recreate_pool
 from exporter.engines.visits import DeadlineError, Visit
 from exporter.settings import DatabaseSettings
@@ -59,7 +60,9 @@ class Database:
         self._pooled = self._track(find_sync_engine(self.engine))
         self._fresh = self._track(build_plain_engine(url.url, name=name, is_async=url.is_async))
         self._calls = Calls(LoopLane(name) if url.is_async else ThreadLane(name))
-        self._lookup = HostLookup(name, is_async=url.is_async)
+        self._aside = Aside(name, is_async=url.is_async)
+        self._lookup = HostLookup(self._aside)
+        self._ends_at = 0.0  # of the call in the lane
 
     def _track(self, engine: Engine) -> OpenConnections:
         if self.dialect in MYSQL_DIALECTS:
@@ -81,9 +84,10 @@ class Database:
                 "engine was built; restart the exporter"
             )
         self.secrets = frozenset(url.secrets)
-        self._lookup.resolve(find_names(host.name for host in url.hosts))
         cargs, cparams = build_connect_args(dialect, url, self.settings)
-        return dialect.connect(*cargs, **cparams)
+        hosts = list_hosts(cparams) or [host.name for host in url.hosts]
+        usable = self._lookup.find_usable(hosts, self._ends_at)
+        return dialect.connect(*cargs, **keep_hosts(cparams, usable))
 
     async def run(
         self, work: Callable[[Connection], T], *, fresh: bool, timeout_seconds: float
@@ -103,16 +107,23 @@ class Database:
             # A limit of its own was given to the server when the connection was opened.
             limits_transaction=self.dialect == "postgresql" and not self.settings.statement_timeout,
         )
-        build_error = partial(self._build_error, visit)
-        result = await self._calls.make(visit.make, connections, visit.ends_at, build_error)
+        result = await self._call(visit.make, connections, visit.ends_at, visit.build_error)
         return result, visit.checkout_seconds
 
-    def _build_error(self, visit: Visit[Any]) -> Exception:
-        name = self._lookup.pending
-        if name is None:
-            return visit.build_error()
-        limit = f"within {visit.timeout:g} s"
-        return socket.gaierror(socket.EAI_AGAIN, f"No answer from the name server {limit}: {name}")
+    async def _call(
+        self,
+        call: Callable[[], T],
+        connections: OpenConnections,
+        ends_at: float,
+        build_error: Callable[[], Exception],
+    ) -> T:
+        def begin() -> T:
+            self._ends_at = ends_at
+            return call()
+
+        return await self._calls.make(
+            begin, connections, ends_at, lambda: (self._aside.pending or build_error)()
+        )
 
     def read_pool(self) -> Snapshot:
         """What the pool does now."""
@@ -125,7 +136,7 @@ class Database:
         """
         timeout = self.settings.probe.timeout
         error = DeadlineError(f"pool not recreated within {timeout:g} s")
-        await self._calls.make(
+        await self._call(
             partial(recreate_pool, self._pooled.engine),
             self._pooled,
             time.monotonic() + timeout,
@@ -146,7 +157,6 @@ class Database:
         finally:
             self._pooled.hang_up()
             self._calls.close()
-            self._lookup.close()
 
     def __repr__(self) -> str:
         return f"<Database {self.name!r} {self.dialect}+{self.driver} {self._calls!r}>"

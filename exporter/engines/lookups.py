@@ -1,73 +1,55 @@
 """Looks host names up before a driver does, because a name server that is silent hangs threads.
 
 Async drivers resolve names in the event loop's few shared threads, where hanging lookups of one
-database would hold up all the others; here each database has a thread of its own.
+database would hold up all the others; here each lookup has a thread of its own.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from collections.abc import Iterable
 from functools import partial
 
-from sqlalchemy.util import await_only
-
-from exporter.engines.lanes import ThreadLane
+from exporter.engines.asides import Aside
 
 
 class HostLookup:
-    """Looks up one database's hosts, one at a time.
+    """Looks up one database's hosts, one after the other."""
 
-    `pending` is the name that is being looked up now, None when there is none.
-    """
+    def __init__(self, aside: Aside) -> None:
+        self._aside = aside
 
-    def __init__(self, name: str, *, is_async: bool) -> None:
-        self.pending: str | None = None
-        self._is_async = is_async
-        self._lane = ThreadLane(f"{name} lookup")
+    def find_usable(self, hosts: Iterable[str], ends_at: float) -> frozenset[str]:
+        """The hosts that are addresses, sockets, or names that were answered for just now.
 
-    def resolve(self, names: Iterable[str]) -> None:
-        """Look the names up until one is known; the last one's socket.gaierror when none is.
-
-        Call it in a greenlet for an async driver, else in the thread that may hang.
+        Each name gets its share of the time until `ends_at` (time.monotonic()), and one is left for
+        connecting; a host alone may have it all. Raises the last name's socket.gaierror when no
+        host is usable.
         """
+        given = frozenset(hosts)
+        names = sorted(name for name in given if is_name(name))
+        usable = set(given.difference(names))
         failure: socket.gaierror | None = None
-        for name in names:
+        for position, name in enumerate(names):
+            shares = 1 if len(given) == 1 else len(names) - position + 1
             try:
-                return self._look_up(name)
+                self._look_up(name, (ends_at - time.monotonic()) / shares)
+                usable.add(name)
             except socket.gaierror as error:
-                failure = socket.gaierror(error.errno, f"{error.strerror}: {name}")
-        if failure is not None:
+                failure = error
+        if failure is not None and not usable:
             raise failure
-        return None
+        return frozenset(usable)
 
-    def _look_up(self, name: str) -> None:
-        self.pending = name
-        try:
-            if self._is_async:
-                await_only(self._look_up_in_thread(name))
-            else:
-                look_up(name)
-        finally:
-            self.pending = None
-
-    async def _look_up_in_thread(self, name: str) -> None:
-        future = self._lane.start(partial(look_up, name))
-        try:
-            await future
-        finally:
-            if future.cancelled():  # with us, at the deadline
-                self._lane.give_up(future, do_nothing)
-
-    def close(self) -> None:
-        self._lane.close()
+    def _look_up(self, name: str, seconds: float) -> None:
+        call = partial(look_up, name)
+        self._aside.make(f"lookup of {name}", call, seconds, partial(build_silence, name))
 
 
-def find_names(hosts: Iterable[str]) -> list[str]:
-    """The hosts to look up: none where one of them is an address or a unix socket's folder."""
-    names = list(hosts)
-    return names if all(is_name(name) for name in names) else []
+def build_silence(name: str) -> socket.gaierror:
+    return socket.gaierror(socket.EAI_AGAIN, f"No answer from the name server: {name}")
 
 
 def is_name(host: str) -> bool:
@@ -81,11 +63,10 @@ def is_name(host: str) -> bool:
 
 
 def look_up(name: str) -> None:
+    """Raises socket.gaierror that says which name."""
     try:
         socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # empty or too long between two dots
-        raise socket.gaierror(socket.EAI_NONAME, "Not a host name") from error
-
-
-def do_nothing() -> None:
-    """Nothing is left behind by a lookup."""
+        raise socket.gaierror(socket.EAI_NONAME, f"Not a host name: {name}") from error
+    except socket.gaierror as error:
+        raise socket.gaierror(error.errno, f"{error.strerror}: {name}") from error
