@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 from exporter.check import check_config, load_checked_settings
 from exporter.logs import configure_logging
-from exporter.settings import SettingsErrors
+from exporter.settings import Settings, SettingsErrors
 from exporter.settings.settings import DEFAULT_LISTEN
 from exporter.version import DISTRIBUTION, read_version
 from exporter.web.app import create_app
@@ -145,15 +145,18 @@ def run_serve(options: argparse.Namespace) -> int:
         app = create_app(settings)
     except (SettingsErrors, AddressError, EnginesError) as error:
         return complain(str(error))
-    log_start(str(read_address(listener)), len(settings.databases))
+    log_start(str(read_address(listener)), settings)
     serve(app, listener, exit_within=EXIT_SECONDS)
     return 0
 
 
-def log_start(address: str, databases: int) -> None:
-    """Says what runs where."""
+def log_start(address: str, settings: Settings) -> None:
+    """Says what runs where, and what of the configuration has no effect yet."""
+    databases = len(settings.databases)
     extra = {"version": read_version(), "address": address, "databases": databases}
     logger.info("serving", extra=extra)
+    if settings.app.dir is not None:
+        logger.warning("app.dir is set, but this version does not read an application's folder yet")
 
 
 def build_environment(options: argparse.Namespace) -> Mapping[str, str]:

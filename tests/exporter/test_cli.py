@@ -122,6 +122,12 @@ def test_json_logs_are_one_object_per_line(log: Path, closed_port: int) -> None:
     assert all({"ts", "level", "logger", "message"} <= set(entry) for entry in entries)
 
 
+def test_folder_of_an_app_that_is_not_read_yet_is_said_to_be(log: Path, tmp_path: Path) -> None:
+    with run_exporter(log, settings={"APP__DIR": str(tmp_path)}) as exporter:
+        exporter.wait_for_log("app.dir is set, but this version does not read")
+        assert exporter.stop() == 0
+
+
 def test_password_is_nowhere(log: Path, tmp_path: Path, closed_port: int) -> None:
     secret = tmp_path / "password"
     secret.write_text(CANARY)

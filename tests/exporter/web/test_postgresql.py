@@ -74,8 +74,14 @@ async def test_half_of_the_databases_hanging_holds_up_neither_scrapes_nor_the_ot
     probe = {"interval": "100ms", "timeout": "100ms"}
     patient = {"interval": "10s", "timeout": "10s"}
     databases = {f"up{number}": {**shop, "probe": probe} for number in range(5)}
-    for number, port in enumerate((silent_port, dropping_port, silent_port, dropping_port)):
-        scheme = ("postgresql+asyncpg", "mysql+pymysql")[number // 2]
+    holes = [
+        (silent_port, "postgresql+asyncpg"),
+        (dropping_port, "postgresql+asyncpg"),
+        (silent_port, "postgresql+psycopg"),
+        (silent_port, "mysql+pymysql"),
+        (dropping_port, "mysql+pymysql"),
+    ]
+    for number, (port, scheme) in enumerate(holes):
         databases[f"down{number}"] = {**build_down(port, scheme), "probe": patient}
     app = build_app(databases)
     async with open_client(app) as client, asyncio.timeout(60):
