@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from exporter.settings import DatabaseSettings, Role, SettingsError
+from exporter.settings.secret_files import MAX_BYTES
 
 CANARY = "canary"
 
@@ -97,6 +99,18 @@ def test_every_file_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"a readable file \(is a directory\)"):
         read_database(url_file=tmp_path).read_url()
+
+
+def test_a_pipe_is_no_file_and_nobody_waits_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "url")
+    with pytest.raises(SettingsError, match=r"a readable file \(not a regular file\)"):
+        read_database(url_file=tmp_path / "url").read_url()
+
+
+def test_a_file_too_large_for_a_secret_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "url", "x" * (MAX_BYTES + 1))
+    with pytest.raises(SettingsError, match=r"a readable file \(larger than 1048576 bytes\)"):
+        read_database(url_file=path).read_url()
 
 
 @pytest.mark.parametrize("path", [f"postgres://app:{CANARY}@db", "\0canary"])
