@@ -77,7 +77,7 @@ class Database:
 
     def _connect(self, dialect: Dialect) -> DBAPIConnection:
         """Open a connection in the lane, with the secrets as their files hold them now."""
-        url = self.settings.read_url()
+        url = self._read_url()
         if url.url.drivername != find_sync_engine(self.engine).url.drivername:
             raise DriverChangedError(
                 f"the URL names {url.url.drivername}, but {self.dialect}+{self.driver} when the "
@@ -88,6 +88,14 @@ class Database:
         hosts = list_hosts(cparams) or [host.name for host in url.hosts]
         usable = self._lookup.find_usable(hosts, self._ends_at)
         return dialect.connect(*cargs, **keep_hosts(cparams, usable))
+
+    def _read_url(self) -> DatabaseURL:
+        """Read it aside for an async driver: a file on a mount that hangs would hang the loop."""
+        if not self.is_async:
+            return self.settings.read_url()
+        seconds = self._ends_at - time.monotonic()
+        about = "the URL's files"
+        return self._aside.make(about, self.settings.read_url, seconds, build_silence)
 
     async def run(
         self, work: Callable[[Connection], T], *, fresh: bool, timeout_seconds: float
@@ -160,6 +168,10 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<Database {self.name!r} {self.dialect}+{self.driver} {self._calls!r}>"
+
+
+def build_silence() -> DeadlineError:
+    return DeadlineError("the files of the URL or its password could not be read in time")
 
 
 class DriverChangedError(RuntimeError):

@@ -18,6 +18,8 @@ from exporter.demo.postgres import EmbeddedPostgres
 from exporter.engines import Database
 from exporter.engines.lanes import GIVEN_UP_LIMIT, LaneBlockedError
 from exporter.engines.visits import DeadlineError
+from exporter.settings import DatabaseSettings
+from exporter.urls import DatabaseURL
 from tests.exporter.databases import (
     ASYNC,
     DRIVERS,
@@ -128,6 +130,32 @@ async def test_a_rotated_password_is_used_for_the_next_connection(
             assert "n3w:p@ss" in database.secrets
     finally:
         execute(postgres, "DROP ROLE rotated")
+
+
+async def test_a_secret_file_that_hangs_hangs_no_other_database(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    read_url = DatabaseSettings.read_url
+
+    def hang(settings: DatabaseSettings) -> DatabaseURL:
+        if settings.labels:
+            assert threading.current_thread() is not threading.main_thread()
+            release.wait()
+        return read_url(settings)
+
+    url = plain_url(postgres)
+    async with (
+        open_database(url, labels={"mount": "hangs"}) as lost,
+        open_database(url) as healthy,
+    ):
+        monkeypatch.setattr(DatabaseSettings, "read_url", hang)
+        for _ in range(GIVEN_UP_LIMIT + 2):
+            with pytest.raises(DeadlineError, match="could not be read in time"):
+                await ask(lost, "SELECT 1", timeout_seconds=0.1)
+        assert await ask(healthy, "SELECT 1") == 1
+        release.set()
+        assert await ask(lost, "SELECT 1") == 1
 
 
 async def test_a_url_file_that_names_another_driver_needs_a_restart(tmp_path: Path) -> None:
