@@ -115,7 +115,11 @@ class Database:
             # A limit of its own was given to the server when the connection was opened.
             limits_transaction=self.dialect == "postgresql" and not self.settings.statement_timeout,
         )
-        result = await self._call(visit.make, connections, visit.ends_at, visit.build_error)
+        try:
+            result = await self._call(visit.make, connections, visit.ends_at, visit.build_error)
+        except BaseException:
+            visit.give_up()  # its thread may have been given up on, and go on by itself
+            raise
         return result, visit.checkout_seconds
 
     async def _call(

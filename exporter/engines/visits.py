@@ -51,6 +51,10 @@ class Visit(Generic[T]):
         self._attempts = attempts
         self._limits_transaction = limits_transaction
 
+    def give_up(self) -> None:
+        """Make no further attempt: nobody would close the connection of one."""
+        self._attempts = 0
+
     @property
     def remaining_seconds(self) -> float:
         return self.ends_at - time.monotonic()
