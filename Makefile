@@ -22,11 +22,11 @@ clean:
 	rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Warnings off: setuptools says that the folder exporter/ has the name of the package that it is.
 .venv/ready: pyproject.toml agent/pyproject.toml exporter/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	# Setuptools warns that the folder exporter/ has the name of the package that it is.
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --group dev --editable './agent[prometheus]' --editable './exporter[mysql,psycopg,demo]'
 	@touch $@
