@@ -3,12 +3,18 @@
     from sqlalchemy_pool_metrics import instrument
     instrument(engine, name="primary")
 
-It starts no thread, opens no socket and never raises into the application.
+It starts no thread, opens no socket and never raises into the application. SQLAlchemy is imported
+at the first use of a name: the command `export` runs without it, and the injection while it is
+being imported.
 """
 
-from .instrument import instrument, read_pool, read_pools
-from .layout import Histogram, PoolDescription, Snapshot
-from .pool import MetricsAsyncAdaptedQueuePool, MetricsQueuePool, metrics_class
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .instrumentation import instrument, read_pool, read_pools
+    from .pool import MetricsAsyncAdaptedQueuePool, MetricsQueuePool, metrics_class
+    from .snapshot import Histogram, PoolDescription, Snapshot
 
 __all__ = [
     "Histogram",
@@ -21,3 +27,31 @@ __all__ = [
     "read_pool",
     "read_pools",
 ]
+
+__version__ = "0.1.0"
+
+# No name may be that of a module: importing the module would put it in the name's place.
+_MODULES = {
+    "Histogram": "snapshot",
+    "MetricsAsyncAdaptedQueuePool": "pool",
+    "MetricsQueuePool": "pool",
+    "PoolDescription": "snapshot",
+    "Snapshot": "snapshot",
+    "instrument": "instrumentation",
+    "metrics_class": "pool",
+    "read_pool": "instrumentation",
+    "read_pools": "instrumentation",
+}
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of the package
+
+    def __getattr__(name):
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.pool import AssertionPool, QueuePool, SingletonThreadPool, StaticPool
 
-from .layout import PoolDescription
+from .snapshot import PoolDescription
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -28,8 +28,13 @@ def application() -> str:
     return (
         os.environ.get(APPLICATION_VARIABLE)
         or os.environ.get("OTEL_SERVICE_NAME")
-        or Path(sys.argv[0] if sys.argv else "").name
+        or _find_program(Path(sys.argv[0] if sys.argv else ""))
     )
+
+
+def _find_program(script: Path) -> str:
+    """The program's name; of a package that is run with `python -m` the package's."""
+    return script.parent.name if script.name == "__main__.py" else script.name
 
 
 def describe(pool: Pool) -> PoolDescription:
@@ -54,11 +59,13 @@ def describe(pool: Pool) -> PoolDescription:
 def describe_url(pool: Pool, url: URL, name: str | None) -> PoolDescription:
     """Describe the pool of an engine, under the name given or else the logging name or database."""
     database = url.database or ""
+    described = describe(pool)
     return replace(
-        describe(pool),
+        described,
         name=name or pool._orig_logging_name or database or "default",
-        host=url.host or "",
-        port=url.port,
+        # Where the driver was told to connect: the URL's query can name hosts and sockets, too.
+        host=described.host or url.host or "",
+        port=described.port if described.host else url.port,
         database=database,
     )
 
@@ -94,16 +101,37 @@ def _endpoint(pool: Pool) -> _Endpoint:
     arguments = seen.get("cparams")
     if not isinstance(arguments, Mapping):
         return _Endpoint()
-    host, port = arguments.get("host"), str(arguments.get("port", ""))
+    host, port = _address(arguments)
     database = arguments.get("database") or arguments.get("dbname") or arguments.get("db")
     positional = seen.get("cargs_tup") or seen.get("cargs") or ()
     if database is None and getattr(pool._dialect, "name", "") == "sqlite" and positional:
         database = positional[0]
-    return _Endpoint(
-        host if isinstance(host, str) else "",
-        int(port) if port.isdigit() else None,
-        database if isinstance(database, str) else "",
-    )
+    return _Endpoint(host, port, database if isinstance(database, str) else "")
+
+
+def _address(arguments: Mapping[str, Any]) -> tuple[str, int | None]:
+    """The host, or the folder or path of a socket, and the port; several hosts in one text.
+
+    asyncpg takes lists of hosts and ports, libpq a text with commas for each.
+    """
+    hosts = _split(arguments.get("unix_socket") or arguments.get("host"))
+    ports = [int(port) if port.isdigit() else None for port in _split(arguments.get("port"))]
+    if len(hosts) < 2:
+        return "".join(hosts), ports[0] if len(ports) == 1 else None
+    if len(ports) != len(hosts):
+        ports = (ports or [None])[:1] * len(hosts)
+    return ",".join(map(_join, hosts, ports)), None
+
+
+def _split(value: object) -> list[str]:
+    if isinstance(value, (list, tuple)):
+        return [str(each or "") for each in value]
+    return str(value).split(",") if isinstance(value, (str, int)) else []
+
+
+def _join(host: str, port: int | None) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return name if port is None else f"{name}:{port}"
 
 
 def _plain_class(pool: Pool) -> type[Pool]:

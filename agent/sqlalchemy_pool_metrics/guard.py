@@ -6,7 +6,7 @@ import functools
 import logging
 from typing import Any, Callable
 
-__all__ = ["guarded", "log_fault"]
+__all__ = ["guarded", "is_foreign", "log_fault"]
 
 _logger = logging.getLogger("sqlalchemy_pool_metrics")
 _seen: set[tuple[str, str]] = set()
@@ -23,6 +23,18 @@ def log_fault(where: str, fault: Exception) -> None:
             )
     except Exception:  # noqa: S110 - a logging handler of the app that raises must not reach the app
         pass
+
+
+def is_foreign(fault: BaseException) -> bool:
+    """Whether a signal handler of the application raised it while our code ran.
+
+    As celery's SoftTimeLimitExceeded: it is on its way to the application, which waits for it.
+    """
+    trace = fault.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return str(name).partition(".")[0] != __name__.partition(".")[0]
 
 
 def guarded(hook: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""The slots of a block: what each 64-bit number of a pool means, and how blocks become snapshots.
+"""The slots of a block: what each 64-bit number of a pool means.
 
 It must not know where a block lives (private memory or a mapped file) nor anything of SQLAlchemy.
 
@@ -9,41 +9,37 @@ sum of its buckets, `checkouts_total` is the count of `checkout_duration_seconds
 that is out is one slot, its start time, from which come `checked_out`, the oldest age and what is
 still running of `checked_out_seconds_total`.
 
-    slot                     what
+    slots                    what
     counters                 see COUNTERS: plain u64, only ever added to
     4 histograms             buckets (not cumulative, the last is +Inf), then their sum in ns
+    active                   1 while a pool uses the block; else only its counters mean something
     checked_in               gauge: live idle connections
     held_spilled             gauge: connections out beyond the table of held connections
     waiting_spilled          gauge: waiters beyond the table of waiters
-    saturated_since          monotonic ns since when every allowed connection is out, or 0
-    peaks of checked_out     ring of 16 windows: window number << 32 | highest value in it
-    peaks of pending         the same for waiters
-    held                     a slot per connection that is out: monotonic ns of its checkout, or 0
-    waiting                  a slot per waiter: monotonic ns since when it waits, or 0
+    held_used, waiting_used  how much of the tables was ever used
+    saturated                table: since when every allowed connection is out
+    checked_out_peaks        ring of 16 windows: window number << 32 | highest value in it
+    pending_peaks            the same for waiters
+    held                     table: a slot per connection that is out, since when
+    waiting                  table: a slot per waiter, since when
+
+A slot of a table holds the monotonic ns at which something began, or 0, or, once it is over,
+ENDED | the total of all that are over, this one included. That total is stored into its own slot
+(the sum of a histogram, or `saturated_ns`) right afterwards. So what was running becomes part of
+the total in one store, and whoever reads, also of a writer that was killed between the two stores,
+takes the highest of these totals and never sees a duration twice or not at all. The totals lie
+before the tables, because a copy is made in this order, and a slot is not used again at once.
 
 All times are of CLOCK_MONOTONIC, which every process of a host shares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate
-from operator import add
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = [
-    "CHECKOUT_FAILURE_REASONS",
-    "CLOSE_REASONS",
-    "HISTOGRAMS",
-    "INVALIDATION_KINDS",
-    "Histogram",
-    "PoolDescription",
-    "Snapshot",
-    "keep_counters",
-    "merge",
-    "read_snapshot",
-]
+__all__ = ["CHECKOUT_FAILURE_REASONS", "CLOSE_REASONS", "HISTOGRAMS", "INVALIDATION_KINDS"]
 
 CHECKOUT_FAILURE_REASONS = ("timeout", "cancelled", "error")
 INVALIDATION_KINDS = ("hard", "soft")
@@ -68,6 +64,9 @@ COUNTERS = (
     *(f"invalidations_{kind}" for kind in INVALIDATION_KINDS),
     "leaked_connections",
     "saturated_ns",
+    # What was still running of holds and waits when their process ended.
+    "unfinished_checked_out_ns",
+    "unfinished_pending_ns",
 )
 
 # Upper bounds in seconds, as docs/metrics.md pins them.
@@ -90,6 +89,8 @@ HISTOGRAMS: dict[str, tuple[float, ...]] = {
 }
 # fmt: on
 
+GAUGES = ("active", "checked_in", "held_spilled", "waiting_spilled", "held_used", "waiting_used")
+SATURATED_CAPACITY = 4
 HELD_CAPACITY = 192
 """Connections out of one pool in one process whose start times are kept; see `held_spilled`."""
 WAITING_CAPACITY = 96
@@ -98,6 +99,7 @@ WINDOW_SHIFT = 32
 """A window of the peak rings is 2**32 ns, 4.29 s, so that its number is one shift away."""
 PEAK_REACH = 14
 """Windows before the current one that count: at least 60 s."""
+ENDED = 1 << 63
 
 
 class HistogramSlots(NamedTuple):
@@ -108,211 +110,72 @@ class HistogramSlots(NamedTuple):
     bounds_ns: tuple[int, ...]
 
 
-def _place_histograms(start: int) -> dict[str, HistogramSlots]:
-    placed = {}
-    for name, bounds in HISTOGRAMS.items():
-        end = start + len(bounds) + 1
-        placed[name] = HistogramSlots(start, end, tuple(round(b * 1e9) for b in bounds))
-        start = end + 1
-    return placed
-
-
-SLOT = {name: index for index, name in enumerate(COUNTERS)}
-HISTOGRAM_SLOTS = _place_histograms(len(COUNTERS))
-ADDITIVE_SLOTS = HISTOGRAM_SLOTS["hold"].sum + 1
-"""The slots below this index only grow and may be added over processes."""
-CHECKED_IN, HELD_SPILLED, WAITING_SPILLED, SATURATED_SINCE, CHECKED_OUT_PEAKS = range(
-    ADDITIVE_SLOTS, ADDITIVE_SLOTS + 5
-)
-PENDING_PEAKS = CHECKED_OUT_PEAKS + PEAK_WINDOWS
-HELD = PENDING_PEAKS + PEAK_WINDOWS
-WAITING = HELD + HELD_CAPACITY
-BLOCK_SLOTS = WAITING + WAITING_CAPACITY
-
-
 @dataclass(frozen=True)
-class PoolDescription:
-    """What a pool is, as told once: never a password, a user or anything of the app's data.
+class Region:
+    """Slots that belong together: `kind` is counter, histogram, gauge, peaks or table."""
 
-    `size` and `max_connections` are None where the pool knows no such limit. `waits` tells
-    whether callers can block on an empty queue (the queue pools).
-    """
-
-    name: str = "default"
-    application: str = ""
-    pool_class: str = ""
-    dialect: str = ""
-    driver: str = ""
-    host: str = ""
-    port: int | None = None
-    database: str = ""
-    size: int | None = None
-    max_connections: int | None = None
-    waits: bool = False
+    name: str
+    kind: str
+    offset: int
+    length: int = 1
+    bounds_ns: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """Durations in seconds: non-cumulative bucket counts, the last one beyond every bound."""
+class SlotTable:
+    """The regions of a block by name: ours, or those that a file of another version describes."""
 
-    bounds: tuple[float, ...]
-    counts: tuple[int, ...]
-    sum_seconds: float
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self.regions = {region.name: region for region in regions}
+        self.slots = max((each.offset + each.length for each in regions), default=0)
 
-    @property
-    def count(self) -> int:
-        return sum(self.counts)
+    def read(self, row: memoryview, name: str) -> list[int]:
+        """The slots of a region; none when there is no such region."""
+        region = self.regions.get(name)
+        if region is None:
+            return []
+        return row[region.offset : region.offset + region.length].tolist()
 
-    def cumulative(self) -> list[tuple[float, int]]:
-        """The pairs (upper bound, observations up to it), as Prometheus wants them."""
-        return list(zip((*self.bounds, float("inf")), accumulate(self.counts)))
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What one pool did and does, of one process or of several merged.
-
-    Gauges are connections or waiters, `_ns` are nanoseconds. `additive` are the counters and
-    histograms in the order of the slots; the methods and properties read them by name.
-    """
-
-    pool: PoolDescription
-    processes: int
-    additive: tuple[int, ...]
-    checked_in: int
-    checked_out: int
-    checked_out_peak: int
-    checked_out_ns: int
-    pending_checkouts: int
-    pending_checkouts_peak: int
-    pending_ns: int
-    saturated_ns: int
-    oldest_checkout_ns: int
-
-    @property
-    def size(self) -> int | None:
-        return self.pool.size
-
-    @property
-    def max_connections(self) -> int | None:
-        return self.pool.max_connections
-
-    @property
-    def overflow(self) -> int | None:
-        """Connections beyond the size, never negative; None where there is no size."""
-        size = self.pool.size
-        return None if size is None else max(0, self.checked_in + self.checked_out - size)
-
-    @property
-    def checkouts(self) -> int:
-        return self.histogram("checkout").count
-
-    @property
-    def connections_opened(self) -> int:
-        return self.histogram("connect").count
-
-    def counter(self, name: str) -> int:
-        """The counter of that name in COUNTERS."""
-        return self.additive[SLOT[name]]
-
-    def histogram(self, name: str) -> Histogram:
-        """The histogram of that name in HISTOGRAMS."""
-        first, total, _ = HISTOGRAM_SLOTS[name]
-        return Histogram(HISTOGRAMS[name], self.additive[first:total], self.additive[total] / 1e9)
+    def read_one(self, row: memoryview, name: str) -> int:
+        """The only slot of a region; 0 when there is no such region."""
+        region = self.regions.get(name)
+        return 0 if region is None else row[region.offset]
 
 
-def read_snapshot(pool: PoolDescription, slots: Sequence[int], now_ns: int) -> Snapshot:
-    """The snapshot of one block at the monotonic time `now_ns`.
-
-    `slots` is a copy or a view of BLOCK_SLOTS numbers. Start times in the future (another
-    clock, a damaged block) count as now.
-    """
-    additive = tuple(slots[:ADDITIVE_SLOTS])
-    held = [start for start in slots[HELD:WAITING] if start]
-    waiting = [start for start in slots[WAITING:BLOCK_SLOTS] if start]
-    checked_out = len(held) + slots[HELD_SPILLED]
-    pending = len(waiting) + slots[WAITING_SPILLED]
-    saturated_since = slots[SATURATED_SINCE]
-    return Snapshot(
-        pool=pool,
-        processes=1,
-        additive=additive,
-        checked_in=slots[CHECKED_IN],
-        checked_out=checked_out,
-        checked_out_peak=_peak(slots[CHECKED_OUT_PEAKS:PENDING_PEAKS], checked_out, now_ns),
-        checked_out_ns=additive[HISTOGRAM_SLOTS["hold"].sum] + _running(held, now_ns),
-        pending_checkouts=pending,
-        pending_checkouts_peak=_peak(slots[PENDING_PEAKS:HELD], pending, now_ns),
-        pending_ns=additive[HISTOGRAM_SLOTS["wait"].sum] + _running(waiting, now_ns),
-        saturated_ns=additive[SLOT["saturated_ns"]]
-        + (_running([saturated_since], now_ns) if saturated_since else 0),
-        oldest_checkout_ns=max(0, now_ns - min(held)) if held else 0,
-    )
-
-
-def _running(starts: Iterable[int], now_ns: int) -> int:
-    return sum(now_ns - start for start in starts if start < now_ns)
-
-
-def _peak(ring: Sequence[int], current: int, now_ns: int) -> int:
-    """The highest value of the last minute: windows without an event had the current value."""
-    oldest = (now_ns >> WINDOW_SHIFT) - PEAK_REACH
-    recent = (entry & 0xFFFFFFFF for entry in ring if entry >> WINDOW_SHIFT >= oldest)
-    return max(current, max(recent, default=0))
-
-
-def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
-    """One snapshot for several processes of the same pool (at least one).
-
-    Everything is added, sizes and limits too; the sum of the peaks is an upper bound of the peak
-    of the sum. The oldest age is the maximum. The description is the first one's.
-    """
-    first, *others = snapshots
-    if not others:
-        return first
-    total = list(first.additive)
-    for snapshot in others:
-        total = list(map(add, total, snapshot.additive))
-    return Snapshot(
-        pool=replace(
-            first.pool,
-            size=_total(s.pool.size for s in snapshots if s.processes),
-            max_connections=_total(s.pool.max_connections for s in snapshots if s.processes),
+def _place() -> list[Region]:
+    sized: list[tuple[str, str, int, tuple[int, ...]]] = [
+        *((name, "counter", 1, ()) for name in COUNTERS),
+        *(
+            (name, "histogram", len(bounds) + 2, tuple(round(bound * 1e9) for bound in bounds))
+            for name, bounds in HISTOGRAMS.items()
         ),
-        processes=sum(s.processes for s in snapshots),
-        additive=tuple(total),
-        checked_in=sum(s.checked_in for s in snapshots),
-        checked_out=sum(s.checked_out for s in snapshots),
-        checked_out_peak=sum(s.checked_out_peak for s in snapshots),
-        checked_out_ns=sum(s.checked_out_ns for s in snapshots),
-        pending_checkouts=sum(s.pending_checkouts for s in snapshots),
-        pending_checkouts_peak=sum(s.pending_checkouts_peak for s in snapshots),
-        pending_ns=sum(s.pending_ns for s in snapshots),
-        saturated_ns=sum(s.saturated_ns for s in snapshots),
-        oldest_checkout_ns=max(s.oldest_checkout_ns for s in snapshots),
+        *((name, "gauge", 1, ()) for name in GAUGES),
+        ("saturated", "table", SATURATED_CAPACITY, ()),
+        ("checked_out_peaks", "peaks", PEAK_WINDOWS, ()),
+        ("pending_peaks", "peaks", PEAK_WINDOWS, ()),
+        ("held", "table", HELD_CAPACITY, ()),
+        ("waiting", "table", WAITING_CAPACITY, ()),
+    ]
+    regions, offset = [], 0
+    for name, kind, length, bounds_ns in sized:
+        regions.append(Region(name, kind, offset, length, bounds_ns))
+        offset += length
+    return regions
+
+
+TABLE = SlotTable(_place())
+SLOT = {name: region.offset for name, region in TABLE.regions.items()}
+HISTOGRAM_SLOTS = {
+    name: HistogramSlots(
+        SLOT[name], SLOT[name] + TABLE.regions[name].length - 1, TABLE.regions[name].bounds_ns
     )
-
-
-def keep_counters(snapshot: Snapshot) -> Snapshot:
-    """What is left of a process or pool that is gone: its counters, and no process, no gauge."""
-    return replace(
-        snapshot,
-        pool=replace(snapshot.pool, size=None, max_connections=None),
-        processes=0,
-        checked_in=0,
-        checked_out=0,
-        checked_out_peak=0,
-        pending_checkouts=0,
-        pending_checkouts_peak=0,
-        oldest_checkout_ns=0,
-    )
-
-
-def _total(values: Iterable[int | None]) -> int | None:
-    """The sum, or None when one of them is unlimited."""
-    total = 0
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total
+    for name in HISTOGRAMS
+}
+ACTIVE = ADDITIVE_SLOTS = SLOT["active"]
+"""The slots below this index only grow and may be added over processes."""
+CHECKED_IN, HELD_SPILLED, WAITING_SPILLED = (
+    SLOT[name] for name in ("checked_in", "held_spilled", "waiting_spilled")
+)
+SATURATED, CHECKED_OUT_PEAKS, PENDING_PEAKS, HELD, WAITING = (
+    SLOT[name] for name in ("saturated", "checked_out_peaks", "pending_peaks", "held", "waiting")
+)
+BLOCK_SLOTS = TABLE.slots

@@ -14,6 +14,7 @@ from weakref import ref
 from sqlalchemy import event, exc
 
 from .guard import guarded
+from .registry import PROCESS
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, Pool
@@ -93,5 +94,6 @@ def _pool(record: Any) -> Any:
 
 
 def _recorder(record: ConnectionPoolEntry) -> Recorder:
+    PROCESS.notice_fork()
     recorder: Recorder = _pool(record)._recorder
     return recorder

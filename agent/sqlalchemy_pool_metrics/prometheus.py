@@ -7,6 +7,7 @@ an application that exposes its own /metrics registers a `PoolCollector`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Callable, NamedTuple, TypeVar
 
 from prometheus_client.core import (
@@ -16,14 +17,9 @@ from prometheus_client.core import (
     Metric,
 )
 
-from .instrument import read_pools
-from .layout import (
-    CHECKOUT_FAILURE_REASONS,
-    CLOSE_REASONS,
-    INVALIDATION_KINDS,
-    Histogram,
-    Snapshot,
-)
+from .instrumentation import read_pools
+from .layout import CHECKOUT_FAILURE_REASONS, CLOSE_REASONS, INVALIDATION_KINDS
+from .snapshot import Histogram, Snapshot
 
 __all__ = ["POOL_LABELS", "PoolCollector", "build_families"]
 
@@ -38,6 +34,8 @@ _Labelled = Iterable["tuple[list[str], Snapshot]"]
 
 
 class _Gauge(NamedTuple):
+    """What is so now; absent where no process is left that could say."""
+
     name: str
     help: str
     read: Callable[[Snapshot], float | None]
@@ -45,10 +43,22 @@ class _Gauge(NamedTuple):
     def build(self, rows: _Labelled, names: Sequence[str]) -> Metric:
         family = GaugeMetricFamily(_PREFIX + self.name, self.help, labels=names)
         for labels, snapshot in rows:
-            value = self.read(snapshot)
+            value = self.read(snapshot) if snapshot.processes else None
             if value is not None:
                 family.add_metric(labels, value)
         return family
+
+
+class _AppGauge(NamedTuple):
+    """A gauge of the application's pools alone."""
+
+    name: str
+    help: str
+    read: Callable[[Snapshot], float | None]
+
+    def build(self, rows: _Labelled, names: Sequence[str]) -> Metric:
+        of_app = [row for row in rows if dict(zip(names, row[0])).get("origin") == "app"]
+        return _Gauge(*self).build(of_app, names)
 
 
 class _Counter(NamedTuple):
@@ -105,7 +115,7 @@ def _if_waits(read: Callable[[Snapshot], _Value]) -> Callable[[Snapshot], _Value
     return lambda snapshot: read(snapshot) if snapshot.pool.waits else None
 
 
-FAMILIES: tuple[_Gauge | _Counter | _SplitCounter | _Histogram, ...] = (
+FAMILIES: tuple[_Gauge | _AppGauge | _Counter | _SplitCounter | _Histogram, ...] = (
     _Gauge("size", "Connections that the pool keeps.", lambda s: s.size),
     _Gauge(
         "max_connections",
@@ -137,6 +147,11 @@ FAMILIES: tuple[_Gauge | _Counter | _SplitCounter | _Histogram, ...] = (
         "Age of the connection that is out longest now, 0 when none is; "
         "of several processes the maximum.",
         lambda s: s.oldest_checkout_ns / 1e9,
+    ),
+    _AppGauge(
+        "processes",
+        "Live processes of the application that have this pool.",
+        lambda s: s.processes,
     ),
     _Counter("checkouts", "Successful checkouts.", lambda s: s.checkouts),
     _SplitCounter(
@@ -217,12 +232,17 @@ class PoolCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families of sqlalchemy_pool_ with the values of this moment."""
-        rows = [(app_labels(snapshot), snapshot) for snapshot in read_pools()]
+        rows = [(app_labels(snapshot), _of_one_process(snapshot)) for snapshot in read_pools()]
         return build_families(rows, POOL_LABELS)
 
     def describe(self) -> Iterable[Metric]:
         """Name the families without reading anything, so that registering stays cheap."""
         return build_families([], POOL_LABELS)
+
+
+def _of_one_process(snapshot: Snapshot) -> Snapshot:
+    """Several engines that are one pool to whoever reads are still in one process."""
+    return replace(snapshot, processes=1) if snapshot.processes > 1 else snapshot
 
 
 def app_labels(snapshot: Snapshot) -> dict[str, str]:
@@ -237,10 +257,11 @@ def app_labels(snapshot: Snapshot) -> dict[str, str]:
 
 
 def build_families(rows: Rows, label_names: Sequence[str]) -> Iterator[Metric]:
-    """Yield every family of the catalogue's sqlalchemy_pool_ part (`processes` aside).
+    """Yield every family of the catalogue's sqlalchemy_pool_ part.
 
     `rows` are pairs of label values and a snapshot, one pair per label set; a label name that a
-    row has no value for is empty. A value that a pool cannot know has no sample.
+    row has no value for is empty. A value that a pool cannot know has no sample, nor has a gauge of
+    one that has no process any more.
     """
     labelled = [([labels.get(name, "") for name in label_names], s) for labels, s in rows]
     for family in FAMILIES:

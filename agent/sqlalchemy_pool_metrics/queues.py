@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from threading import Condition
 from typing import Any
 
-from sqlalchemy.util.queue import Empty, Full, Queue, QueueCommon
+from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Full, Queue, QueueCommon
 
-from .guard import log_fault
+from .guard import is_foreign, log_fault
 from .recorder import Recorder
+from .registry import PROCESS
 
-__all__ = ["RecordingQueue", "RecordsWaits", "make_recording", "recording_queue_class"]
+__all__ = [
+    "RecordingAsyncQueue",
+    "RecordingQueue",
+    "RecordsWaits",
+    "find_mutex",
+    "make_recording",
+    "recording_queue_class",
+]
 
 
 class RecordsWaits(QueueCommon[Any]):
@@ -38,11 +47,31 @@ class RecordsWaits(QueueCommon[Any]):
         # Outside of the `except`, so that what is raised while waiting has no context of ours.
         return self._wait(timeout) if record is None else self._note_taken(record)
 
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        try:
+            self._note_returned(item)
+        finally:
+            super().put(item, block, timeout)
+
+    def _note_returned(self, record: Any) -> None:
+        if not PROCESS.awake[0]:
+            PROCESS.attend()
+        try:
+            recorder = self.recorder
+            if recorder is not None:
+                with recorder.quick_lock:
+                    recorder.record_return(record)
+        except Exception as fault:
+            if is_foreign(fault):
+                raise
+            log_fault("recording a return", fault)
+
     def _note_taken(self, record: Any) -> Any:
         try:
-            if self.recorder is not None:
-                with self.recorder.lock:
-                    self.recorder.record_taken(record)
+            recorder = self.recorder
+            if recorder is not None:
+                with recorder.quick_lock:
+                    recorder.record_taken(record)
         except Exception as fault:
             log_fault("recording a taken connection", fault)
         return record
@@ -79,9 +108,16 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
     _waiters = 0
     _putters = 0
 
+    def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
+        super().__init__(maxsize, use_lifo)
+        self.quick_mutex: Any = self.mutex
+
     def use(self, recorder: Recorder) -> None:
         """Not while anybody waits: the mutex is exchanged."""
         super().use(recorder)
+        self.quick_mutex = recorder.quick_lock
+        if self.mutex is recorder.lock:
+            return
         self.mutex = recorder.lock
         self.not_empty = Condition(self.mutex)
         self.not_full = Condition(self.mutex)
@@ -89,7 +125,7 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         record = fault = None
-        with self.mutex:
+        with self.quick_mutex:
             if self.queue:
                 record = self.queue.pop() if self.use_lifo else self.queue.popleft()
                 if self._putters:
@@ -111,12 +147,29 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
         if block:
             self._put_blocking(item, timeout)
             return
-        with self.mutex:
-            if 0 < self.maxsize <= len(self.queue):
-                raise Full
-            self.queue.append(item)
-            if self._waiters:
-                self.not_empty.notify()
+        fault = None
+        try:
+            if not PROCESS.awake[0]:
+                PROCESS.attend()
+        finally:  # whatever a signal handler raises meanwhile, the connection goes back
+            with self.quick_mutex:
+                try:
+                    if self.recorder is not None:
+                        self.recorder.record_return(item)
+                except Exception as error:
+                    fault = error
+                finally:
+                    is_full = 0 < self.maxsize <= len(self.queue)
+                    if not is_full:
+                        self.queue.append(item)
+                        if self._waiters:
+                            self.not_empty.notify()
+        if is_full:
+            raise Full
+        if fault is not None:
+            if is_foreign(fault):
+                raise fault
+            log_fault("recording a return", fault)
 
     def _put_blocking(self, item: Any, timeout: float | None) -> None:
         with self.mutex:
@@ -137,16 +190,61 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
                 self._waiters -= 1
 
 
-_classes: dict[type[Any], type[Any]] = {}
+class RecordingAsyncQueue(RecordsWaits, AsyncAdaptedQueue[Any]):
+    """SQLAlchemy's queue for asyncio, with what a pool does most often in fewer steps."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        try:
+            return self._note_taken(self._queue.get_nowait())
+        except asyncio.QueueEmpty:
+            pass
+        if not block:
+            raise Empty
+        return self._wait(timeout)
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if block:
+            super().put(item, block, timeout)
+            return
+        try:
+            self._note_returned(item)
+        finally:
+            self._put_now(item)
+
+    def _put_now(self, item: Any) -> None:
+        try:
+            self._queue.put_nowait(item)
+        except asyncio.QueueFull as full:
+            raise Full from full
+
+
+_classes: dict[type[Any], type[Any]] = {AsyncAdaptedQueue: RecordingAsyncQueue}
 
 
 def make_recording(queue: Any, recorder: Recorder) -> None:
-    """Let a queue that exists, and on which somebody may wait, record from now on.
+    """Let a queue that exists, and on which somebody may wait, record from now on."""
+    if type(queue) is Queue and queue.mutex is recorder.lock:
+        _take_over(queue, recorder)
+    else:
+        queue.recorder = recorder
+        queue.__class__ = recording_queue_class(type(queue))
 
-    It does not become a RecordingQueue, whose mutex is another one.
+
+def _take_over(queue: Any, recorder: Recorder) -> None:
+    """Make a RecordingQueue of SQLAlchemy's, whose mutex is the lock of the block already.
+
+    Those who wait in SQLAlchemy's code will not tell when they are done: each return notifies from
+    now on, which costs a little and harms nobody.
     """
-    queue.recorder = recorder
-    queue.__class__ = recording_queue_class(type(queue))
+    with queue.mutex:
+        queue._waiters = queue._putters = 1  # some may be about to wait
+        queue.recorder, queue.quick_mutex = recorder, recorder.quick_lock
+        queue.__class__ = RecordingQueue
+
+
+def find_mutex(queue: Any) -> Any:
+    """The lock of SQLAlchemy's own queue for threads; None of any other."""
+    return queue.mutex if type(queue) is Queue else None
 
 
 def recording_queue_class(queue_class: type[Any]) -> type[Any]:

@@ -6,13 +6,24 @@ It knows connection records, not pool classes: the overrides in `pool` and the e
 
 from __future__ import annotations
 
+import os
+from bisect import bisect_left
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from .block import Block
+from .block import (
+    CHECKOUT_BOUNDS_NS,
+    CHECKOUT_FIRST,
+    CHECKOUT_SUM,
+    HOLD_BOUNDS_NS,
+    HOLD_FIRST,
+    HOLD_SUM,
+    Block,
+)
 from .guard import log_fault
-from .layout import CHECKED_IN, PoolDescription
+from .layout import CHECKED_IN, ENDED
+from .snapshot import PoolDescription
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
@@ -20,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionState", "Recorder"]
 
 _STATE = "_pool_metrics"
+# For the path of every checkout and return: a global is found faster than an attribute of one.
+CHECKOUT_LOWEST_NS, HOLD_LOWEST_NS = CHECKOUT_BOUNDS_NS[0], HOLD_BOUNDS_NS[0]
 
 
 class ConnectionState:
@@ -54,31 +67,41 @@ class ConnectionState:
 class Recorder:
     """The share of one pool object, in one process, in a block.
 
-    Any thread may call any method; `record_taken` wants `lock` to be held. After `Engine.dispose()`
-    the new pool has a recorder of its own on the same block and this one is `retired`: its
-    connections are still out until they come back, but then no longer checked in, since nobody
-    can check them out again. After a fork the pool gets a new recorder on a new block; a record
-    that still belongs to the old one was opened by the parent, so that neither its opening nor
-    its closing is counted here.
+    Any thread may call any method; `record_taken` and `record_return` want `lock` to be held. After
+    `Engine.dispose()` the new pool has a recorder of its own on the same block and this one is
+    `retired`: its connections are still out until they come back, but then no longer checked in,
+    since nobody can check them out again. After a fork the pool gets a new recorder on a new block;
+    a record that still belongs to the old one was opened by the parent, so that neither its
+    opening nor its closing is counted here.
     """
 
     def __init__(self, block: Block, *, retired: bool = False) -> None:
         self.block = block
         self.lock = block.lock
+        self.quick_lock = block.quick_lock
         self.retired = retired
-        self.forked = False
-        self._slots = block.slots
-        self._idle = 0
+        self._pid = os.getpid()
+        self.idle = 0
+        block.begin_use()
+
+    def __del__(self) -> None:
+        # The pool is gone with all its connections; or, in a child, it has another recorder.
+        try:
+            if os.getpid() == self._pid:
+                self.block.end_use()
+        except Exception as fault:
+            log_fault("recording the end of a pool", fault)
 
     def state(self, record: ConnectionPoolEntry) -> ConnectionState:
         """The state of a record, made at the first meeting."""
-        state: ConnectionState | None = record.__dict__.get(_STATE)
+        state: ConnectionState | None = getattr(record, _STATE, None)
         if state is not None and state.recorder is self:
             return state
         live = state is None and record.dbapi_connection is not None
         if state is not None:
             state.live = False
-        met = record.__dict__[_STATE] = ConnectionState(self, live)
+        met = ConnectionState(self, live)
+        setattr(record, _STATE, met)
         return met
 
     def describe(self, description: PoolDescription) -> None:
@@ -106,32 +129,50 @@ class Recorder:
             state.live = True
             state.closing = None
 
-    def record_taken(self, record: ConnectionPoolEntry) -> None:
+    def record_taken(self, record: Any) -> None:
         """The record left the queue of idle ones. The caller holds the lock."""
-        state: ConnectionState | None = record.__dict__.get(_STATE)
-        if state is not None and state.idle and state.recorder is self:
+        try:
+            state: ConnectionState = record._pool_metrics
+        except AttributeError:  # it was in the queue before anybody recorded
+            return
+        if state.idle and state.recorder is self:
             state.idle = False
-            self._idle -= 1
+            self.idle -= 1
             if not self.retired:
-                self._slots[CHECKED_IN] -= 1
+                block = self.block
+                block.slots[CHECKED_IN] = block.idle = block.idle - 1
 
-    def record_checkout(
-        self, record: ConnectionPoolEntry, fairy: PoolProxiedConnection, entered_ns: int
-    ) -> None:
+    def record_checkout(self, record: Any, fairy: PoolProxiedConnection, entered_ns: int) -> None:
         """A caller that asked at `entered_ns` got this record's connection."""
-        state: ConnectionState | None = record.__dict__.get(_STATE)
-        if state is None or state.recorder is not self:
+        try:
+            state: ConnectionState = record._pool_metrics
+        except AttributeError:
             state = self.state(record)
-        with self.lock:
+        if state.recorder is not self:
+            state = self.state(record)
+        with self.quick_lock:
             now_ns = monotonic_ns()  # under the lock: times in a block never run backwards
             if state.since_ns or state.idle or self.retired:
                 self._prepare_unusual_checkout(state)
-            if state.since_ns:
-                self._record_shared_checkout(state, fairy, now_ns - entered_ns)
-                return
-            state.slot = self.block.record_checkout(now_ns - entered_ns, now_ns)
+                if state.since_ns:
+                    self._record_shared_checkout(state, fairy, now_ns - entered_ns)
+                    return
+            block = self.block
+            slots, held, duration_ns = block.slots, block.held, now_ns - entered_ns
+            level = held.level + 1
+            if level >= held.watch or now_ns >= held.until_ns or not held.free:
+                state.slot = block.record_checkout(duration_ns, now_ns)
+            else:  # the same, written out
+                if duration_ns > CHECKOUT_LOWEST_NS:
+                    slots[CHECKOUT_FIRST + bisect_left(CHECKOUT_BOUNDS_NS, duration_ns)] += 1
+                else:
+                    slots[CHECKOUT_FIRST] = block.checkouts = block.checkouts + 1
+                slots[CHECKOUT_SUM] = block.checkout_ns = block.checkout_ns + duration_ns
+                held.level = level
+                state.slot = slot = held.free.popleft()
+                slots[slot] = now_ns
             state.since_ns = now_ns
-            state.fairy = record.fairy_ref  # type: ignore[attr-defined]
+            state.fairy = record.fairy_ref
 
     def record_detached_checkout(self, entered_ns: int) -> None:
         """A caller got a connection that a listener detached on the way."""
@@ -144,7 +185,7 @@ class Recorder:
             self._set_idle(state, False)
         if self.retired:
             self.retired = False
-            self._slots[CHECKED_IN] += self._idle
+            self.block.change_idle(self.idle)
 
     def _record_shared_checkout(
         self, state: ConnectionState, fairy: PoolProxiedConnection, duration_ns: int
@@ -157,20 +198,53 @@ class Recorder:
         if state.fairy is None or state.fairy() is not fairy:
             self.block.record_shared_checkout(duration_ns)
 
-    def record_return(self, record: ConnectionPoolEntry) -> None:
-        """The record goes back to its pool, from a caller or after a checkout that failed."""
-        state: ConnectionState | None = record.__dict__.get(_STATE)
-        if state is None or state.recorder is not self:
+    def record_return(self, record: Any) -> None:
+        """The record goes back to its pool, from a caller or after a checkout that failed.
+
+        The caller holds the lock.
+        """
+        try:
+            state: ConnectionState = record._pool_metrics
+        except AttributeError:
             state = self.state(record)
-        with self.lock:
-            lost_as = self._end_checkout(state) if state.since_ns else "other"
-            if record.dbapi_connection is None:
-                self._count_closed(state, lost_as)
-            elif not state.idle:
-                state.idle = True
-                self._idle += 1
-                if not self.retired:
-                    self._slots[CHECKED_IN] += 1
+        if state.recorder is not self:
+            state = self.state(record)
+        now_ns, since_ns, fairy, block = monotonic_ns(), state.since_ns, state.fairy, self.block
+        held, slot = block.held, state.slot
+        if (
+            not since_ns
+            or not slot
+            or now_ns >= held.until_ns
+            or fairy is None
+            or fairy() is None
+            or record.dbapi_connection is None
+            or self.retired
+        ):
+            self._record_unusual_return(record, state)
+            return
+        # The usual case, with Block.record_return written out.
+        slots, duration_ns = block.slots, now_ns - since_ns
+        if duration_ns > HOLD_LOWEST_NS:
+            slots[HOLD_FIRST + bisect_left(HOLD_BOUNDS_NS, duration_ns)] += 1
+        else:
+            slots[HOLD_FIRST] = block.holds = block.holds + 1
+        held.level -= 1
+        held.sum_ns = sum_ns = held.sum_ns + duration_ns
+        slots[slot] = ENDED | sum_ns
+        slots[HOLD_SUM] = sum_ns
+        held.free.append(slot)
+        if block.saturated_since:
+            block.note_saturation(now_ns)
+        state.since_ns, state.fairy, state.idle = 0, None, True
+        self.idle += 1
+        slots[CHECKED_IN] = block.idle = block.idle + 1
+
+    def _record_unusual_return(self, record: ConnectionPoolEntry, state: ConnectionState) -> None:
+        lost_as = self._end_checkout(state) if state.since_ns else "other"
+        if record.dbapi_connection is None:
+            self._count_closed(state, lost_as)
+        elif not state.idle:
+            self._set_idle(state, True)
 
     def record_close(self, record: ConnectionPoolEntry, reason: str) -> None:
         """The record closes its connection; a reason noted on its state before wins."""
@@ -191,7 +265,7 @@ class Recorder:
 
     def record_lost(self, state: ConnectionState) -> None:
         """The record was garbage-collected with its connection open."""
-        if self.forked:
+        if os.getpid() != self._pid:  # in a child: the connection is its parent's
             return
         with self.lock:
             dropped_with_pool = self.retired or state.idle
@@ -205,10 +279,10 @@ class Recorder:
         The caller holds the lock. What moved meanwhile has a state already, and is as it says.
         """
         for record in idle:
-            if _STATE not in record.__dict__ and record.dbapi_connection is not None:
+            if not hasattr(record, _STATE) and record.dbapi_connection is not None:
                 self._set_idle(self.state(record), True)
         for record in out:
-            if _STATE not in record.__dict__ and record.in_use:
+            if not hasattr(record, _STATE) and record.in_use:
                 state = self.state(record)
                 state.since_ns = monotonic_ns()
                 state.slot = self.block.record_adopted(state.since_ns)
@@ -219,7 +293,7 @@ class Recorder:
         with self.lock:
             if not self.retired:
                 self.retired = True
-                self._slots[CHECKED_IN] -= self._idle
+                self.block.change_idle(-self.idle)
         return Recorder(self.block)
 
     def _end_checkout(self, state: ConnectionState) -> str:
@@ -246,6 +320,6 @@ class Recorder:
     def _set_idle(self, state: ConnectionState, idle: bool) -> None:
         state.idle = idle
         change = 1 if idle else -1
-        self._idle += change
+        self.idle += change
         if not self.retired:
-            self._slots[CHECKED_IN] += change
+            self.block.change_idle(change)

@@ -1,27 +1,23 @@
-"""The pools of this process: their blocks, what became of dropped ones, and what a fork changes."""
+"""The pools of this process: where their blocks lie, what is kept of dropped ones, and forks."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Hashable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
-from weakref import WeakSet
+from collections import deque
+from collections.abc import MutableSequence
+from typing import Protocol
+from weakref import WeakSet, ref
 
-from . import layout
-from .layout import PoolDescription, Snapshot
+from .block import Block
+from .forks import build_mark
+from .guard import log_fault
 from .recorder import Recorder
-
-if TYPE_CHECKING:
-    from .block import Block
+from .rows import Rows
+from .sharing import Change, Sharing
+from .snapshot import PoolDescription, Snapshot, merge
 
 __all__ = ["PROCESS", "Registry"]
-
-
-MAX_TOTALS = 256
-BEYOND_TOTALS = "dropped"
-"""The name under which pools are added up that were dropped when there were MAX_TOTALS names."""
 
 
 class Recorded(Protocol):
@@ -35,77 +31,161 @@ class Recorded(Protocol):
 class Registry:
     """Knows every instrumented pool of one process, without keeping any alive.
 
-    The block of a pool that was dropped is folded into the totals of its name, so that counters
-    never go down while engines come and go. Any thread may call any method.
+    The row of a pool that was dropped is kept for its counters, and the next pool of the same
+    identity goes on in it, so that counters never go down while engines come and go. Any thread may
+    call any method.
+
+    `awake[0]` is what a pool looks at first whenever something happens to it: when it is 0, it
+    calls `attend()`. So it is before the first event, after a fork, when a pool was added, and once
+    in a while to look after the shared file.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.awake: MutableSequence[int] = bytearray(1)
         self.instrumenting = threading.RLock()
         """Held while the class of a pool is changed."""
+        self._lock = threading.RLock()
         self._pools: WeakSet[Recorded] = WeakSet()
-        self._blocks: dict[Block, WeakSet[Recorder]] = {}
-        self._totals: dict[Hashable, Snapshot] = {}
-        self._watches_forks = False
+        self._blocks: set[Block] = set()
+        self._arrived: deque[tuple[ref[Recorded], Block]] = deque()
+        self._placed: WeakSet[Block] = WeakSet()
+        self._sharing = Sharing(self.wake)
+        self._rows = Rows(self._sharing)
+        self._pid = 0
+        self._forking = threading.RLock()
 
     def add(self, pool: Recorded) -> None:
-        """Note a pool, or its new recorder."""
-        recorder = pool._recorder
-        with self._lock:
-            self._watch_forks()
-            self._fold_dropped()
-            self._pools.add(pool)
-            self._blocks.setdefault(recorder.block, WeakSet()).add(recorder)
+        """Note a pool, or its new recorder.
+
+        Without a lock: a finalizer may come here that runs in whoever holds a block's lock, while
+        somebody waits for that one in `attend`.
+        """
+        self.notice_fork()
+        block = pool._recorder.block
+        block.row.wake = block.row.wake or self.wake
+        self._arrived.append((ref(pool), block))
+        self.wake()
+
+    def wake(self) -> None:
+        """Have `attend` called at the next event."""
+        self.awake[0] = 0
+
+    def attend(self) -> None:
+        """Do what is due; at an event of a pool, so it never raises and waits for nobody."""
+        self.notice_fork()
+        try:
+            if self._lock.acquire(blocking=False):
+                try:
+                    self.awake[0] = 1  # first, so that what comes due meanwhile is not missed
+                    self._welcome()
+                    self._keep_dropped()
+                    self._place_blocks()
+                finally:
+                    self._lock.release()
+        except Exception as fault:
+            log_fault("looking after the pools", fault)
+
+    def notice_fork(self) -> None:
+        """Begin anew if this is a forked child, or at all at the first pool; it never raises."""
+        try:
+            if os.getpid() != self._pid:
+                self._begin_child() if self._pid else self._begin()
+        except Exception as fault:
+            log_fault("beginning in a forked child", fault)
 
     def read(self) -> list[Snapshot]:
         """One snapshot per pool identity, of pools with the same one merged."""
-        # Not under our lock: the collector may run a finalizer in whoever holds a block's lock,
-        # and that finalizer may dispose of an engine, which comes here.
+        self.notice_fork()
+        # Blocks are not read under our lock, for the same reason as in `add`.
         with self._lock:
-            self._fold_dropped()
-            blocks, found = list(self._blocks), {k: [total] for k, total in self._totals.items()}
-        for block in blocks:
-            found.setdefault(_identity(block.description), []).insert(0, block.read())
-        return [layout.merge(snapshots) for snapshots in found.values()]
+            self._welcome()
+            self._keep_dropped()
+            blocks, kept = list(self._blocks), list(self._rows.kept)
+        found: dict[object, list[Snapshot]] = {}
+        for snapshot in [*(block.read_row() for block in blocks), *(row.read() for row in kept)]:
+            found.setdefault(snapshot.pool.identity, []).append(snapshot)
+        return [merge(snapshots) for snapshots in found.values()]
 
-    def _fold_dropped(self) -> None:
-        for block in [block for block, users in list(self._blocks.items()) if not users]:
-            if self._blocks.pop(block, None) is not None:
-                self._add_to_total(layout.keep_counters(block.read()))
-
-    def _add_to_total(self, counted: Snapshot) -> None:
-        if not any(counted.additive):
-            return
-        key = _identity(counted.pool)
-        if key not in self._totals and len(self._totals) >= MAX_TOTALS:
-            counted = replace(counted, pool=PoolDescription(name=BEYOND_TOTALS))
-            key = _identity(counted.pool)
-        known = self._totals.get(key)
-        self._totals[key] = layout.merge([known, counted]) if known else counted
-
-    def _watch_forks(self) -> None:
-        if not self._watches_forks:
-            self._watches_forks = True
-            if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=self._begin_child)
+    def _begin(self) -> None:
+        """At the first pool, not at import."""
+        self._pid = os.getpid()
+        self.awake = build_mark()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._begin_child)
 
     def _begin_child(self) -> None:
         """In a forked child: count from zero, and take no lock that a thread may have held."""
-        self._lock = threading.RLock()
-        self.instrumenting = threading.RLock()
-        self._totals = {}
-        self._blocks = {}
-        successors: dict[Block, Block] = {}
-        for pool in list(self._pools):
-            old = pool._recorder
-            old.forked = True
-            block = successors.setdefault(old.block, old.block.successor())
-            pool._set_recorder(Recorder(block, retired=old.retired))
-            self._blocks.setdefault(block, WeakSet()).add(pool._recorder)
+        with self._forking:
+            if os.getpid() == self._pid:
+                return
+            self._lock, self.instrumenting = threading.RLock(), threading.RLock()
+            self._sharing.abandon()
+            self._sharing = Sharing(self.wake)
+            self._rows = Rows(self._sharing)
+            self._welcome()
+            self._blocks, self._placed = set(), WeakSet()
+            successors: dict[Block, Block] = {}
+            for pool in list(self._pools):
+                old = pool._recorder
+                block = successors.setdefault(old.block, old.block.successor())
+                block.row.wake = self.wake
+                pool._set_recorder(Recorder(block, retired=old.retired))
+                self._blocks.add(block)
+            self._pid = os.getpid()
+
+    def _welcome(self) -> None:
+        while self._arrived:
+            arrived, block = self._arrived.popleft()
+            pool = arrived()
+            if pool is not None:
+                self._pools.add(pool)
+            self._blocks.add(block)
+
+    def _keep_dropped(self) -> None:
+        for block in [block for block in list(self._blocks) if not block.users]:
+            self._blocks.discard(block)
+            self._rows.keep(block.row, self._identities())
+
+    def _place_blocks(self) -> None:
+        """Find a row for each block that has none for good yet."""
+        change = self._sharing.look_after()
+        if change is not Change.NONE:
+            self._begin_file(forget=change is Change.FOLDED)
+        for block in list(self._blocks):
+            if block not in self._placed:
+                self._place(block)
+                self._placed.add(block)
+
+    def _begin_file(self, forget: bool) -> None:
+        """There is a new file: everything goes on there."""
+        self._placed = WeakSet()
+        if forget:
+            self._rows.kept = []
+            for block in list(self._blocks):
+                block.part()
+        self._rows.move()
+
+    def _place(self, block: Block) -> None:
+        row = self._rows.find(block.description, self._identities())
+        if row is not None:
+            block.move(row)
+            self._rows.publish(row)
+
+    def describe(self, pool: Recorded, description: PoolDescription) -> None:
+        """Replace what is told of a pool. What was counted under another name stays there."""
+        self.notice_fork()
+        block = pool._recorder.block
+        with self._lock, block.lock:
+            if block.row.has_counters and block.description.identity != description.identity:
+                self._welcome()
+                self._rows.keep(block.part(), self._identities())
+                self._placed.discard(block)
+            block.describe(description)
+            block.row.wake = block.row.wake or self.wake
+        self.wake()
+
+    def _identities(self) -> set[object]:
+        return {block.description.identity for block in list(self._blocks)}
 
 
 PROCESS = Registry()
-
-
-def _identity(pool: PoolDescription) -> Hashable:
-    return (pool.application, pool.name, pool.dialect, pool.host, pool.port, pool.database)

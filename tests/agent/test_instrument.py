@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sqlite3
 import threading
 import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool, StaticPool
 
@@ -235,3 +237,40 @@ def test_a_thousand_engines_created_and_disposed_leave_one_total() -> None:
     totals = [snapshot for snapshot in read_pools() if snapshot.pool.name == "churn"]
 
     assert [total.checkouts for total in totals] == [1000]
+
+
+def test_a_new_engine_keeps_its_listeners_and_settings() -> None:
+    seen: list[str] = []
+    engine = create_engine("sqlite:///:memory:", poolclass=QueuePool, pool_size=3, max_overflow=2)
+    event.listen(engine, "connect", lambda *_: seen.append("connect"))
+    event.listen(engine.pool, "checkin", lambda *_: seen.append("checkin"))
+    before = engine.pool
+    instrument(engine, name="kept")
+    event.listen(engine.pool, "checkout", lambda *_: seen.append("checkout"))
+    engine.connect().close()
+
+    assert type(engine.pool) is MetricsQueuePool
+    assert engine.pool is not before
+    assert seen == ["connect", "checkout", "checkin"]
+    assert read_pool(engine).max_connections == 5
+
+
+def test_engines_that_share_a_pool_go_on_sharing_it() -> None:
+    connect: Any = lambda: sqlite3.connect(":memory:")  # noqa: E731 - typed for SQLAlchemy
+    pool = QueuePool(connect, pool_size=1, max_overflow=0, timeout=0)
+    one, other = (create_engine("sqlite://", pool=pool) for _ in range(2))
+    instrument(one)
+    instrument(other)
+
+    assert one.pool is other.pool is pool
+    with one.connect(), pytest.raises(PoolTimeoutError):
+        other.connect()
+
+
+def test_an_engine_that_was_used_keeps_its_pool() -> None:
+    engine = create_engine("sqlite:///:memory:", poolclass=QueuePool)
+    with engine.connect():
+        before = engine.pool
+        instrument(engine)
+        assert engine.pool is before
+        assert read_pool(engine).checked_out == 1

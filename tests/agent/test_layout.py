@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sqlalchemy_pool_metrics import layout
+from sqlalchemy_pool_metrics import Snapshot, layout
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.layout import (
     HELD_CAPACITY,
     HISTOGRAM_SLOTS,
     HISTOGRAMS,
-    PoolDescription,
-    merge,
-    read_snapshot,
 )
+from sqlalchemy_pool_metrics.snapshot import PoolDescription, keep_counters, merge, read_snapshot
 
 SECOND = 1_000_000_000
 START = 1_000_000 * SECOND
@@ -23,7 +21,7 @@ def block(limit: int | None = 3) -> Block:
     return Block(PoolDescription(name="p", size=2, max_connections=limit, waits=True))
 
 
-def read(block: Block, now: int) -> layout.Snapshot:
+def read(block: Block, now: int) -> Snapshot:
     return read_snapshot(block.description, block.slots, now)
 
 
@@ -135,7 +133,7 @@ def test_a_limit_is_unknown_when_one_of_the_processes_has_none() -> None:
 def test_what_is_gone_keeps_its_counters_and_lends_no_limit() -> None:
     gone = block()
     gone.record_checkout(0, START)
-    left = merge([read(block(), START), layout.keep_counters(read(gone, START + SECOND))])
+    left = merge([read(block(), START), keep_counters(read(gone, START + SECOND))])
 
     assert (left.processes, left.checked_out, left.checkouts, left.size) == (1, 0, 1, 2)
     assert left.checked_out_ns == SECOND

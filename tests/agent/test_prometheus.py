@@ -10,6 +10,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy_pool_metrics import instrument, read_pool
 from sqlalchemy_pool_metrics.layout import CLOSE_REASONS
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, PoolCollector, build_families
+from sqlalchemy_pool_metrics.snapshot import keep_counters
 from tests.agent.stub_driver import build_engine
 
 
@@ -71,6 +72,35 @@ def test_the_application_is_named_after_opentelemetrys_service_else_the_program(
     monkeypatch.delenv("OTEL_SERVICE_NAME")
     monkeypatch.setattr("sys.argv", ["/usr/bin/gunicorn", "app:app"])
     assert read_pool(instrument(build_engine(QueuePool))).pool.application == "gunicorn"
+
+
+def test_two_engines_with_one_pool_name_are_one_process() -> None:
+    engines = [instrument(build_engine(QueuePool, pool_size=2), name="twice") for _ in range(2)]
+    seen = samples(scrape(), "twice")
+
+    assert len(engines) == seen["sqlalchemy_pool_size"] / 2
+    assert seen["sqlalchemy_pool_processes"] == 1
+
+
+def test_pool_that_is_gone_keeps_its_counters_and_has_no_gauge() -> None:
+    engine = instrument(build_engine(QueuePool), name="gone")
+    engine.raw_connection().close()
+    rows = [({"origin": "app", "pool": "gone"}, keep_counters(read_pool(engine)))]
+    families = {f.name: f for f in build_families(rows, ["origin", "pool"])}
+
+    gauges = {name for name, family in families.items() if family.type == "gauge"}
+    assert {name for name in gauges if families[name].samples} == set()
+    assert {name for name in families.keys() - gauges if not families[name].samples} == set()
+    assert families["sqlalchemy_pool_checkouts"].samples[0].value == 1
+
+
+def test_only_the_applications_pools_are_said_to_be_in_processes() -> None:
+    snapshot = read_pool(instrument(build_engine(QueuePool), name="p"))
+    rows = [({"origin": origin, "pool": "p"}, snapshot) for origin in ("probe", "app")]
+    families = {f.name: f for f in build_families(rows, ["origin", "pool"])}
+
+    (sample,) = families["sqlalchemy_pool_processes"].samples
+    assert (sample.labels["origin"], sample.value) == ("app", 1)
 
 
 def test_what_a_pool_cannot_know_is_absent() -> None:

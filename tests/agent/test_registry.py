@@ -6,9 +6,10 @@ import gc
 import threading
 from typing import Any
 
+import pytest
 from sqlalchemy.pool import QueuePool
 
-from sqlalchemy_pool_metrics import instrument, read_pools, registry
+from sqlalchemy_pool_metrics import instrument, read_pool, read_pools
 from sqlalchemy_pool_metrics.registry import Registry
 from tests.agent.stub_driver import build_engine
 
@@ -56,18 +57,31 @@ def test_a_finalizer_inside_the_lock_of_a_pool_does_not_wait_for_a_reader() -> N
     assert not reader.is_alive()
 
 
-def test_names_that_come_and_go_are_kept_up_to_a_bound_and_then_together() -> None:
+def test_names_that_come_and_go_are_kept_up_to_a_bound_and_then_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sqlalchemy_pool_metrics.rows.MAX_RETIRED_POOLS", 3)
     kept = Registry()
-    original, registry.MAX_TOTALS = registry.MAX_TOTALS, 3
-    try:
-        for number in range(5):
-            engine = instrument(build_engine(QueuePool), name=f"tenant{number}")
-            engine.raw_connection().close()
-            kept.add(engine.pool)  # type: ignore[arg-type]
-            del engine
-            gc.collect()
-        totals = {each.pool.name: each.checkouts for each in kept.read()}
-    finally:
-        registry.MAX_TOTALS = original
+    monkeypatch.setattr("sqlalchemy_pool_metrics.pool.PROCESS", kept)
+    for number in range(5):
+        engine = instrument(build_engine(QueuePool), name=f"tenant{number}")
+        engine.raw_connection().close()
+        del engine
+        gc.collect()
+    totals = {each.pool.name: each.checkouts for each in kept.read()}
 
-    assert totals == {"tenant0": 1, "tenant1": 1, "tenant2": 1, "dropped": 2}
+    assert len(totals) == 3
+    assert totals["dropped"] == 3
+
+
+def test_an_engine_made_again_goes_on_with_the_counters_of_the_one_before() -> None:
+    engine = instrument(build_engine(QueuePool), name="again")
+    engine.raw_connection().close()
+    del engine
+    gc.collect()
+    engine = instrument(build_engine(QueuePool), name="again")
+    engine.raw_connection().close()
+
+    (total,) = [each for each in read_pools() if each.pool.name == "again"]
+    assert (total.processes, total.checkouts, total.checked_in) == (1, 2, 1)
+    assert read_pool(engine).checkouts == 1

@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from sqlalchemy import exc
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.util.queue import Queue
 
 from sqlalchemy_pool_metrics import MetricsQueuePool, instrument, metrics_class, read_pool
+from sqlalchemy_pool_metrics.registry import PROCESS
 from tests.agent.stub_driver import StubDriver, build_engine
 from tests.servers.conditions import wait_until
 
@@ -226,6 +229,51 @@ def test_a_thread_that_waits_while_the_pool_is_instrumented_gets_its_connection(
 
     assert not waiter.is_alive()
     assert (now.checked_out, now.checked_in) == (0, 1)
+
+
+def test_a_thread_that_is_about_to_wait_while_the_pool_is_instrumented_is_woken() -> None:
+    engine = build_engine(QueuePool, pool_size=1, max_overflow=0, timeout=10)
+    held = engine.raw_connection()
+    queue: Any = engine.pool._pool  # type: ignore[attr-defined]
+    taken: list[Any] = []
+
+    def work() -> None:
+        with suppress(exc.TimeoutError):
+            taken.append(engine.raw_connection())
+
+    waiter = threading.Thread(target=work)
+    with queue.mutex:
+        waiter.start()
+        wait_until(lambda: is_in(waiter, Queue.get), "a caller at the mutex")
+        instrument(engine)
+    wait_until(lambda: len(queue.not_empty._waiters) == 1, "a caller that waits")
+    held.close()
+    waiter.join()
+
+    assert len(taken) == 1
+    taken.pop().close()
+
+
+def is_in(thread: threading.Thread, function: Any) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+@pytest.mark.parametrize("lock", ["_lock", "instrumenting"])
+def test_a_finalizer_that_disposes_of_an_engine_waits_for_no_other_pool(lock: str) -> None:
+    """It may run in whoever has a pool's lock, which those that have ours wait for."""
+    engine = instrument(build_engine(QueuePool))
+    engine.raw_connection().close()
+    disposing = threading.Thread(target=engine.dispose)
+    with getattr(PROCESS, lock):
+        disposing.start()
+        disposing.join(10)
+        was_blocked = disposing.is_alive()
+    disposing.join()
+
+    assert not was_blocked
 
 
 def test_instrumenting_while_threads_are_at_work_leaves_nothing_out() -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .description import describe_url
 from .guard import log_fault
-from .layout import PoolDescription, Snapshot
-from .pool import RecordsMetrics, instrument_pool
+from .pool import RecordsMetrics, instrument_engine
 from .registry import PROCESS
+from .snapshot import PoolDescription, Snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -22,16 +22,17 @@ _Engine = TypeVar("_Engine", bound="Engine | AsyncEngine")
 def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
     """Record the metrics of an engine's pool from now on, and return the engine.
 
-    Call it before or after the first use, on an Engine or AsyncEngine, with any pool class; a
-    second call only renames. `name` becomes the label `pool`; without it the name is the engine's
-    `pool_logging_name`, else the database's. Engines made by `execution_options()` share the pool.
+    Call it before or after the first use, on an Engine or AsyncEngine, with any pool class. A
+    second call only renames; what was counted before stays under the name before. `name` becomes
+    the label `pool`; without it the name is the engine's `pool_logging_name`, else the database's.
+    Engines made by `execution_options()` share the pool.
     Never raises: a pool that cannot be instrumented is logged and goes on as before.
     """
     try:
         sync_engine: Any = getattr(engine, "sync_engine", engine)
         name = name or _known_name(sync_engine.pool)
-        pool = instrument_pool(sync_engine.pool)
-        pool._recorder.describe(describe_url(pool, sync_engine.url, name))
+        pool = instrument_engine(sync_engine)
+        PROCESS.describe(pool, describe_url(pool, sync_engine.url, name))
     except Exception as fault:
         log_fault("instrument()", fault)
     return engine
@@ -51,6 +52,7 @@ def read_pool(engine: Engine | AsyncEngine) -> Snapshot:
     pool = sync_engine.pool
     if not isinstance(pool, RecordsMetrics):
         raise TypeError(f"{engine!r} is not instrumented, call instrument(engine) first")
+    PROCESS.notice_fork()
     return pool._recorder.block.read()
 
 

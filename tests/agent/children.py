@@ -1,0 +1,97 @@
+"""Forked children that do something and tell what came of it, and what files in a folder say."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import Engine
+
+from sqlalchemy_pool_metrics import Snapshot
+from sqlalchemy_pool_metrics.file_format import FileContents, read_contents
+from sqlalchemy_pool_metrics.files import RETIRED, is_alive, list_files, open_file, read_stable
+from sqlalchemy_pool_metrics.snapshot import keep_counters, merge
+
+Work = Callable[[], Any]
+
+
+class Child:
+    """A forked child that has done its work and waits, until the block ends or it is killed."""
+
+    def __init__(self, work: Work, fork: Callable[[], int] = os.fork) -> None:
+        answer, say = os.pipe()
+        listen, self._go = os.pipe()
+        self.pid = fork()
+        if not self.pid:
+            try:
+                os.close(self._go)
+                os.write(say, json.dumps(work()).encode() + b"\n")
+                os.read(listen, 1)
+            finally:
+                os._exit(0)
+        os.close(say)
+        os.close(listen)
+        with os.fdopen(answer) as told:
+            self.answer = json.loads(told.readline())
+
+    def kill(self) -> None:
+        os.kill(self.pid, 9)
+        os.waitpid(self.pid, 0)
+        self.pid = 0
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._go)
+        if self.pid:
+            os.waitpid(self.pid, 0)
+
+
+def in_child(work: Work, fork: Callable[[], int] = os.fork) -> Any:
+    """What `work` returns in a forked child, which is gone then."""
+    with Child(work, fork) as child:
+        return child.answer
+
+
+def use(engine: Engine, times: int = 1) -> None:
+    """Check a connection out and return it."""
+    for _ in range(times):
+        engine.raw_connection().close()
+
+
+def read_files(folder: Path) -> dict[bool, list[FileContents]]:
+    """The processes' files by whether their process is alive."""
+    found: dict[bool, list[FileContents]] = {True: [], False: []}
+    for path in list_files(folder):
+        descriptor = open_file(path)
+        try:
+            alive = is_alive(descriptor)
+            contents = read_contents(read_stable(descriptor), time.monotonic_ns())
+            found[alive].append(contents)
+        finally:
+            os.close(descriptor)
+    return found
+
+
+def read_retired(folder: Path) -> FileContents:
+    descriptor = open_file(str(folder / RETIRED))
+    try:
+        return read_contents(read_stable(descriptor), time.monotonic_ns())
+    finally:
+        os.close(descriptor)
+
+
+def read_total(folder: Path) -> Snapshot:
+    """All that was counted, by the living and the dead; as a reader does it when nothing moves."""
+    files = read_files(folder)
+    pools = [pool for each in files[True] for pool in each.pools]
+    retired = read_retired(folder) if (folder / RETIRED).exists() else None
+    folded = retired.folded if retired else frozenset()
+    dead = [pool for each in files[False] if each.id not in folded for pool in each.pools]
+    pools += map(keep_counters, dead)
+    return merge([*pools, *(retired.pools if retired else ())])

@@ -1,0 +1,290 @@
+"""The fold of dead processes' files: what it takes, what it leaves, and that it blocks nobody."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from exporter.app_pools import AppFolder
+from sqlalchemy_pool_metrics import retirement
+from sqlalchemy_pool_metrics.file_format import Header, build_file, build_header
+from sqlalchemy_pool_metrics.files import RETIRED, list_files
+from sqlalchemy_pool_metrics.layout import TABLE, Region, SlotTable
+from sqlalchemy_pool_metrics.retirement import LOCK, MARGINS_NS, fold_dead
+from tests.agent.children import read_retired
+from tests.exporter.app_pools.shared_files import SharedFile
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="needs fork, and locks as Linux has them"),
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+]
+
+LONG_AGO = (1, 1)
+
+
+def make_dead(folder: Path, checkouts: int = 1) -> Path:
+    """The file of a process that is gone."""
+    file = SharedFile(folder)
+    file.set("checkout", checkouts)
+    file.end()
+    return file.path
+
+
+def count_retired(folder: Path) -> int:
+    return sum(pool.checkouts for pool in read_retired(folder).pools)
+
+
+def count_files(folder: Path) -> dict[str, int]:
+    """How the exporter's reader finds the files."""
+    return {str(state): count for state, count in AppFolder(folder).read().files.items() if count}
+
+
+def test_a_pipe_in_place_of_the_lock_blocks_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LOCK)
+    refused: list[OSError] = []
+
+    def fold() -> None:
+        try:
+            fold_dead(tmp_path)
+        except OSError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=fold, daemon=True)
+    thread.start()
+    thread.join(10)
+    was_blocked = thread.is_alive()
+    with suppress(OSError):
+        os.close(os.open(tmp_path / LOCK, os.O_WRONLY | os.O_NONBLOCK))
+    thread.join()
+
+    assert not was_blocked
+    assert len(refused) == 1
+
+
+def test_the_lock_is_everybodys_under_a_strict_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        fold_dead(tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / LOCK).stat().st_mode) == 0o644
+
+
+def test_of_two_that_fold_at_once_one_does_nothing(tmp_path: Path) -> None:
+    path = make_dead(tmp_path)
+    lock = os.open(tmp_path / LOCK, os.O_RDONLY | os.O_CREAT, 0o644)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    fold_dead(tmp_path)
+    was_left = path.exists()
+    os.close(lock)
+    fold_dead(tmp_path)
+
+    assert was_left
+    assert not path.exists()
+
+
+def test_a_child_forked_in_the_middle_of_a_fold_does_not_keep_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    children: list[int] = []
+
+    def fork(_: Path) -> None:
+        child = os.fork()
+        if not child:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        children.append(child)
+
+    monkeypatch.setattr(retirement, "_remove_abandoned", fork)
+    fold_dead(tmp_path)
+    lock = os.open(tmp_path / LOCK, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError when it is taken
+    finally:
+        for descriptor in (lock, read, write):
+            os.close(descriptor)
+        os.waitpid(children[0], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_removed"),
+    [
+        (".report.tmp", False),
+        (".shop-report.tmp", False),
+        (".shop-17-0123456789ab.tmp", True),
+        (".retired-17-0123456789ab.tmp", True),
+    ],
+)
+def test_of_old_temporary_files_only_our_own_are_removed(
+    tmp_path: Path, name: str, is_removed: bool
+) -> None:
+    (tmp_path / name).touch()
+    os.utime(tmp_path / name, LONG_AGO)
+    fold_dead(tmp_path)
+    assert (tmp_path / name).exists() is not is_removed
+
+
+def test_a_file_that_is_being_made_stays(tmp_path: Path) -> None:
+    making = tmp_path / ".shop-17-0123456789ab.tmp"
+    making.touch()
+    fold_dead(tmp_path)
+    assert making.exists()
+
+
+def test_a_file_with_impossible_numbers_stays_unreadable_and_the_others_are_folded(
+    tmp_path: Path,
+) -> None:
+    damaged = make_dead(tmp_path, checkouts=1 << 63)
+    make_dead(tmp_path, checkouts=3)
+    fold_dead(tmp_path)
+
+    assert list_files(tmp_path) == [str(damaged)]
+    assert count_retired(tmp_path) == 3
+    assert count_files(tmp_path) == {"unreadable": 1}
+
+
+def test_a_copy_of_a_live_file_hides_nothing(tmp_path: Path) -> None:
+    live = SharedFile(tmp_path)
+    live.set("checkout", 5)
+    shutil.copy(live.path, tmp_path / "backup.pool")
+    fold_dead(tmp_path)
+
+    pools = [pool for each in AppFolder(tmp_path).read().processes for pool in each.pools]
+    live.end()
+    assert [(pool.checkouts, pool.processes) for pool in pools] == [(5, 1)]
+
+
+def test_the_highest_generation_does_not_stop_the_fold(tmp_path: Path) -> None:
+    (tmp_path / RETIRED).write_bytes(build_file(Header(generation=(1 << 64) - 1), [], []))
+    make_dead(tmp_path, checkouts=3)
+    fold_dead(tmp_path)
+
+    assert count_retired(tmp_path) == 3
+    assert list_files(tmp_path) == []
+
+
+def test_a_file_that_may_not_be_removed_keeps_no_other_and_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        make_dead(tmp_path)
+    unlink = Path.unlink
+    refused: list[Path] = []
+
+    def refuse_one(path: Path, missing_ok: bool = False) -> None:
+        if not refused or path in refused:
+            refused.append(path)
+            raise PermissionError(f"{path} is another user's")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse_one)
+    for _ in range(2):
+        fold_dead(tmp_path)
+
+    assert list_files(tmp_path) == [str(refused[0])]
+    assert count_retired(tmp_path) == 3
+    assert count_files(tmp_path) == {}
+
+
+def test_a_folded_file_that_could_not_be_removed_is_never_counted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_dead(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        fold_dead(tmp_path)
+    with path.open("rb") as file:  # somebody locks it, so that it looks alive for a while
+        fcntl.flock(file, fcntl.LOCK_EX)
+        make_dead(tmp_path)
+        fold_dead(tmp_path)
+    fold_dead(tmp_path)
+
+    assert count_retired(tmp_path) == 2
+    assert list_files(tmp_path) == []
+
+
+def refuse(path: Path, missing_ok: bool = False) -> None:
+    raise PermissionError(f"{path} is another user's, {missing_ok=}")
+
+
+def test_a_file_of_a_later_major_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "shop-17-0000000000aa.pool"
+    path.write_bytes(build_header(TABLE, {}, Header(major=2, id=0xAA)))
+    make_dead(tmp_path)
+    fold_dead(tmp_path)
+    assert list_files(tmp_path) == [str(path)]
+
+
+def test_a_file_with_a_counter_that_only_a_later_version_knows_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "shop-17-0000000000aa.pool"
+    table = SlotTable([Region("later", "counter", 0)])
+    path.write_bytes(build_header(table, {}, Header(id=0xAA)))
+    make_dead(tmp_path)
+    fold_dead(tmp_path)
+    assert list_files(tmp_path) == [str(path)]
+
+
+def test_what_a_later_version_folded_is_left_alone_with_what_is_to_be_added(
+    tmp_path: Path,
+) -> None:
+    retired = build_file(Header(major=2, generation=7), [], [])
+    (tmp_path / RETIRED).write_bytes(retired)
+    path = make_dead(tmp_path)
+    fold_dead(tmp_path)
+
+    assert (tmp_path / RETIRED).read_bytes() == retired
+    assert path.exists()
+
+
+def test_a_fold_that_takes_longer_than_its_margin_is_not_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_dead(tmp_path)
+    monkeypatch.setattr(retirement, "MARGINS_NS", (0, 0))
+    fold_dead(tmp_path)
+
+    assert sorted(each.name for each in tmp_path.iterdir()) == [LOCK, path.name]
+
+
+def test_a_fold_that_took_too_long_is_done_again_with_more_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dead(tmp_path, checkouts=3)
+    monkeypatch.setattr(retirement, "MARGINS_NS", (0, 3600 * 10**9))
+    fold_dead(tmp_path)
+
+    assert list_files(tmp_path) == []
+    assert count_retired(tmp_path) == 3
+
+
+def test_no_reader_until_the_fold_is_in_place_saw_more_than_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began_ns = 10**10
+    last_ns = began_ns + MARGINS_NS[0] - 1
+    file = SharedFile(tmp_path)
+    file.set("held_used", 1)
+    file.set("held", began_ns - 10**9)
+    file.end()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: last_ns)
+    before = AppFolder(tmp_path).read().processes[-1].pools[0].checked_out_ns
+    times = iter([began_ns])
+    monkeypatch.setattr(time, "monotonic_ns", lambda: next(times, last_ns))
+    fold_dead(tmp_path)
+
+    assert list_files(tmp_path) == []
+    assert before > 0
+    assert read_retired(tmp_path).pools[0].checked_out_ns >= before
