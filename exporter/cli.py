@@ -151,12 +151,12 @@ def run_serve(options: argparse.Namespace) -> int:
 
 
 def log_start(address: str, settings: Settings) -> None:
-    """Says what runs where, and what of the configuration has no effect yet."""
+    """Says what runs where, and what it looks at."""
     databases = len(settings.databases)
     extra = {"version": read_version(), "address": address, "databases": databases}
-    logger.info("serving", extra=extra)
     if settings.app.dir is not None:
-        logger.warning("app.dir is set, but this version does not read an application's folder yet")
+        extra["app_dir"] = str(settings.app.dir)
+    logger.info("serving", extra=extra)
 
 
 def build_environment(options: argparse.Namespace) -> Mapping[str, str]:

@@ -43,7 +43,7 @@ class Database:
 
     One call at a time runs in the lane, a greenlet of the event loop for async drivers and a thread
     for the others; a call that hangs is cut off at its deadline. `secrets` are what must not be
-    shown, as they were when a connection was last opened.
+    shown, as they were when a connection was last opened; `endpoint` is where the URL led at first.
     """
 
     def __init__(self, name: str, settings: DatabaseSettings) -> None:
@@ -53,6 +53,7 @@ class Database:
         self.settings = settings
         self.is_async = url.is_async
         self.secrets = frozenset(url.secrets)
+        self.endpoint = url.endpoint
         self.engine = build_engine(url.url, settings.pool, name=name, is_async=url.is_async)
         self.dialect = self.engine.dialect.name
         self.driver = self.engine.dialect.driver

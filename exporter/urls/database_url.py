@@ -3,6 +3,7 @@
 It must not know how engines or pools are made, and never gives away a password but to the driver.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,13 @@ import sqlalchemy
 from sqlalchemy.engine import Dialect
 
 from exporter.urls.drivers import choose_dialect
+from exporter.urls.endpoint import Endpoint, build_endpoint
 from exporter.urls.errors import HIDDEN
 from exporter.urls.mysql import MYSQL_DRIVERS, translate_for_mysql
 from exporter.urls.parameters import Parameters
 from exporter.urls.parts import Host, URLParts, collect_secrets, split_url
 from exporter.urls.postgresql import translate_for_asyncpg, translate_for_libpq
-from exporter.urls.sqlite import translate_for_sqlite
+from exporter.urls.sqlite import MEMORY, translate_for_sqlite
 from exporter.urls.translation import Translation, translate_as_is
 
 LIBPQ_DRIVERS = frozenset({"psycopg", "psycopg_async", "psycopg2", "psycopg2cffi"})
@@ -48,6 +50,17 @@ class DatabaseURL:
             login += f":{HIDDEN}"
         address = (f"{login}@" if login else "") + ",".join(map(str, self.hosts))
         return f"{self.url.drivername}://{address}/{self.database or ''}"
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Which database this is; None when the URL does not tell."""
+        dialect, hosts = self.url.get_backend_name(), self.hosts
+        if socket := self.connect_args.get("unix_socket"):
+            hosts = (Host(str(socket)),)
+        database = self.database
+        if dialect == "sqlite" and database and not database.startswith(("file:", MEMORY)):
+            database = os.path.abspath(database)  # noqa: PTH100 - without links followed
+        return build_endpoint(dialect, hosts, database)
 
     def __repr__(self) -> str:
         return f"<DatabaseURL {self.safe}>"

@@ -1,13 +1,12 @@
 """The web application: which handler answers which path, and the life of what they share."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from exporter.collectors.pool import AppPools
 from exporter.settings import Settings
 from exporter.web.errors import answer_method_not_allowed, answer_not_found
 from exporter.web.headers import HeadersMiddleware
@@ -17,21 +16,14 @@ from exporter.web.metrics import answer_metrics
 from exporter.web.process import answer_healthy, answer_ready
 from exporter.web.recreate import answer_recreate
 from exporter.web.service import Service
-from sqlalchemy_pool_metrics.layout import Snapshot
 
 
-def read_no_pools() -> Iterable[Snapshot]:
-    """Returns the pools of an application that shares none."""
-    return ()
-
-
-def create_app(settings: Settings, *, app_pools: AppPools | None = None) -> Starlette:
+def create_app(settings: Settings) -> Starlette:
     """Returns the application; its lifespan starts the probes and stops them, bounded in time.
 
-    `app_pools` is called in the event loop's thread at each scrape and must not block. Raises
-    EnginesError; no database is asked anything before the lifespan begins.
+    Raises EnginesError; no database is asked anything before the lifespan begins.
     """
-    service = Service(settings, app_pools or read_no_pools)
+    service = Service(settings)
 
     @asynccontextmanager
     async def live(_app: Starlette) -> AsyncIterator[None]:

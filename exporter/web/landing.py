@@ -1,6 +1,7 @@
 """GET /: a plain page for people who open the exporter's address.
 
-It shows names and states from memory; it must not show configuration or check anything.
+It shows names and states: of databases from memory, of the application's pools as its folder says
+now. Of the configuration it shows that folder alone; it must not check anything.
 """
 
 from collections.abc import Iterable
@@ -14,8 +15,9 @@ from starlette.responses import HTMLResponse, Response
 
 from exporter.probes import Probe
 from exporter.version import read_version
+from exporter.web.app_pools import build_app_pools
 from exporter.web.paths import PATHS
-from exporter.web.service import read_service
+from exporter.web.service import Service, read_service
 
 PAGE: Final = Template("""\
 <!doctype html>
@@ -37,15 +39,18 @@ p { color: var(--quiet); } a { color: var(--link); }
 table { width: 100%; border-collapse: collapse; } caption { text-align: left; }
 th, td { padding: .375rem 1rem .375rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; overflow-wrap: anywhere; font-weight: normal; }
-thead th { color: var(--quiet); } .up { color: var(--up); } .down { color: var(--down); }
+thead th { color: var(--quiet); overflow-wrap: normal; }
+.pools :is(th, td) { overflow: clip; } .pools tbody th { min-width: 6rem; }
+.pools td:nth-child(n + 4) { white-space: nowrap; }
+.up { color: var(--up); } .down { color: var(--down); }
 </style>
 </head>
 <body>
 <main>
 <h1>SQLAlchemy pool exporter</h1>
 <p>Version $version</p>
-<h2>Databases</h2>
 $databases
+$app_pools
 <h2>Addresses</h2>
 <table>
 <thead><tr><th scope="col">Path</th><th scope="col">What it answers</th></tr></thead>
@@ -58,6 +63,7 @@ $paths
 </html>
 """)
 DATABASES: Final = Template("""\
+<h2>Databases</h2>
 <table>
 <thead>
 <tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Reason</th></tr>
@@ -70,15 +76,26 @@ $rows
 
 async def answer_landing_page(request: Request) -> Response:
     """Answers with the page, 200 whatever the databases' state."""
-    return HTMLResponse(build_page(read_service(request).probes.probes.values()))
+    service = read_service(request)
+    return HTMLResponse(build_page(service.probes.probes.values(), read_app_pools(service)))
 
 
-def build_page(probes: Iterable[Probe]) -> str:
-    """Returns the whole page; every value in it is escaped."""
+def read_app_pools(service: Service) -> str:
+    """Returns the part about the application's pools; empty when it shares none."""
+    path = service.app_folder.path
+    if path is None:
+        return ""
+    reading = service.app_folder.read()
+    return build_app_pools(path, reading, list(service.app_pools.sum(reading)))
+
+
+def build_page(probes: Iterable[Probe], app_pools: str = "") -> str:
+    """Returns the whole page, with only the parts there is something for; all is escaped."""
     rows = "\n".join(map(build_row, probes))
     return PAGE.substitute(
         version=escape(read_version()),
-        databases=DATABASES.substitute(rows=rows) if rows else "<p>None configured.</p>",
+        databases=DATABASES.substitute(rows=rows) if rows else "",
+        app_pools=app_pools,
         paths="\n".join(build_path(path, meaning) for path, meaning in PATHS.items()),
     )
 

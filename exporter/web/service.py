@@ -11,14 +11,18 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from starlette.requests import Request
 
+from exporter.app_pools import AppFolder
+from exporter.collectors.app_pools import AppPools
 from exporter.collectors.database import DatabaseCollector
 from exporter.collectors.exporter import ExporterCollector
-from exporter.collectors.pool import AppPools, PoolCollector
+from exporter.collectors.labels import read_label_names
+from exporter.collectors.pool import PoolCollector, ReadApp
 from exporter.collectors.timed import TimedCollectors
 from exporter.engines import EngineRegistry
 from exporter.probes import Probe, ProbeSet
 from exporter.redaction import redact
 from exporter.settings import Settings, SettingsError
+from sqlalchemy_pool_metrics.prometheus import POOL_LABELS
 
 
 class State(StrEnum):
@@ -36,13 +40,17 @@ class EnginesError(Exception):
 class Service:
     """The running parts of one exporter; for the event loop's thread only."""
 
-    def __init__(self, settings: Settings, app_pools: AppPools) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Builds every engine without connecting. Raises EnginesError."""
         self.settings = settings
         self.state = State.STARTING
         self.engines = build_engines(settings)
         self.probes = ProbeSet(self.engines)
-        self.registry = build_registry(self.probes.probes, app_pools)
+        self.app_folder = AppFolder(settings.app.dir)
+        self.registry = build_registry(
+            self.probes.probes, self.app_folder.read, per_process=settings.app.per_process
+        )
+        self.app_pools = build_app_sums(self.probes.probes)
         self._stopping = asyncio.Lock()
 
     @property
@@ -86,13 +94,15 @@ def describe_problem(name: str, error: Exception) -> list[str]:
     return [f"databases.{name}{separator}{line}" for line in redact(str(error)).splitlines()]
 
 
-def build_registry(probes: Mapping[str, Probe], app_pools: AppPools) -> CollectorRegistry:
+def build_registry(
+    probes: Mapping[str, Probe], read_app: ReadApp, *, per_process: bool
+) -> CollectorRegistry:
     """Returns a registry of our own with all families, each group a collector by name."""
     registry = CollectorRegistry()
     registry.register(
         TimedCollectors(
             {
-                "pool": PoolCollector(probes, app_pools),
+                "pool": PoolCollector(probes, read_app, per_process=per_process),
                 "database": DatabaseCollector(probes),
                 "exporter": ExporterCollector(loaded_at=time.time()),
                 "process": ProcessCollector(registry=None),
@@ -101,6 +111,12 @@ def build_registry(probes: Mapping[str, Probe], app_pools: AppPools) -> Collecto
         )
     )
     return registry
+
+
+def build_app_sums(probes: Mapping[str, Probe]) -> AppPools:
+    """Returns what sums the application's pools for people: over processes in any case."""
+    configured = read_label_names(probe.labels for probe in probes.values())
+    return AppPools(probes.values(), (*POOL_LABELS, *configured))
 
 
 def read_service(request: Request) -> Service:

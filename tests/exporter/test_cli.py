@@ -1,6 +1,7 @@
 """The command as people and Kubernetes run it: real processes, their lines and exit statuses."""
 
 import json
+import re
 import signal
 import socket
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ import pytest
 
 from exporter.cli import build_parser, main, run_check_config, run_demo, run_serve
 from exporter.version import read_version
+from tests.exporter.app_workers import run_worker
 from tests.exporter.commands import run_command, run_exporter
 from tests.servers.endpoints import open_silent_port
 
@@ -122,10 +124,15 @@ def test_json_logs_are_one_object_per_line(log: Path, closed_port: int) -> None:
     assert all({"ts", "level", "logger", "message"} <= set(entry) for entry in entries)
 
 
-def test_folder_of_an_app_that_is_not_read_yet_is_said_to_be(log: Path, tmp_path: Path) -> None:
+def test_start_says_which_folder_of_an_app_is_read(log: Path, tmp_path: Path) -> None:
     with run_exporter(log, settings={"APP__DIR": str(tmp_path)}) as exporter:
-        exporter.wait_for_log("app.dir is set, but this version does not read")
+        with exporter.open_client() as client, run_worker(tmp_path, pool="orders") as worker:
+            worker.do("checkout")
+            text = client.get("/metrics").text
         assert exporter.stop() == 0
+    first, *_ = log.read_text().splitlines()
+    assert first.endswith(f"databases=0 app_dir={tmp_path}")
+    assert re.search(r'sqlalchemy_pool_checked_out\{.*pool="orders".*\} 1\.0\n', text)
 
 
 def test_password_is_nowhere(log: Path, tmp_path: Path, closed_port: int) -> None:

@@ -1,6 +1,6 @@
 """Clients of an exporter in this process: settings to app, app to requests, without a server."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,21 +10,18 @@ from starlette.applications import Starlette
 from exporter.settings import Settings
 from exporter.web.app import create_app
 from exporter.web.service import Service
-from sqlalchemy_pool_metrics import Snapshot
 
 CANARY = "cAnArY-7"
 Databases = Mapping[str, Mapping[str, Any]]
 
 
-def build_app(
-    databases: Databases, *, app_pools: Iterable[Snapshot] = (), **keys: Any
-) -> Starlette:
+def build_app(databases: Databases, **keys: Any) -> Starlette:
     """An app whose databases are probed at its start, and then only when asked."""
     keys.setdefault("probe", {"interval": "1h", "timeout": "30s"})
     # One database or a folder of an application is the least that makes sense.
     keys.setdefault("app", {"dir": "/nonexistent"})
     settings = Settings.model_validate({"databases": databases, **keys})
-    return create_app(settings, app_pools=lambda: app_pools)
+    return create_app(settings)
 
 
 def build_down(port: int, driver: str = "postgresql+asyncpg") -> dict[str, Any]:

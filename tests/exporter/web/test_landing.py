@@ -1,7 +1,6 @@
 """The page for whoever opens the exporter's address."""
 
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -12,28 +11,9 @@ from exporter.version import read_version
 from exporter.web.landing import build_page
 from exporter.web.paths import PATHS
 from tests.exporter.web.clients import CANARY, build_app, build_down, open_client, read_service
+from tests.exporter.web.pages import Page
 
 pytestmark = pytest.mark.anyio
-
-
-class Page(HTMLParser):
-    """The links and the text of a page, and whatever it would load from elsewhere."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.text = ""
-        self.tags: set[str] = set()
-        self.feed(html)
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        if tag == "a":
-            self.links.append(dict(attrs)["href"] or "")
-
-    def handle_data(self, data: str) -> None:
-        self.text += f" {data}"
 
 
 async def test_page_names_version_databases_and_addresses(
@@ -70,7 +50,19 @@ async def test_page_needs_nothing_but_itself() -> None:
     assert Page(response.text).tags.isdisjoint({"script", "img", "link", "iframe", "form"})
     assert not re.search(r"https?:|url\(|@import", response.text)
     assert "prefers-color-scheme: dark" in response.text
-    assert "None configured." in response.text
+
+
+async def test_page_has_only_the_parts_there_is_something_for(up: dict[str, Any]) -> None:
+    titles = ("Databases", "Pools of the application")
+    for databases, folder, expected in (
+        ({"shop": up}, None, [True, False]),
+        ({}, "/nonexistent", [False, True]),
+        ({"shop": up}, "/nonexistent", [True, True]),
+    ):
+        async with open_client(build_app(databases, app={"dir": folder})) as client:
+            html = (await client.get("/")).text
+        assert [f"<h2>{title}</h2>" in html for title in titles] == expected
+        assert "None configured" not in html
 
 
 async def test_database_is_not_called_down_before_it_was_probed(up: dict[str, Any]) -> None:

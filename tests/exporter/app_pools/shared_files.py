@@ -1,0 +1,46 @@
+"""Files as the agent makes them, of processes that a test ends when it likes."""
+
+from pathlib import Path
+
+from sqlalchemy_pool_metrics import PoolDescription, files
+from sqlalchemy_pool_metrics.files import ProcessFile
+from sqlalchemy_pool_metrics.layout import SLOT
+
+POOL = PoolDescription(
+    name="main",
+    application="shop",
+    pool_class="QueuePool",
+    dialect="postgresql",
+    driver="psycopg",
+    host="db",
+    database="orders",
+    size=5,
+    max_connections=15,
+    waits=True,
+)
+
+
+class SharedFile:
+    """The file of a process that lives until `end`; this process has its lock."""
+
+    def __init__(self, folder: Path, *pools: PoolDescription) -> None:
+        self._file = ProcessFile.create(folder, "shop", {}, lambda: None)
+        files._mapped.pop()  # this process is not the one whose mapping must stay
+        self.path = self._file.path
+        self.id = self._file.id
+        self.rows = []
+        for pool in pools or (POOL,):
+            row = self._file.take()
+            assert row is not None
+            row.slots[SLOT["active"]] = 1
+            row.describe(pool)
+            self._file.publish(row)
+            self.rows.append(row)
+
+    def set(self, name: str, value: int, pool: int = 0, offset: int = 0) -> None:
+        """Store a number into one of the slots of layout.SLOT."""
+        self.rows[pool].slots[SLOT[name] + offset] = value
+
+    def end(self) -> None:
+        """As when the process is killed: nothing happens but that the lock is free."""
+        self._file.close()
