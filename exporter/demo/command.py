@@ -5,7 +5,7 @@ import socket
 import sys
 from typing import Final
 
-from exporter.demo.app import run_app
+from exporter.demo.app import DemoAppError, run_app
 from exporter.demo.installation import EmbeddedPostgresError
 from exporter.demo.interruption import Interruption, note_interruption
 from exporter.demo.stage import open_stage
@@ -25,13 +25,17 @@ logger = logging.getLogger(__name__)
 DEFAULT_LISTEN: Final = "127.0.0.1:9723"
 WELCOME: Final = """\
 A PostgreSQL server, a SQLite file and a database that is down on purpose are being probed,
-and an app is at work on the first two.
+and an app is at work on the first two: gunicorn with two workers, each with pools of its own.
 
   {url}/            what there is to see
   {url}/metrics     what Prometheus reads
   {url}/health/db   each database, and why one is down
 
   curl -s {url}/metrics | grep -E '^sqlalchemy_(database_up|pool_checked_out)\\{{'
+  curl -s {url}/metrics | grep -E '^sqlalchemy_pool_(processes|checkout_failures_total)\\{{.*"app"'
+
+Every few seconds more customers come than each worker's pool has connections for: some wait, some
+are turned away after a second.
 
 Ctrl-C ends it and removes everything.
 """
@@ -46,7 +50,7 @@ def run_demo(listen: str | None) -> int:
         except AddressError as error:
             logger.error("%s; choose another one, as in --listen 127.0.0.1:0", error)
             return 1
-        except (EmbeddedPostgresError, OSError) as error:
+        except (EmbeddedPostgresError, DemoAppError, OSError) as error:
             logger.error("the demo cannot start: %s", error)
             return 1
     return 0
@@ -55,8 +59,8 @@ def run_demo(listen: str | None) -> int:
 def play(listener: socket.socket, interruption: Interruption) -> None:
     """Serves until somebody ends it, then takes everything down."""
     address = read_address(listener)
-    with open_stage() as stage, run_app(stage.orders, stage.articles) as app:
-        web = create_app(stage.build_settings(str(address)), app_pools=app.read_pools)
+    with open_stage() as stage, run_app(stage.orders, stage.articles, stage.pools):
+        web = create_app(stage.build_settings(str(address)))
         if not interruption.requested:
             sys.stdout.write(WELCOME.format(url=build_url(address)))
             sys.stdout.flush()

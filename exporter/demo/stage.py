@@ -1,5 +1,7 @@
 """The databases of the demo: a PostgreSQL server, a SQLite file, and one that is down.
 
+Also the folder through which the app shares its pools.
+
 It must not know who looks at them.
 """
 
@@ -22,11 +24,15 @@ MAX_CONNECTIONS = "25"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Stage:
-    """The URLs of the databases, secrets included; `archive` is down on purpose."""
+    """The URLs of the databases, secrets included; `archive` is down on purpose.
+
+    `pools` is the folder where the app's processes share their pools.
+    """
 
     orders: str
     articles: str
     archive: str
+    pools: Path
 
     def build_settings(self, listen: str) -> Settings:
         """A configuration of the exporter for these databases."""
@@ -42,6 +48,7 @@ class Stage:
                     "articles": {"url": self.articles},
                     "archive": {"url": self.archive},
                 },
+                "app": {"dir": self.pools},
             }
         )
 
@@ -54,6 +61,7 @@ def open_stage() -> Iterator[Stage]:
         open_closed_port() as port,
     ):
         folder = Path(name)
+        (folder / "pools").mkdir()
         # A password, because other users of this machine can reach the port.
         server = EmbeddedPostgres(
             folder / "postgres",
@@ -65,6 +73,7 @@ def open_stage() -> Iterator[Stage]:
                 orders=server.url(),
                 articles=f"sqlite:///{create_sqlite(folder / 'articles.db')}",
                 archive=f"postgresql://app:{secrets.token_urlsafe()}@127.0.0.1:{port}/archive",
+                pools=folder / "pools",
             )
 
 

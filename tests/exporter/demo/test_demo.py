@@ -81,13 +81,13 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-def find_servers(folder: Path) -> list[int]:
+def find_servers(folder: Path, file: str = "cmdline") -> list[int]:
     """Processes that have their data below the folder."""
     found = []
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
+    for text in Path("/proc").glob(f"[0-9]*/{file}"):
         try:
-            if os.fsencode(folder) in command.read_bytes():
-                found.append(int(command.parent.name))
+            if os.fsencode(folder) in text.read_bytes():
+                found.append(int(text.parent.name))
         except OSError:  # gone meanwhile
             continue
     return found
@@ -96,6 +96,7 @@ def find_servers(folder: Path) -> list[int]:
 def check_nothing_is_left(folder: Path) -> None:
     assert list((folder / "tmp").iterdir()) == []
     assert find_servers(folder / "tmp") == []
+    assert find_servers(folder / "tmp", "environ") == []
 
 
 def test_two_databases_are_up_one_is_down_and_an_app_is_at_work(folder: Path) -> None:
@@ -113,12 +114,17 @@ def test_two_databases_are_up_one_is_down_and_an_app_is_at_work(folder: Path) ->
 
 
 def check_numbers_move(demo: Demo) -> None:
-    before = demo.read_samples()
     checkouts = "sqlalchemy_pool_checkouts_total"
-    for key in [(checkouts, "app", "orders"), (checkouts, "app", "articles")]:
+    keys = [(checkouts, "app", "orders"), (checkouts, "app", "articles")]
+    wait_until(lambda: demo.read_samples().keys() >= {*keys}, "the app's workers", PATIENCE)
+    before = demo.read_samples()
+    for key in keys:
         wait_until(lambda key=key: demo.read_samples()[key] > before[key], f"{key}", PATIENCE)  # type: ignore[misc]
     waits = ("sqlalchemy_pool_wait_duration_seconds_count", "app", "orders")
     wait_until(lambda: demo.read_samples()[waits] > 0, "somebody who waited", PATIENCE)
+    timeouts = ("sqlalchemy_pool_checkout_failures_total", "app", "orders")
+    wait_until(lambda: demo.read_samples()[timeouts] > 0, "somebody turned away", PATIENCE)
+    assert demo.read_samples()["sqlalchemy_pool_processes", "app", "orders"] == 2
     assert before["sqlalchemy_database_up", "", "archive"] == 0
     assert before["sqlalchemy_pool_size", "probe", "orders"] == 1
 
@@ -128,11 +134,17 @@ def test_the_page_and_the_curl_line_are_told(folder: Path) -> None:
         wait_until(lambda: "Ctrl-C" in demo.output, "the end of what is said", PATIENCE)
         for path in ("/", "/metrics", "/health/db"):
             assert f"{demo.url}{path} " in demo.output
-        line = re.search(r"curl .*", demo.output)
-        assert line
-        shown = subprocess.run(line[0], shell=True, check=True, capture_output=True, text=True)  # noqa: S602
-        assert 'sqlalchemy_database_up{database="archive"' in shown.stdout
-        assert 'origin="app"' in shown.stdout
+        key = ("sqlalchemy_pool_processes", "app", "orders")
+        wait_until(lambda: key in demo.read_samples(), "the app's workers", PATIENCE)
+        states, pools = (run_line(line) for line in re.findall(r"curl .*", demo.output))
+        assert 'sqlalchemy_database_up{database="archive"' in states
+        assert 'origin="app"' in states
+        assert 'sqlalchemy_pool_processes{application="demo-shop"' in pools
+        assert 'reason="timeout"' in pools
+
+
+def run_line(line: str) -> str:
+    return subprocess.run(line, shell=True, check=True, capture_output=True, text=True).stdout  # noqa: S602
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -1,0 +1,53 @@
+"""The application of the demo: a shop in WSGI, to the exporter what a team's own program is.
+
+The two calls of `instrument` are all it does for its pools to be seen.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from sqlalchemy_pool_metrics import instrument
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+# Three connections to PostgreSQL in each worker: enough for the visitors, not for the rush.
+POOL_SIZE: Final = 2
+MAX_OVERFLOW: Final = 1
+POOL_TIMEOUT_SECONDS: Final = 1.0
+
+READ_ORDERS: Final = text("SELECT pg_sleep(:seconds)")
+READ_ARTICLES: Final = text("SELECT count(*) FROM articles")
+
+
+def build_app() -> Application:
+    """Returns the application, for databases whose URLs are in the environment."""
+    orders = create_engine(
+        make_url(os.environ["ORDERS_URL"]).set(drivername="postgresql+psycopg"),
+        pool_size=POOL_SIZE,
+        max_overflow=MAX_OVERFLOW,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+    )
+    articles = create_engine(os.environ["ARTICLES_URL"])
+    instrument(orders, name="orders")
+    instrument(articles, name="articles")
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        _, table, seconds = environ["PATH_INFO"].split("/")
+        try:
+            if table == "orders":
+                with orders.connect() as connection:
+                    connection.execute(READ_ORDERS, {"seconds": float(seconds)})
+            else:
+                with articles.connect() as connection:
+                    connection.execute(READ_ARTICLES)
+        except SQLAlchemyError:  # it shows in the metrics, which is what they are for
+            start_response("503 Service Unavailable", [])
+        else:
+            start_response("200 OK", [])
+        return []
+
+    return answer
