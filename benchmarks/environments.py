@@ -1,0 +1,54 @@
+"""Throwaway virtual environments under build/benchmarks, one per supported line of SQLAlchemy.
+
+They are made once and kept; `rm -rf build/benchmarks` makes the next run get the newest again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+__all__ = ["AGENT", "INSTALLED", "LINES", "ROOT", "find_python", "is_built"]
+
+ROOT = Path(__file__).resolve().parents[1]
+AGENT = ROOT / "agent"
+CACHE = ROOT / "build" / "benchmarks"
+LINES = ("2.0", "2.1")
+INSTALLED = "installed"
+"""Stands for this very Python, with the SQLAlchemy that it has."""
+PEERS = ("prometheus-client", "opentelemetry-sdk", "opentelemetry-instrumentation-sqlalchemy")
+DRIVERS = ("psycopg[binary]", "asyncpg")
+
+
+def find_python(line: str) -> Path:
+    """The Python of the environment with the newest SQLAlchemy of that line, made if need be."""
+    if line == INSTALLED:
+        return Path(sys.executable)
+    if not is_built(line):
+        _build(line)
+    return _python(line)
+
+
+def is_built(line: str) -> bool:
+    """Whether the environment is there, so that nothing needs to be downloaded."""
+    return _stamp(line).exists()
+
+
+def _build(line: str) -> None:
+    folder = CACHE / line
+    print(f"making {folder.relative_to(ROOT)} with the newest SQLAlchemy {line} ...", flush=True)
+    venv.create(folder, with_pip=True, clear=True)
+    wanted = [f"sqlalchemy[asyncio]~={line}.0", *PEERS, *DRIVERS]
+    options = ["--quiet", "--disable-pip-version-check"]
+    subprocess.run([_python(line), "-m", "pip", "install", *options, *wanted], check=True)
+    _stamp(line).touch()
+
+
+def _python(line: str) -> Path:
+    return CACHE / line / "bin" / "python"
+
+
+def _stamp(line: str) -> Path:
+    return CACHE / line / "ready"

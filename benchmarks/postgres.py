@@ -1,0 +1,67 @@
+"""What connecting and asking a PostgreSQL something costs: plain, and with ours into a file.
+
+    python benchmarks/postgres.py [--sqlalchemy 2.0 2.1] [--launches N] [--rounds N] [--cycles N]
+
+The server is the demo's, on this machine: anything farther away makes the recording look cheaper.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from environments import AGENT, LINES, find_python
+from exporter.demo.postgres import EmbeddedPostgres
+from tables import print_comparison
+from workers import Command, Extent, compare
+
+CASE = Path(__file__).with_name("postgres_case.py")
+DRIVERS = ("psycopg", "asyncpg")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints a table for each driver on every SQLAlchemy."""
+    options = parse(arguments)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        shared = Path(name, "shared")
+        shared.mkdir()
+        with EmbeddedPostgres(Path(name, "postgres")) as server:
+            for line in options.sqlalchemy:
+                for driver in DRIVERS:
+                    measure(line, server.url(driver=driver), shared, options)
+    return 0
+
+
+def measure(line: str, url: str, shared: Path, options: argparse.Namespace) -> None:
+    """Prints the table of one driver on one SQLAlchemy."""
+    start: list[str | Path] = [find_python(line), CASE, url]
+    commands = {
+        "plain SQLAlchemy": build_command([*start, "plain"], None),
+        "ours, file mapped": build_command([*start, "mapped"], str(shared)),
+    }
+    extent = Extent(options.launches, options.rounds, options.cycles)
+    greeting, measured = compare(commands, extent)
+    driver = url.partition("://")[0]
+    print_comparison(f"connect() and SELECT 1, {driver}; {greeting}", measured)
+
+
+def build_command(arguments: Sequence[str | Path], shared: str | None) -> Command:
+    """How the process of a variant is started."""
+    environment = {"PYTHONPATH": str(AGENT), "SQLALCHEMY_POOL_METRICS_DIR": shared}
+    return Command(arguments, environment)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--sqlalchemy", nargs="+", default=LINES, help="2.0, 2.1 or installed")
+    parser.add_argument("--launches", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--cycles", type=int, default=100)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,132 @@
+"""What reading the files of many processes costs: ours, and prometheus_client's multiprocess mode.
+
+    python benchmarks/read_files.py [--processes 128] [--rounds N]
+
+Both sides are processes that fork, live while they are read and are killed then: `read_files_case`
+has what they do. Each process has two pools, which are about 200 numbers, as the peer's has
+samples; or one pool, as most applications have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from exporter.app_pools import AppFolder, AppReading, FileState
+from read_files_case import NUMBERS
+from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels, build_families
+from sqlalchemy_pool_metrics.snapshot import Snapshot, merge
+from tables import print_table
+
+CASE = Path(__file__).with_name("read_files_case.py")
+
+Read = Callable[[], object]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints a table of milliseconds, live files first, then the same of killed processes."""
+    options = parse(arguments)
+    count, rounds = options.processes, options.rounds
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        one, ours, peers = (Path(name, each) for each in ("ours-one-pool", "ours", "prometheus"))
+        with (
+            populate("ours-one-pool", one, count),
+            populate("ours", ours, count),
+            populate("prometheus", peers, count),
+        ):
+            check(ours, peers, count, FileState.LIVE)
+            live = measure(build_readers(one, ours, peers), rounds)
+        check(ours, peers, count, FileState.DEAD)
+        dead = measure(build_readers(one, ours, peers), rounds)
+    rows = [[reader, f"{live[reader]:.2f}", f"{dead[reader]:.2f}"] for reader in live]
+    title = f"Reading the files of {count} processes; {NUMBERS} numbers are two pools"
+    print_table(title, ["reader", "live ms", "killed ms"], rows)
+    return 0
+
+
+def build_readers(one: Path, ours: Path, peers: Path) -> dict[str, Read]:
+    """What is compared. The peer sums and builds families as it reads, so one of ours does too."""
+    single, folder = AppFolder(one), AppFolder(ours)
+    peer: Collector = MultiProcessCollector(CollectorRegistry(), path=str(peers))  # type: ignore[no-untyped-call]
+    return {
+        f"prometheus_client, {NUMBERS} samples, to families": lambda: list(peer.collect()),
+        "ours, one pool, to snapshots": single.read,
+        "ours, one pool, to families": lambda: collect(single),
+        "ours, two pools, to snapshots": folder.read,
+        "ours, two pools, to families": lambda: collect(folder),
+    }
+
+
+def collect(folder: AppFolder) -> list[Metric]:
+    """The families of an application's pools, of all processes together."""
+    rows = [(app_labels(pools[0]), merge(pools)) for pools in group(folder.read()).values()]
+    return list(build_families(rows, POOL_LABELS))
+
+
+def group(reading: AppReading) -> dict[str, list[Snapshot]]:
+    """The snapshots of all processes by pool."""
+    found: defaultdict[str, list[Snapshot]] = defaultdict(list)
+    for process in reading.processes:
+        for pool in process.pools:
+            found[pool.pool.name].append(pool)
+    return found
+
+
+def measure(readers: dict[str, Read], rounds: int) -> dict[str, float]:
+    """Milliseconds of CPU, the kernel's included: the median of rounds in which they take turns."""
+    for read in readers.values():
+        read()
+    spent_ns: dict[str, list[int]] = {name: [] for name in readers}
+    for _ in range(rounds):
+        for name, read in readers.items():
+            began_ns = time.process_time_ns()
+            read()
+            spent_ns[name].append(time.process_time_ns() - began_ns)
+    return {name: median(spent) / 1e6 for name, spent in spent_ns.items()}
+
+
+def check(ours: Path, peers: Path, count: int, state: FileState) -> None:
+    """Both sides have everything of every process, or there is nothing to compare."""
+    reading = AppFolder(ours).read()
+    assert reading.files[state] == count, reading.files
+    assert sum(pool.checkouts for pools in group(reading).values() for pool in pools) == 2 * count
+    collector: Collector = MultiProcessCollector(CollectorRegistry(), path=str(peers))  # type: ignore[no-untyped-call]
+    (family,) = [each for each in collector.collect() if each.name == "bench_checkouts"]
+    assert sum(sample.value for sample in family.samples) == 2 * count
+
+
+@contextmanager
+def populate(side: str, folder: Path, count: int) -> Iterator[None]:
+    """Processes that live for the time of the block and are killed then."""
+    folder.mkdir()
+    command: list[str | Path] = [sys.executable, CASE, side, folder, str(count)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"ready\n", f"{command} failed"
+        yield
+        process.stdin.close()
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--processes", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=40)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""One side of read_files.py: a process that forks others, which count something and stay.
+
+    python benchmarks/read_files_case.py ours|ours-one-pool|prometheus FOLDER PROCESSES
+
+It says ready when every one of them has counted, and kills them when its stdin is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from sqlalchemy_pool_metrics.layout import COUNTERS, GAUGES, HISTOGRAMS
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+POOLS = ("orders", "articles")
+# A bucket per bound and +Inf, and the sum; then a number per counter and per gauge.
+NUMBERS = len(POOLS) * (
+    sum(len(bounds) + 2 for bounds in HISTOGRAMS.values()) + len(COUNTERS) + len(GAUGES)
+)
+"""How many each process has: of ours in its two blocks, of the peer's as samples."""
+
+
+def prepare_ours(pools: Sequence[str] = POOLS) -> Callable[[], None]:
+    """Imports what each process needs, and returns what it does: a checkout of each pool."""
+    from sqlalchemy.pool import QueuePool
+
+    from checkout_case import build_engine
+    from sqlalchemy_pool_metrics import instrument
+
+    def count() -> None:
+        for pool in pools:
+            engine = instrument(build_engine(QueuePool), name=pool)
+            engine.pool.connect().close()
+            _kept.append(engine)
+
+    return count
+
+
+def prepare_prometheus() -> Callable[[], None]:
+    """The same numbers, as prometheus_client's metrics."""
+    from prometheus_client import CollectorRegistry
+
+    return lambda: count_prometheus(CollectorRegistry())
+
+
+def count_prometheus(registry: CollectorRegistry) -> None:
+    """Fills the registry; it is the variable of the environment that makes it write files."""
+    from prometheus_client import Counter, Gauge, Histogram
+
+    counters = [Counter(f"bench_{name}", name, ["pool"], registry=registry) for name in COUNTERS]
+    gauges = [
+        Gauge(f"bench_{name}", name, ["pool"], multiprocess_mode="livesum", registry=registry)
+        for name in GAUGES
+    ]
+    histograms = [
+        Histogram(f"bench_{name}_seconds", name, ["pool"], buckets=bounds, registry=registry)
+        for name, bounds in HISTOGRAMS.items()
+    ]
+    checkouts = Counter("bench_checkouts", "Checkouts.", ["pool"], registry=registry)
+    for pool in POOLS:
+        checkouts.labels(pool).inc()
+        for counter in counters:
+            counter.labels(pool).inc()
+        for gauge in gauges:
+            gauge.labels(pool).inc()
+        for histogram in histograms:
+            histogram.labels(pool).observe(0.001)
+    _kept.append(registry)
+
+
+_kept: list[object] = []
+SIDES: dict[str, tuple[str, Callable[[], Callable[[], None]]]] = {
+    "ours": ("SQLALCHEMY_POOL_METRICS_DIR", prepare_ours),
+    "ours-one-pool": ("SQLALCHEMY_POOL_METRICS_DIR", lambda: prepare_ours(POOLS[:1])),
+    "prometheus": ("PROMETHEUS_MULTIPROC_DIR", prepare_prometheus),
+}
+
+
+def main(side: str, folder: str, processes: str) -> None:
+    """Forks, waits for stdin to be closed, and kills."""
+    variable, prepare = SIDES[side]
+    os.environ[variable] = folder
+    count = prepare()
+    ready, counted = os.pipe()
+    children = [fork(count, counted) for _ in range(int(processes))]
+    os.close(counted)
+    for _ in children:
+        assert os.read(ready, 1), "a process failed"
+    print("ready", flush=True)
+    sys.stdin.read()
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def fork(count: Callable[[], None], counted: int) -> int:
+    """A process that counts, tells, and stays; its id."""
+    child = os.fork()
+    return child or count_and_stay(count, counted)
+
+
+def count_and_stay(count: Callable[[], None], counted: int) -> NoReturn:
+    """Until it is killed; if it cannot count it ends."""
+    try:
+        count()
+        os.write(counted, b".")
+        os.close(counted)
+        while True:
+            signal.pause()
+    finally:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,88 @@
+"""Each benchmark runs and prints its tables; how fast anything is belongs to no test."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+ONE_LAUNCH = ("--launches", "1", "--rounds", "1", "--cycles", "2")
+HERE = ("--sqlalchemy", "installed", *ONE_LAUNCH)
+LINES = ("2.0", "2.1")
+
+
+def run(script: str, *arguments: str) -> dict[str, list[str]]:
+    """The rows of the tables that a benchmark prints, by their first cell."""
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in done.stdout.splitlines()]
+    return {first: cells for first, *cells in rows if cells}
+
+
+def are_numbers(cells: list[str]) -> bool:
+    return all(re.fullmatch(r"[\d.]+( to [\d.]+)?", cell) for cell in cells)
+
+
+def test_a_checkout_is_measured_plain_with_ours_and_with_its_peers() -> None:
+    rows = run("checkout.py", "--ways", "one thread", *HERE)
+
+    assert rows["plain SQLAlchemy"][1] == "1.00"
+    for variant in ("ours, private memory", "ours, file mapped", "prometheus_client listeners"):
+        assert len(rows[variant]) == 3
+        assert are_numbers(rows[variant])
+
+
+@pytest.mark.parametrize("way", ["4 threads", "asyncio"])
+def test_a_checkout_is_measured_in_each_way_of_working(way: str) -> None:
+    assert are_numbers(run("checkout.py", "--ways", way, *HERE)["ours, file mapped"])
+
+
+@pytest.mark.skipif(
+    not os.environ.get("CI")
+    and not all((ROOT / "build/benchmarks" / line / "ready").exists() for line in LINES),
+    reason="installs from the package index: only where CI is set, or when it was done before",
+)
+def test_opentelemetry_is_measured_on_sqlalchemy_2_0_and_refuses_2_1() -> None:
+    cells = {
+        line: run("checkout.py", "--ways", "one thread", "--sqlalchemy", line, *ONE_LAUNCH)
+        for line in LINES
+    }
+
+    assert are_numbers(cells["2.0"]["OpenTelemetry"])
+    assert cells["2.1"]["OpenTelemetry"][0] == "refuses"
+
+
+def test_files_are_read_while_their_processes_live_and_after() -> None:
+    rows = run("read_files.py", "--processes", "3", "--rounds", "1")
+
+    assert len(rows) >= 5
+    for reader in list(rows)[-5:]:
+        assert len(rows[reader]) == 2
+        assert are_numbers(rows[reader])
+
+
+def test_a_scrape_shows_as_many_lines_as_the_peer_and_those_about_the_exporter() -> None:
+    rows = run("scrape.py", "--pools", "3", "--rounds", "1")
+    peer = int(rows["prometheus_client's generate_latest"][0])
+    ours = int(rows["ours, GET /metrics"][0])
+
+    assert peer <= ours <= peer + 50
+
+
+def test_a_query_is_measured_with_both_drivers() -> None:
+    rows = run("postgres.py", *HERE)
+
+    assert are_numbers(rows["plain SQLAlchemy"])
+    assert are_numbers(rows["ours, file mapped"])
