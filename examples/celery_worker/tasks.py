@@ -1,0 +1,26 @@
+"""A celery worker; README.md tells how to run it and the exporter beside it."""
+
+import os
+from pathlib import Path
+
+from celery import Celery
+from sqlalchemy import create_engine, text
+
+# `?plugin=pool_metrics` in DATABASE_URL is all: the code knows nothing of metrics.
+engine = create_engine(os.environ["DATABASE_URL"], pool_size=5)
+
+# A folder for a queue, so that the example needs no broker; yours is redis or amqp.
+queue = Path(os.environ.get("QUEUE_DIR", "/tmp/example-queue"))  # noqa: S108
+queue.mkdir(exist_ok=True)
+app = Celery("tasks", broker="filesystem://")
+app.conf.broker_transport_options = {
+    "data_folder_in": queue,
+    "data_folder_out": queue,
+    "control_folder": queue / "control",
+}
+
+
+@app.task(ignore_result=True)
+def check_orders() -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SELECT now()"))

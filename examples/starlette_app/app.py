@@ -1,0 +1,24 @@
+"""A Starlette app on an async engine; README.md tells how to run it and the exporter beside it."""
+
+import os
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from sqlalchemy_pool_metrics import instrument
+
+engine = create_async_engine(os.environ["DATABASE_URL"], pool_size=5)
+instrument(engine, name="orders")  # this is all
+
+
+async def read_time(_request: Request) -> JSONResponse:
+    async with engine.connect() as connection:
+        now = await connection.scalar(text("SELECT now()::text"))
+    return JSONResponse({"now": now})
+
+
+app = Starlette(routes=[Route("/", read_time)])
