@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.app_pools import FileState
 from exporter.demo.postgres import EmbeddedPostgres
 from exporter.failures import Reason
 from sqlalchemy_pool_metrics.layout import CLOSE_REASONS
@@ -80,7 +81,10 @@ async def test_labels_are_the_documented_ones(families: list[Metric]) -> None:
         if not labels:
             unseen.append(family.name)
         assert labels <= {expected}, family.name
-    assert unseen == ["sqlalchemy_database_replication_lag_seconds"]  # this server is a primary
+    assert unseen == [
+        "sqlalchemy_pool_processes",  # of an application, and there is none
+        "sqlalchemy_database_replication_lag_seconds",  # this server is a primary
+    ]
 
 
 async def test_buckets_are_the_documented_ones(families: list[Metric]) -> None:
@@ -102,3 +106,7 @@ async def test_buckets_are_the_documented_ones(families: list[Metric]) -> None:
 def test_every_reason_is_documented() -> None:
     assert read_documented_reasons("Why a connection leaves the pool") == list(CLOSE_REASONS)
     assert read_documented_reasons("Why a probe failed") == [reason.value for reason in Reason]
+
+
+def test_every_state_of_a_file_is_documented() -> None:
+    assert read_documented_reasons("State of a file") == [state.value for state in FileState]

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres
+from exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.servers.accounts import DATABASE, SUPERUSER
 from tests.servers.conditions import wait_until
 from tests.servers.folders import make_folder
@@ -30,7 +30,7 @@ def read_blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-TRY, ASK, USE = read_blocks("sh")
+TRY, ASK, USE, SHARE, SHOW = read_blocks("sh")
 
 
 def shell(command: str, folder: Path = ROOT, **environment: str) -> str:
@@ -81,6 +81,7 @@ def test_the_two_commands_are_make_run_and_make_test() -> None:
 def test_make_run_shows_two_databases_up_and_one_down_to_the_curl_lines() -> None:
     with make_folder("readme") as temporary, running("make run", ROOT, TMPDIR=str(temporary)):
         wait_until(lambda: answers("/health/db"), "the demo", PATIENCE)
+        wait_until(lambda: "demo-shop" in httpx.get(f"{URL}/metrics").text, "its app", PATIENCE)
         metrics, health = (shell(line) for line in ASK.splitlines())
         assert 'sqlalchemy_database_up{database="orders"} 1.0' in metrics
         assert 'sqlalchemy_database_up{database="articles"} 1.0' in metrics
@@ -135,6 +136,48 @@ print(generate_latest(registry).decode())
 """
     shown = shell(f"{sys.executable} - <<'END'\n{code}\nEND")
     assert 'pool="primary"' in shown
+
+
+# An application that knows nothing of metrics.
+SHOP = """
+from sqlalchemy import create_engine
+engine = create_engine("sqlite:///shop.db")
+def app(environ, start_response):
+    with engine.connect():
+        start_response("200 OK", [])
+        return [b"sold"]
+"""
+
+
+def test_the_pools_of_an_application_are_seen_without_a_change_of_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A copy of the agent runs, which nobody wants measured.
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    (tmp_path / "shop.py").write_text(SHOP)
+    port = find_free_port()
+    environment = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}",
+    }
+    lines = re.sub(r"/tmp/(agent|pools)", rf"{tmp_path}/\1", SHARE + SHOW).splitlines()  # noqa: S108
+    for line in lines[:2]:
+        shell(line, tmp_path, **environment)
+    with (
+        running(lines[2], tmp_path, **environment),
+        running(lines[3], tmp_path, **environment),
+    ):
+        wait_until(lambda: sells(port), "the shop", PATIENCE)
+        wait_until(lambda: answers("/-/ready"), "the exporter", PATIENCE)
+        shown = httpx.get(f"{URL}/metrics").text
+    assert re.search(r"sqlalchemy_pool_checkouts_total{.*origin=.app.*} 1.0", shown)
+
+
+def sells(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}", timeout=PATIENCE).text == "sold"
+    except httpx.TransportError:
+        return False
 
 
 def test_files_that_are_linked_exist() -> None:

@@ -1,0 +1,111 @@
+"""Forks workers that use a pool, and kills each at a random moment; a program of its own.
+
+    python -m tests.faults.mortal_workers FOLDER LEDGER WORKERS SEED
+
+A worker writes into the ledger, 64-bit numbers in a mapped file, what it is about to do and what it
+has done: `begun` and `ended` of each worker. What it counted lies between the two.
+"""
+
+import mmap
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.pool import QueuePool
+
+from sqlalchemy_pool_metrics import instrument, retirement
+from tests.agent.stub_driver import build_engine
+
+AT_ONCE = 6
+LONGEST_SECONDS = 0.06
+
+
+def main(folder: str, ledger: str, workers: int, seed: int) -> None:
+    """Ends when all workers are gone."""
+    os.environ["SQLALCHEMY_POOL_METRICS_DIR"] = folder
+    chance = random.Random(seed)  # noqa: S311 - to be repeatable
+    engine = instrument(build_engine(QueuePool, pool_size=5), name="mortal")
+    numbers = open_ledger(ledger)
+    alive: dict[int, float] = {}
+    for worker in range(workers):
+        while len(alive) >= AT_ONCE:
+            bury(alive)
+        alive[fork_worker(engine, numbers, worker, chance)] = time.monotonic() + chance.uniform(
+            0, LONGEST_SECONDS
+        )
+    while alive:
+        bury(alive)
+
+
+def bury(alive: dict[int, float]) -> None:
+    """Kills whose time has come; some have killed themselves."""
+    for pid, until in list(alive.items()):
+        if time.monotonic() >= until:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            del alive[pid]
+    time.sleep(0.001)
+
+
+def fork_worker(engine: Any, numbers: memoryview, worker: int, chance: random.Random) -> int:
+    """Every third dies in the middle of the fold, at one of its steps."""
+    dies_at = chance.choice(["before", "after", "within"]) if worker % 3 == 0 else ""
+    pid = os.fork()
+    if not pid:
+        try:
+            if dies_at:
+                make_fold_deadly(dies_at)
+            work(engine, numbers, 2 * worker, patience=chance.random() < 0.5)
+        finally:
+            os._exit(1)
+    return pid
+
+
+def make_fold_deadly(step: str) -> None:
+    """Has this process killed before `retired` is replaced, after it, or between two removals."""
+    replace, unlink = retirement._replace, Path.unlink
+    removed: list[Path] = []
+
+    def deadly_replace(*arguments: Any) -> bool:
+        if step == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        replaced = replace(*arguments)
+        if step == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replaced
+
+    def deadly_unlink(path: Path, *, missing_ok: bool = False) -> None:
+        if step == "within" and removed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        removed.append(path)
+        unlink(path, missing_ok=missing_ok)
+
+    retirement._replace = deadly_replace  # type: ignore[assignment]
+    Path.unlink = deadly_unlink  # type: ignore[method-assign, assignment]
+
+
+def work(engine: Any, numbers: memoryview, begun: int, *, patience: bool) -> None:
+    """Checks connections out and returns them, several at a time, until it is killed."""
+    out: list[Any] = []
+    while True:
+        numbers[begun] += 1
+        out.append(engine.raw_connection())
+        numbers[begun + 1] += 1
+        if len(out) > 3:
+            out.pop(0).close()
+        if patience:
+            time.sleep(0.0005)
+
+
+def open_ledger(path: str) -> memoryview:
+    """The numbers of all workers, as the processes share them."""
+    with Path(path).open("r+b") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
