@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check pictures clean
+.PHONY: run test check bench pictures clean
 
 run: .venv/ready
 	$(BIN)/sqlalchemy-pool-exporter demo
@@ -14,6 +14,9 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: .venv/ready
+	for each in checkout postgres read_files scrape; do $(BIN)/python benchmarks/$$each.py || exit 1; done
 
 pictures: .venv/ready
 	docs/images/draw
