@@ -22,6 +22,8 @@ GIVEN_UP_LIMIT = 3
 # How long what was cancelled or cut off may take to notice.
 GRACE_SECONDS = 0.2
 MOMENT_SECONDS = 0.01
+# Turns of the loop from a connected socket to a driver that waits for the server's answer.
+MOMENT_TURNS = 6
 
 
 class LaneBlockedError(TimeoutError):
@@ -81,8 +83,11 @@ class LoopLane(Lane):
 
     async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:  # noqa: ARG002 - there is no thread
         # asyncpg forgets a future of its own when it is cancelled in the moment in which its socket
-        # has connected, and asyncio complains about that: let the moment pass.
+        # has connected, and asyncio complains about that: let the moment pass, also in a loop that
+        # is so late that the moment begins together with the end of the wait.
         await asyncio.wait({future}, timeout=MOMENT_SECONDS)
+        for _ in range(MOMENT_TURNS):
+            await asyncio.sleep(0)
         future.cancel()
         self._hanging.add(future)
         future.add_done_callback(self._forget)

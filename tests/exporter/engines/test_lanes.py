@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 
+import asyncpg
 import pytest
 from sqlalchemy.util import await_only
 
-from exporter.engines.lanes import GIVEN_UP_LIMIT, Lane, LaneBlockedError, LoopLane, ThreadLane
+from exporter.engines.lanes import (
+    GIVEN_UP_LIMIT,
+    MOMENT_SECONDS,
+    Lane,
+    LaneBlockedError,
+    LoopLane,
+    ThreadLane,
+)
+from tests.exporter.databases import PATIENCE
 from tests.exporter.waiting import wait_for
+from tests.servers.endpoints import LOCALHOST
 
 pytestmark = pytest.mark.anyio
 
@@ -142,3 +154,21 @@ def test_a_call_that_ends_after_its_loop_was_closed_goes_unheard() -> None:
     lane = asyncio.run(leave())
     release.set()
     asyncio.run(wait_for(lambda: lane.given_up == 0))
+
+
+async def test_a_late_loop_makes_no_driver_forget_a_future(silent_port: int) -> None:
+    """As when a busy machine lets the moment of connecting and its own end come in one turn."""
+    loop = asyncio.get_running_loop()
+    forgotten: list[object] = []
+    loop.set_exception_handler(lambda _, context: forgotten.append(context))
+    lane = LoopLane("shop")
+    for turns in range(50):
+        future = lane.start(
+            lambda: await_only(asyncpg.connect(host=LOCALHOST, port=silent_port, timeout=PATIENCE))
+        )
+        for _ in range(turns % 5):
+            await asyncio.sleep(0)
+        loop.call_soon(time.sleep, 2 * MOMENT_SECONDS)
+        await lane.end(future, do_nothing)
+    gc.collect()
+    assert forgotten == []
