@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy.util import await_only
 
+from exporter.threads import start_in_daemon
+
 T = TypeVar("T")
 
 
@@ -63,25 +65,16 @@ class Aside:
         with self._lock:
             future = self._running.get(about)
             if future is None:
-                future = self._running[about] = Future()
-                end = partial(self._make, about, call, future)
-                threading.Thread(target=end, name=f"{self._name}: {about}", daemon=True).start()
+                make = partial(self._make, about, call)
+                future = self._running[about] = start_in_daemon(make, f"{self._name}: {about}")
         return future
 
-    def _make(self, about: str, call: Callable[[], T], future: Future[T]) -> None:
-        future.set_running_or_notify_cancel()  # from now on those who wait cannot cancel it
+    def _make(self, about: str, call: Callable[[], T]) -> T:
         try:
-            outcome = call()
-        except BaseException as error:
-            self._forget(about)
-            future.set_exception(error)
-        else:
-            self._forget(about)
-            future.set_result(outcome)
-
-    def _forget(self, about: str) -> None:
-        with self._lock:
-            del self._running[about]
+            return call()
+        finally:
+            with self._lock:  # held until the future is among those that run
+                del self._running[about]
 
 
 async def wait(future: Future[T], seconds: float) -> T:
