@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +66,16 @@ class RunningExporter:
 
 @contextmanager
 def run_exporter(
-    log: Path, *arguments: str, settings: Mapping[str, str] | None = None
+    log: Path,
+    *arguments: str,
+    settings: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> Iterator[RunningExporter]:
-    """Yields an exporter that serves on a free port, and ends it if the test has not."""
-    command = [*COMMAND, *arguments, "--listen", "127.0.0.1:0"]
+    """Yields an exporter that serves on a free port, and ends it if the test has not.
+
+    `prefix` is a command that becomes the exporter.
+    """
+    command = [*prefix, *COMMAND, *arguments, "--listen", "127.0.0.1:0"]
     environment = build_environment(settings or {})
     with (
         log.open("wb") as stderr,

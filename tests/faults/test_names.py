@@ -1,0 +1,195 @@
+"""Names that fail, then are known, then lead elsewhere: with a name server, as resolvers ask it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+
+from exporter.demo.postgres import EmbeddedPostgres, find_free_port
+from tests.exporter.commands import run_exporter
+from tests.faults.views import View, open_view
+from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER
+from tests.servers.conditions import wait_until
+from tests.servers.folders import make_folder
+from tests.servers.name_server import ADDRESS, Fault, NameServer, run_name_server
+from tests.servers.postgresql import create_accounts
+from tests.servers.programs import find_program
+
+pytestmark = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+
+NAME = "db.shop.example"
+# Of the loopback network, too; servers at both have the same port.
+FIRST, SECOND = "127.53.0.2", "127.53.0.3"
+# What a test must wait for a silent name server.
+PROBE = {"INTERVAL": "2s", "TIMEOUT": "2s", "FRESH_CONNECTION_INTERVAL": "2s"}
+COUNT_SESSIONS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sqlalchemy-pool-exporter'"
+)
+
+
+class Place(NamedTuple):
+    """A server and the one address at which it is reached."""
+
+    address: str
+    server: EmbeddedPostgres
+
+    def count_sessions(self) -> int:
+        """How many connections exporters have to it."""
+        url = self.server.url().replace("127.0.0.1", self.address)
+        with psycopg.connect(url) as connection:
+            row = connection.execute(COUNT_SESSIONS).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def stop(self) -> None:
+        self.server.stop("immediate")
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[list[Place]]:
+    """Two servers on one port."""
+    port = find_free_port()
+    with ExitStack() as stack:
+        yield [stack.enter_context(run_server(address, port)) for address in (FIRST, SECOND)]
+
+
+@contextmanager
+def run_server(address: str, port: int) -> Iterator[Place]:
+    with make_folder("postgres") as folder:
+        server = EmbeddedPostgres(folder / "data", port=port, password=SUPERUSER.password)
+        with server:
+            create_accounts(server)
+            server.options["listen_addresses"] = address
+            server.restart()
+            yield Place(address, server)
+
+
+@pytest.fixture
+def names(places: list[Place]) -> Iterator[NameServer]:
+    """Its resolver is the exporter's only one; all places are up."""
+    for place in places:
+        place.server.start()
+    with run_name_server() as server:
+        yield server
+
+
+OpenViews = Callable[..., tuple[View, View]]
+
+
+@pytest.fixture
+def open_views(driver: str, places: list[Place], tmp_path: Path) -> Iterator[OpenViews]:
+    """Shows a database known by NAME, and one on the second place known by its address."""
+    with ExitStack() as stack:
+
+        def open_them(**keys: str) -> tuple[View, View]:
+            server = places[0].server
+            url = server.url(DATABASE, *PLAIN, driver=driver)
+            settings = {"URL": url.replace("127.0.0.1", NAME), **keys}
+            settings |= {f"PROBE__{key}": value for key, value in PROBE.items()}
+            settings = {f"DATABASES__SHOP__{key}": value for key, value in settings.items()}
+            other = url.replace("127.0.0.1", SECOND)
+            settings["DATABASES__OTHER__URL"] = f"{other}?application_name=other"
+            prefix = use_resolver(tmp_path)
+            exporter = run_exporter(tmp_path / "log", settings=settings, prefix=prefix)
+            running = stack.enter_context(exporter)
+            shop = stack.enter_context(open_view(running))
+            return shop, stack.enter_context(open_view(running, "other"))
+
+        yield open_them
+
+
+def use_resolver(folder: Path) -> list[str]:
+    """A command that becomes another, for which only the name server of the test exists."""
+    unshare = find_program("unshare", "util-linux")
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    file = folder / "resolv.conf"
+    # It waits longer than a probe does: who waits for whom shows.
+    file.write_text(f"nameserver {ADDRESS}\noptions timeout:3 attempts:1\n")
+    script = f'mount --bind {file} /etc/resolv.conf && exec "$@"'
+    return [unshare, "--mount", "sh", "-c", script, "sh"]
+
+
+@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
+def test_a_name_that_is_not_told_is_a_matter_of_dns_until_it_is(
+    names: NameServer, open_views: OpenViews, fault: Fault
+) -> None:
+    names.tell(NAME, fault)
+    shop, other = open_views()
+    assert NAME in shop.wait_until_down("dns")["message"]
+    assert shop.read("database_up") == 0
+    assert other.check()["status"] == "healthy"
+    names.tell(NAME, FIRST)
+    shop.wait_until_up()
+    assert set(shop.read_errors()) == {"dns"}
+    assert other.read_errors() == {}
+    down, up = shop.read_log()
+    assert "is down" in down
+    assert "reason=dns" in down
+    assert "is up" in up
+
+
+def test_a_name_that_fails_after_it_was_known_is_noticed_although_the_pool_is_connected(
+    names: NameServer, open_views: OpenViews
+) -> None:
+    names.tell(NAME, FIRST)
+    shop, _ = open_views()
+    shop.wait_for_success("pooled")
+    names.tell(NAME, Fault.UNKNOWN_NAME)
+    shop.wait_until_down("dns")
+    names.tell(NAME, FIRST)
+    shop.wait_until_up()
+
+
+def test_a_name_that_moves_from_a_server_that_stopped_is_followed(
+    names: NameServer, open_views: OpenViews, places: list[Place]
+) -> None:
+    names.tell(NAME, FIRST)
+    shop, _ = open_views()
+    shop.wait_for_success("pooled")
+    places[0].stop()
+    shop.wait_until_down("refused")
+    names.tell(NAME, SECOND)
+    shop.wait_for_success("pooled")
+    assert places[1].count_sessions() == 1
+
+
+def test_a_name_that_moves_from_a_server_that_runs_on_is_followed_by_new_connections(
+    names: NameServer, open_views: OpenViews, places: list[Place]
+) -> None:
+    """The pool stays with its connections, as an application's does."""
+    first, second = places
+    names.tell(NAME, FIRST)
+    shop, _ = open_views()
+    shop.wait_for_success("pooled")
+    second.stop()
+    names.tell(NAME, SECOND)
+    shop.wait_until_down("refused")
+    second.server.start()
+    shop.wait_until_up()
+    shop.wait_for_success("pooled")
+    assert first.count_sessions() == 1
+
+
+def test_a_pool_that_recycles_its_connections_follows_a_name_that_moves(
+    names: NameServer, open_views: OpenViews, places: list[Place]
+) -> None:
+    first, second = places
+    names.tell(NAME, FIRST)
+    shop, _ = open_views(POOL__RECYCLE="1s")
+    shop.wait_for_success("pooled")
+    names.tell(NAME, SECOND)
+
+    def is_gone() -> bool:
+        shop.check()
+        return first.count_sessions() == 0
+
+    wait_until(is_gone, "the first server to be left")
+    assert second.count_sessions() == 1
+    assert shop.read_errors() == {}
