@@ -33,13 +33,13 @@ from tests.exporter.databases import (
     plain_url,
     redirect,
 )
-from tests.exporter.relay import Relay, open_relay
 from tests.exporter.waiting import wait_for
 from tests.servers.accounts import DATABASE, PLAIN, quote_literal
 from tests.servers.folders import make_folder
 from tests.servers.mariadb import MariaDB
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import execute, run_postgres
+from tests.servers.proxy import Proxy, open_proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -193,23 +193,19 @@ def restarting_postgres() -> Iterator[EmbeddedPostgres]:
 async def test_a_connection_that_goes_silent_is_cut_off_and_replaced(
     postgres: EmbeddedPostgres, driver: str, pre_ping: bool
 ) -> None:
-    async with (
-        open_relay(postgres.port) as relay,
-        open_database(
-            redirect(plain_url(postgres, driver), relay.port), pool={"pre_ping": pre_ping}
-        ) as database,
-    ):
-        await survive_silence(database, relay)
+    with open_proxy(postgres.port) as proxy:
+        async with open_database(
+            redirect(plain_url(postgres, driver), proxy.port), pool={"pre_ping": pre_ping}
+        ) as database:
+            await survive_silence(database, proxy)
 
 
 async def test_a_connection_of_mariadb_that_goes_silent_is_cut_off_and_replaced(
     mariadb: MariaDB,
 ) -> None:
-    async with (
-        open_relay(mariadb.port) as relay,
-        open_database(redirect(mariadb.url(), relay.port)) as database,
-    ):
-        await survive_silence(database, relay)
+    with open_proxy(mariadb.port) as proxy:
+        async with open_database(redirect(mariadb.url(), proxy.port)) as database:
+            await survive_silence(database, proxy)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -217,22 +213,20 @@ async def test_an_encrypted_connection_that_goes_silent_is_cut_off_and_replaced(
     postgres: EmbeddedPostgres, postgres_tls_port: int, driver: str
 ) -> None:
     url = f"{plain_url(postgres, driver)}?sslmode=require"
-    async with (
-        open_relay(postgres_tls_port) as relay,
-        open_database(redirect(url, relay.port)) as database,
-    ):
-        await survive_silence(database, relay)
+    with open_proxy(postgres_tls_port) as proxy:
+        async with open_database(redirect(url, proxy.port)) as database:
+            await survive_silence(database, proxy)
 
 
-async def survive_silence(database: Database, relay: Relay) -> None:
+async def survive_silence(database: Database, proxy: Proxy) -> None:
     await ask(database, "SELECT 1")
-    relay.freeze()
+    proxy.freeze()
     with pytest.raises(DeadlineError, match=f"within {TIMEOUT:g} s"):
         await ask(database, "SELECT 1", timeout_seconds=TIMEOUT)
     assert "given_up=0" in repr(database)  # it noticed, and no thread hangs on
-    relay.thaw()
+    proxy.heal()
     assert await ask(database, "SELECT 1") == 1
-    await wait_for(lambda: relay.clients == 1)
+    await wait_for(lambda: proxy.clients == 1)
     snapshot = database.read_pool()
     assert (snapshot.checked_out, snapshot.checked_in) == (0, 1)
 
@@ -242,20 +236,18 @@ async def survive_silence(database: Database, relay: Relay) -> None:
 async def test_a_connection_that_goes_silent_on_its_return_is_cut_off(
     postgres: EmbeddedPostgres, driver: str, fresh: bool
 ) -> None:
-    async with (
-        open_relay(postgres.port) as relay,
-        open_database(redirect(plain_url(postgres, driver), relay.port)) as database,
-    ):
+    with open_proxy(postgres.port) as proxy:
+        async with open_database(redirect(plain_url(postgres, driver), proxy.port)) as database:
 
-        def work(connection: Connection) -> None:
-            connection.exec_driver_sql("SELECT 1")
-            relay.freeze()
+            def work(connection: Connection) -> None:
+                connection.exec_driver_sql("SELECT 1")
+                proxy.freeze()
 
-        with pytest.raises(DeadlineError, match=r"connection not returned within 0\.5 s"):
-            await database.run(work, fresh=fresh, timeout_seconds=TIMEOUT)
-        relay.thaw()
-        await wait_for(lambda: relay.clients == 0)
-        assert await ask(database, "SELECT 1") == 1
+            with pytest.raises(DeadlineError, match=r"connection not returned within 0\.5 s"):
+                await database.run(work, fresh=fresh, timeout_seconds=TIMEOUT)
+            proxy.heal()
+            await wait_for(lambda: proxy.clients == 0)
+            assert await ask(database, "SELECT 1") == 1
 
 
 @pytest.fixture(params=["silent", "dropping"])
@@ -410,21 +402,19 @@ async def test_recreating_over_a_dead_connection_is_over_in_time_without_a_trace
     postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = plain_url(postgres, ASYNC)
-    async with (
-        open_relay(postgres.port) as relay,
-        open_database(redirect(url, relay.port), probe={"timeout": TIMEOUT}) as database,
-    ):
-        await ask(database, "SELECT 1")
-        relay.freeze()
-        with pytest.raises(DeadlineError, match=r"pool not recreated within 0\.5 s"):
-            await database.recreate()
-        relay.thaw()
-        assert await ask(database, "SELECT 1") == 1
+    with open_proxy(postgres.port) as proxy:
+        async with open_database(redirect(url, proxy.port), probe={"timeout": TIMEOUT}) as database:
+            await ask(database, "SELECT 1")
+            proxy.freeze()
+            with pytest.raises(DeadlineError, match=r"pool not recreated within 0\.5 s"):
+                await database.recreate()
+            proxy.heal()
+            assert await ask(database, "SELECT 1") == 1
     assert caplog.messages == []
 
 
 async def test_closing_says_goodbye_to_a_server_that_listens(postgres: EmbeddedPostgres) -> None:
-    async with open_relay(postgres.port) as relay:
-        async with open_database(redirect(plain_url(postgres, ASYNC), relay.port)) as database:
+    with open_proxy(postgres.port) as proxy:
+        async with open_database(redirect(plain_url(postgres, ASYNC), proxy.port)) as database:
             await ask(database, "SELECT 1")
-        await wait_for(lambda: relay.clients == 0)
+        await wait_for(lambda: proxy.clients == 0)

@@ -15,8 +15,8 @@ from tests.exporter.databases import (
     plain_url,
     redirect,
 )
-from tests.exporter.relay import open_relay
 from tests.exporter.waiting import wait_for
+from tests.servers.proxy import open_proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -60,18 +60,19 @@ async def test_recreating_puts_a_new_pool_in_place(postgres: EmbeddedPostgres) -
 async def test_closing_is_over_in_time_with_everything_hanging(
     postgres: EmbeddedPostgres, driver: str
 ) -> None:
-    async with open_relay(postgres.port) as relay, open_registry() as registry:
-        url = redirect(plain_url(postgres, driver), relay.port)
-        databases = [registry.add(f"shop {n}", build_settings(url)) for n in range(10)]
-        await asyncio.gather(*(ask(database, "SELECT 1") for database in databases))
-        relay.freeze()
-        visits = [
-            asyncio.create_task(ask(database, "SELECT 1", fresh=number % 2 == 0))
-            for number, database in enumerate(databases[:5])
-        ]
-        await asyncio.sleep(0)
-        async with asyncio.timeout(PATIENCE / 2):  # far less than the visits would wait
-            await registry.close_all()
-            await asyncio.gather(*visits, return_exceptions=True)
-        relay.thaw()
-        await wait_for(lambda: relay.clients == 0)
+    with open_proxy(postgres.port) as proxy:
+        async with open_registry() as registry:
+            url = redirect(plain_url(postgres, driver), proxy.port)
+            databases = [registry.add(f"shop {n}", build_settings(url)) for n in range(10)]
+            await asyncio.gather(*(ask(database, "SELECT 1") for database in databases))
+            proxy.freeze()
+            visits = [
+                asyncio.create_task(ask(database, "SELECT 1", fresh=number % 2 == 0))
+                for number, database in enumerate(databases[:5])
+            ]
+            await asyncio.sleep(0)
+            async with asyncio.timeout(PATIENCE / 2):  # far less than the visits would wait
+                await registry.close_all()
+                await asyncio.gather(*visits, return_exceptions=True)
+            proxy.heal()
+            await wait_for(lambda: proxy.clients == 0)

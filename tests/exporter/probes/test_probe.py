@@ -29,11 +29,11 @@ from tests.exporter.databases import (
     plain_url,
     redirect,
 )
-from tests.exporter.relay import open_relay
 from tests.exporter.waiting import wait_for
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import execute
+from tests.servers.proxy import open_proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -451,18 +451,18 @@ async def test_stopping_is_over_in_time_with_every_database_hanging(
     postgres: EmbeddedPostgres, silent_port: int, dropping_port: int
 ) -> None:
     lost = build_black_holes(silent_port, dropping_port)
-    async with open_relay(postgres.port) as relay:
+    with open_proxy(postgres.port) as proxy:
         for driver in ("asyncpg", "psycopg"):
-            lost[driver] = redirect(plain_url(postgres, driver), relay.port)
+            lost[driver] = redirect(plain_url(postgres, driver), proxy.port)
         async with open_probes(lost, interval=OFTEN) as probes:
             await probes.start()
             await wait_for(lambda: probes.get("asyncpg").up and probes.get("psycopg").up)
-            relay.freeze()
+            proxy.freeze()
             await wait_for(
                 lambda: all("busy" in repr(each.database) for each in probes.probes.values())
             )
             started = time.monotonic()
             await probes.stop()
             assert time.monotonic() - started < PATIENCE / 2  # it did not wait for a timeout
-            relay.thaw()
-        await wait_for(lambda: relay.clients == 0)
+            proxy.heal()
+        await wait_for(lambda: proxy.clients == 0)
