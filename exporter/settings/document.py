@@ -18,6 +18,7 @@ from exporter.urls import HIDDEN
 KeyPath = tuple[str, ...]
 MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 EXPECTED: Final = "valid YAML (values with a colon or other special characters need quotes)"
+CONTENT: Final = "settings, at least `databases:`"
 # How PyYAML shows the character that it found where it cannot be.
 TAB: Final = repr("\t")
 # Of what PyYAML quotes only punctuation is harmless, ',' or '<stream end>': no alias, no tag.
@@ -49,8 +50,8 @@ class Key:
         return int(self.node.start_mark.column) + 1
 
 
-def read_document(file: Path) -> Document:
-    """Reads a YAML file that holds one mapping.
+def read_document(file: Path, *, content: str = CONTENT, may_be_empty: bool = False) -> Document:
+    """Reads a YAML file that holds one mapping, of `content` as messages call it.
 
     Raises SettingsErrors whose keys are the file's name, with line and column where known.
     """
@@ -71,9 +72,11 @@ def read_document(file: Path) -> Document:
     repeated = list(_find_repeated(file, keys))
     if repeated:
         raise SettingsErrors(repeated)
+    if data is None and may_be_empty:
+        return Document()
     if not isinstance(data, dict):
         shown = "empty" if data is None else "no mapping"
-        raise SettingsErrors([SettingsError(str(file), shown, "settings, at least `databases:`")])
+        raise SettingsErrors([SettingsError(str(file), shown, content)])
     return Document(data, {key.path: f"line {key.line}" for key in keys})
 
 

@@ -5,20 +5,34 @@ It never passes on pydantic's text, which may quote the input.
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from exporter.settings.document import KeyPath
 from exporter.settings.errors import SettingsError, SettingsErrors, render_key, show_value
 from exporter.settings.keys import find_section, list_keys, list_sections
 from exporter.settings.secret_files import show_path
+from exporter.settings.settings import Settings
 from exporter.urls import HIDDEN
 
-# Values below these keys may be secrets, whatever they look like.
-SECRET_KEYS: Final = frozenset({"url", "connect_args"})
-PATH_KEYS: Final = frozenset({"url_file", "password_file", "dir"})
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is explained. Values below `secret_keys` may be secrets, whatever they look like."""
+
+    root: type[BaseModel]
+    secret_keys: frozenset[str]
+    path_keys: frozenset[str]
+
+
+SETTINGS: Final = Subject(
+    Settings,
+    secret_keys=frozenset({"url", "connect_args"}),
+    path_keys=frozenset({"url_file", "password_file", "dir", "config_file"}),
+)
 EXPECTED: Final[Mapping[str, str]] = {
     "missing": "a value",
     "int_type": "a whole number",
@@ -31,6 +45,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "string_too_short": "text that is not empty",
     "path_type": "a path",
     "dict_type": "a mapping",
+    "tuple_type": "a list",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
     "invalid_key": "a key that is text",
@@ -45,35 +60,39 @@ LIMITS: Final[Mapping[str, str]] = {
 }
 
 
-def explain(error: ValidationError, origins: Mapping[KeyPath, str]) -> SettingsErrors:
+def explain(
+    error: ValidationError, origins: Mapping[KeyPath, str], subject: Subject = SETTINGS
+) -> SettingsErrors:
     """Every mistake, in the order of the settings; `origins` tell where the values come from."""
     details = error.errors(include_url=False)
-    found = [each for detail in details for each in _explain(detail, origins)]
+    found = [each for detail in details for each in _explain(detail, origins, subject)]
     return SettingsErrors(found)
 
 
-def _explain(detail: ErrorDetails, origins: Mapping[KeyPath, str]) -> Iterator[SettingsError]:
+def _explain(
+    detail: ErrorDetails, origins: Mapping[KeyPath, str], subject: Subject
+) -> Iterator[SettingsError]:
     context = detail.get("ctx", {})
     path = tuple(str(part) for part in detail["loc"] if part != "[key]")
     if "sibling" in context:
         path = (*path[:-1], context["sibling"])
-    key, origin = render_key(path), _find_origin(path, origins)
+    key, origin = render_key(path), find_origin(path, origins)
     if detail["type"] == "extra_forbidden":
-        yield SettingsError(key, "unknown key", _suggest(path), origin)
+        yield SettingsError(key, "unknown key", _suggest(path, subject.root), origin)
         return
     for shown, expected in context.get("problems", [(None, None)]):
-        shown = shown or context.get("shown") or _show(path, detail)
+        shown = shown or context.get("shown") or _show(path, detail, subject)
         yield SettingsError(key, shown, expected or _expect(path, detail), origin)
 
 
-def _show(path: KeyPath, detail: ErrorDetails) -> str:
+def _show(path: KeyPath, detail: ErrorDetails, subject: Subject) -> str:
     if detail["loc"] and detail["loc"][-1] == "[key]":
         return f"got the name {show_value(detail['input'])}"
-    if SECRET_KEYS & set(path) and detail["input"] is not None:
+    if subject.secret_keys & set(path) and detail["input"] is not None:
         return f"got {HIDDEN}"
     if "mapping" in EXPECTED.get(detail["type"], "") and isinstance(detail["input"], str):
         return "got text"  # a URL or a password that stands one level too high
-    if PATH_KEYS & set(path):
+    if subject.path_keys & set(path):
         return f"got {show_path(detail['input'])}"
     return f"got {show_value(detail['input'])}"
 
@@ -83,12 +102,12 @@ def _expect(path: KeyPath, detail: ErrorDetails) -> str:
     if kind in LIMITS:
         text = LIMITS[kind].format_map(detail.get("ctx", {}))
         return text if kind == "expected" else text.replace("'", "")
-    if kind.startswith("model_") and len(path) == 2:
+    if kind.startswith("model_") and len(path) == 2 and path[0] == "databases":
         return "a mapping, at least with url"
     return EXPECTED.get(kind, "another value")
 
 
-def _find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
+def find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
     """Of the value itself, or of the nearest thing above or below it."""
     below = [origin for other, origin in origins.items() if other[: len(path)] == path]
     above = [origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins]
@@ -96,9 +115,9 @@ def _find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
     return exact or next(iter(below + above), "")
 
 
-def _suggest(path: KeyPath) -> str:
+def _suggest(path: KeyPath, root: type[BaseModel]) -> str:
     """The nearest key, also a level deeper (pool.size for pool_size or size), or else all keys."""
-    section = find_section(path[:-1])
+    section = find_section(path[:-1], root)
     known = list_keys(section)
     candidates = {name: name for name in known}
     for child, deeper in list_sections(section).items():

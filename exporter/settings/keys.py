@@ -24,9 +24,9 @@ def list_sections(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
     return {key: model for key, model in found.items() if model}
 
 
-def find_section(path: Iterable[str]) -> type[BaseModel]:
+def find_section(path: Iterable[str], root: type[BaseModel] = Settings) -> type[BaseModel]:
     """The section at a path like ("databases", "primary", "pool"). Raises KeyError."""
-    section: type[BaseModel] = Settings
+    section = root
     parts = iter(path)
     for part in parts:
         section = list_sections(section)[part]
