@@ -10,7 +10,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -37,7 +38,8 @@ class Probe:
 
     Every `fresh_connection_interval` a probe opens a new connection instead of using the pool's,
     the first one does, and after one that failed all do until one succeeds: what a pool that lives
-    on its old connections says in between does not count.
+    on its old connections says in between does not count. A pool's connection whose server has come
+    to contradict the role is given up, for the next one may lead to another server by now.
     """
 
     def __init__(self, database: Database) -> None:
@@ -107,7 +109,9 @@ class Probe:
         started = time.perf_counter()
         try:
             examination, checkout_seconds = await self.database.run(
-                self._examine, fresh=kind is Kind.FRESH, timeout_seconds=self.settings.timeout
+                self._build_work(kind),
+                fresh=kind is Kind.FRESH,
+                timeout_seconds=self.settings.timeout,
             )
         except Exception as error:  # whatever a driver raises, it is the database that failed
             return self._record_failure(kind, error, time.perf_counter() - started)
@@ -118,10 +122,18 @@ class Probe:
             return self._record_failure(kind, error, time.perf_counter() - started)
         return self._record_success(kind, examination, checkout_seconds)
 
-    def _examine(self, connection: Connection) -> Examination:
+    def _build_work(self, kind: Kind) -> Callable[[Connection], Examination]:
+        # Once is enough: where the next connection finds the same, so would all others.
+        is_news = self.last is None or not self.last.role_mismatch
+        return partial(self._examine, insists_on_role=kind is Kind.POOLED and is_news)
+
+    def _examine(self, connection: Connection, *, insists_on_role: bool) -> Examination:
         """Run in the database's lane, maybe in a thread: it must not touch the probe's state."""
         metrics = self.database.settings.server_metrics
-        return examine(connection, query=self.settings.query, metrics=metrics)
+        examination = examine(connection, query=self.settings.query, metrics=metrics)
+        if insists_on_role and find_role_mismatch(self.role, examination.server):
+            connection.invalidate()
+        return examination
 
     def _record_success(
         self, kind: Kind, examination: Examination, checkout_seconds: float
