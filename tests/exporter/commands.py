@@ -24,6 +24,11 @@ def build_environment(settings: Mapping[str, str]) -> dict[str, str]:
     return kept | {f"POOL_EXPORTER_{name}": value for name, value in settings.items()}
 
 
+def configure(database: str, **keys: str) -> dict[str, str]:
+    """Settings of one database: PROBE__TIMEOUT for a key of its probe."""
+    return {f"DATABASES__{database.upper()}__{key}": value for key, value in keys.items()}
+
+
 def run_command(
     *arguments: str, settings: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from exporter.demo.postgres import EmbeddedPostgres, find_free_port
-from tests.exporter.commands import run_exporter
+from tests.exporter.commands import configure, run_exporter
 from tests.faults.views import View, open_view
 from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER
 from tests.servers.conditions import wait_until
@@ -27,7 +27,11 @@ NAME = "db.shop.example"
 # Of the loopback network, too; servers at both have the same port.
 FIRST, SECOND = "127.53.0.2", "127.53.0.3"
 # What a test must wait for a silent name server.
-PROBE = {"INTERVAL": "2s", "TIMEOUT": "2s", "FRESH_CONNECTION_INTERVAL": "2s"}
+PROBE = {
+    "PROBE__INTERVAL": "2s",
+    "PROBE__TIMEOUT": "2s",
+    "PROBE__FRESH_CONNECTION_INTERVAL": "2s",
+}
 COUNT_SESSIONS = (
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sqlalchemy-pool-exporter'"
 )
@@ -90,11 +94,11 @@ def open_views(driver: str, places: list[Place], tmp_path: Path) -> Iterator[Ope
         def open_them(**keys: str) -> tuple[View, View]:
             server = places[0].server
             url = server.url(DATABASE, *PLAIN, driver=driver)
-            settings = {"URL": url.replace("127.0.0.1", NAME), **keys}
-            settings |= {f"PROBE__{key}": value for key, value in PROBE.items()}
-            settings = {f"DATABASES__SHOP__{key}": value for key, value in settings.items()}
             other = url.replace("127.0.0.1", SECOND)
-            settings["DATABASES__OTHER__URL"] = f"{other}?application_name=other"
+            settings = {
+                **configure("shop", URL=url.replace("127.0.0.1", NAME), **PROBE, **keys),
+                **configure("other", URL=f"{other}?application_name=other"),
+            }
             prefix = use_resolver(tmp_path)
             exporter = run_exporter(tmp_path / "log", settings=settings, prefix=prefix)
             running = stack.enter_context(exporter)

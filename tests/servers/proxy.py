@@ -88,6 +88,10 @@ class Proxy:
         self._cut_after: int | None = None
         self._reset_at: bytes | None = None
 
+    def lead_to(self, server_port: int) -> None:
+        """New connections reach another server; established ones go on."""
+        self._server_port = server_port
+
     def refuse(self) -> None:
         """New connections are refused, the port stays ours; established ones go on."""
         self._do(self._stop_listening)
