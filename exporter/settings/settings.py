@@ -51,6 +51,11 @@ def _lower(word: Any) -> Any:
     return word.lower() if isinstance(word, str) else word
 
 
+def _read_path(path: Any) -> Any:
+    """Charts pass an option on that is set to nothing."""
+    return None if path == "" else path
+
+
 def _read_databases(databases: Any) -> Any:
     """Whoever has taken all of them out of the file leaves `databases:` behind."""
     return {} if databases is None else databases
@@ -85,6 +90,10 @@ class WebSettings(Section):
 
     enable_lifecycle: bool = Field(
         default=False, description="Allow POST requests that change something"
+    )
+    config_file: Annotated[Path | None, BeforeValidator(_read_path)] = Field(
+        default=None,
+        description="File in the format of Prometheus' exporter-toolkit: TLS, users, headers",
     )
 
 

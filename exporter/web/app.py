@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from exporter.settings import Settings
+from exporter.web.access import AccessMiddleware
 from exporter.web.errors import answer_method_not_allowed, answer_not_found
 from exporter.web.headers import HeadersMiddleware
 from exporter.web.health import answer_all_health, answer_health
@@ -15,14 +16,16 @@ from exporter.web.landing import answer_landing_page
 from exporter.web.metrics import answer_metrics
 from exporter.web.process import answer_healthy, answer_ready
 from exporter.web.recreate import answer_recreate
+from exporter.web.rules import Rules
 from exporter.web.service import Service
 
 
 def create_app(settings: Settings) -> Starlette:
     """Returns the application; its lifespan starts the probes and stops them, bounded in time.
 
-    Raises EnginesError; no database is asked anything before the lifespan begins.
+    Raises SettingsErrors and EnginesError; no database is asked anything before the lifespan begins.
     """
+    rules = Rules(settings.web.config_file)
     service = Service(settings)
 
     @asynccontextmanager
@@ -35,13 +38,14 @@ def create_app(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=build_routes(),
-        middleware=[Middleware(HeadersMiddleware)],
+        middleware=[Middleware(HeadersMiddleware, rules), Middleware(AccessMiddleware, rules)],
         exception_handlers={404: answer_not_found, 405: answer_method_not_allowed},
         lifespan=live,
     )
     # A redirect would be built from the client's Host header; whoever adds a slash gets the list.
     app.router.redirect_slashes = False
     app.state.service = service
+    app.state.rules = rules
     return app
 
 

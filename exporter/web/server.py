@@ -9,26 +9,55 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 from starlette.applications import Starlette
 
+from exporter.web.complaints import Complaints
+from exporter.web.entrance import Entrance
+from exporter.web.limits import Limits
+from exporter.web.protocol import HTTPProtocol
+from exporter.web.rules import Rules
 from exporter.web.service import Service
 
 # Prometheus keeps its connection between scrapes, which are a minute apart at most.
 KEEP_ALIVE_SECONDS: Final = 75
 # What clients get to read what was asked for; then their connections are dropped.
 GRACE_SECONDS: Final = 1
+LIMITS: Final = Limits()
 
 
 class Server(uvicorn.Server):
     """Stops the service while clients read their last answers, not after."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, exit_within: float | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, limits: Limits, exit_within: float | None = None
+    ) -> None:
         super().__init__(config)
-        self._service = service
+        state = config.app.state  # type: ignore[union-attr]
+        self._service: Service = state.service
+        self._rules: Rules = state.rules
+        self._limits = limits.fit_descriptors()
+        self._complaints = Complaints()
+        self._entrance = self._build_entrance()
+        self._working: list[asyncio.Task[None]] = []
         self._exit_within = exit_within
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to serve."""
+        await super().startup([])  # without sockets of its own
+        loop = asyncio.get_running_loop()
+        backlog = self.config.backlog
+        open_door = self._entrance.open_door
+        self.servers = [
+            await loop.create_server(open_door, sock=listener, backlog=backlog)
+            for listener in sockets or ()
+        ]
+        self._working = [
+            loop.create_task(self._entrance.look(), name="look at clients"),
+            loop.create_task(self._rules.watch(), name="watch of the web configuration"),
+        ]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins the end, on SIGTERM or SIGINT."""
@@ -39,8 +68,25 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends the checks that requests wait for, then the requests."""
         stopping = asyncio.create_task(self._service.stop())
+        for task in self._working:
+            task.cancel()
+        self._entrance.close()
         await super().shutdown(sockets)
         await stopping
+
+    def _build_entrance(self) -> Entrance:
+        return Entrance(
+            self._rules,
+            self._limits,
+            self._complaints,
+            cast(set[HTTPProtocol], self.server_state.connections),
+            self._build_protocol,
+        )
+
+    def _build_protocol(self) -> HTTPProtocol:
+        return HTTPProtocol(
+            self.config, self.server_state, self.lifespan.state, self._limits, self._complaints
+        )
 
 
 def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None = None) -> None:
@@ -49,9 +95,17 @@ def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None 
     Serving ends within two seconds of the signal. With `exit_within` the whole process does, so
     many seconds after it and whatever still hangs: for callers that have nothing left to do.
     """
+    with swallow_signals():
+        build_server(app, exit_within=exit_within).run(sockets=[listener])
+
+
+def build_server(
+    app: Starlette, limits: Limits = LIMITS, exit_within: float | None = None
+) -> Server:
+    """Returns a server for the app; its `run` takes the listener."""
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=HTTPProtocol,
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -61,9 +115,9 @@ def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None 
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=limits.head_bytes,
     )
-    with swallow_signals():
-        Server(config, app.state.service, exit_within).run(sockets=[listener])
+    return Server(config, limits, exit_within)
 
 
 def start_countdown(seconds: float) -> None:

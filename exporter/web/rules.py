@@ -1,0 +1,117 @@
+"""What the web configuration file says now: read at the start, and anew when it has changed.
+
+It knows when to read and what to keep, nothing of connections and requests.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from exporter.settings import SettingsErrors
+from exporter.threads import call_in_daemon
+from exporter.watch import Watch
+from exporter.web_config import Pems, WebConfig, build_context, read_web_file
+
+logger = logging.getLogger(__name__)
+
+READ_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A web configuration and what its files hold; TLS is built of them and of nothing else."""
+
+    config: WebConfig
+    pems: Pems | None
+    context: ssl.SSLContext | None = field(compare=False)
+
+
+class Rules:
+    """Without a file there are none. For the event loop's thread, but for `list_files`."""
+
+    def __init__(self, file: Path | None) -> None:
+        """Reads the file and those it names, blocking. Raises SettingsErrors."""
+        self._file = file
+        # Also those of a file that could not be used: what was wrong with them may be mended.
+        self._files = [file] if file else []
+        self._turn = asyncio.Lock()
+        self._watch = Watch(self.list_files, self.reload)
+        self._reading = self._read()
+        self._watch.look()
+
+    @property
+    def config(self) -> WebConfig:
+        """What is in force."""
+        return self._reading.config
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """TLS for connections that begin now; None when they have none."""
+        return self._reading.context
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers for every answer; empty is one that is not to be sent."""
+        return self.config.http_server_config.headers.list_values()
+
+    @property
+    def users(self) -> Mapping[str, str]:
+        """The hash of each user's password; when there is none, everybody may ask."""
+        users = self.config.basic_auth_users
+        return {name: password.get_secret_value() for name, password in users.items()}
+
+    def list_files(self) -> list[Path]:
+        """The file and those it names, as of the last time it could be read."""
+        return self._files
+
+    async def renew(self) -> bool:
+        """Puts into force what the files say now; returns whether that is anything new.
+
+        Raises SettingsErrors and TimeoutError, and then what was in force stays.
+        """
+        async with self._turn, asyncio.timeout(READ_SECONDS):
+            reading = await call_in_daemon(self._read, "reading of the web configuration")
+        is_new = reading != self._reading
+        if is_new:
+            self._reading = reading
+        return is_new
+
+    async def reload(self) -> None:
+        """As `renew`; the log tells how it went."""
+        try:
+            if await self.renew():
+                logger.info("web configuration reloaded")
+        except SettingsErrors as errors:
+            problems = "; ".join(str(errors).splitlines())
+            logger.error("web configuration not reloaded: %s", problems)
+        except TimeoutError:
+            problem = f"its files could not be read within {READ_SECONDS:g} s"
+            logger.error("web configuration not reloaded: %s", problem)
+        except Exception:
+            logger.exception("web configuration not reloaded")
+
+    async def watch(self) -> None:
+        """Reloads whenever one of the files has changed, until cancelled."""
+        if self._file is not None:
+            await self._watch.run()
+
+    def _read(self) -> Reading:
+        if self._file is None:
+            return Reading(WebConfig(), None, None)
+        file = read_web_file(self._file)
+        self._files = file.list_files()
+        if not file.tls.is_enabled:
+            return Reading(file.config, None, None)
+        pems = file.read_pems()
+        try:
+            return Reading(file.config, pems, build_context(file.tls, pems))
+        except SettingsErrors as errors:
+            raise file.locate(errors) from None
+
+    def __repr__(self) -> str:
+        tls = "TLS" if self.context else "no TLS"
+        return f"<Rules {self._file} {tls}, {len(self.config.basic_auth_users)} users>"
