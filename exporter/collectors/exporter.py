@@ -5,6 +5,7 @@ It must not know databases.
 
 import platform
 from collections.abc import Iterator
+from typing import Protocol
 
 import sqlalchemy
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,12 +14,19 @@ from prometheus_client.registry import Collector
 from exporter.version import read_version
 
 
+class Configuration(Protocol):
+    """Whether the last attempt to load the configuration succeeded, and when one last did."""
+
+    is_successful: bool
+    succeeded_at: float  # unix seconds
+
+
 class ExporterCollector(Collector):
     """Build and configuration of this process."""
 
-    def __init__(self, loaded_at: float) -> None:
-        """Takes when the configuration was loaded, in unix seconds."""
-        self._loaded_at = loaded_at
+    def __init__(self, configuration: Configuration) -> None:
+        """Takes what tells how reading the configuration goes."""
+        self._configuration = configuration
 
     def collect(self) -> Iterator[Metric]:
         """Yields the sqlalchemy_pool_exporter_ families, except the ones about collectors."""
@@ -32,10 +40,10 @@ class ExporterCollector(Collector):
         yield GaugeMetricFamily(
             "sqlalchemy_pool_exporter_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded: 1 or 0.",
-            value=1,
+            value=self._configuration.is_successful,
         )
         yield GaugeMetricFamily(
             "sqlalchemy_pool_exporter_config_last_reload_success_timestamp_seconds",
             "When the configuration in use was loaded, in unix seconds.",
-            value=self._loaded_at,
+            value=self._configuration.succeeded_at,
         )

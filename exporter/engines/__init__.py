@@ -2,6 +2,6 @@
 
 from exporter.engines.database import Database
 from exporter.engines.pools import recreate_pool
-from exporter.engines.registry import EngineRegistry
+from exporter.engines.registry import EngineRegistry, EnginesError
 
-__all__ = ["Database", "EngineRegistry", "recreate_pool"]
+__all__ = ["Database", "EngineRegistry", "EnginesError", "recreate_pool"]

@@ -79,16 +79,21 @@ class Database:
     def _connect(self, dialect: Dialect) -> DBAPIConnection:
         """Open a connection in the lane, with the secrets as their files hold them now."""
         url = self._read_url()
-        if url.url.drivername != find_sync_engine(self.engine).url.drivername:
+        if not self.is_built_for(url):
             raise DriverChangedError(
                 f"the URL names {url.url.drivername}, but {self.dialect}+{self.driver} when the "
-                "engine was built; restart the exporter"
+                "engine was built; reload the configuration, by SIGHUP for one"
             )
         self.secrets = frozenset(url.secrets)
         cargs, cparams = build_connect_args(dialect, url, self.settings)
         hosts = list_hosts(cparams) or [host.name for host in url.hosts]
         usable = self._lookup.find_usable(hosts, self._ends_at)
         return dialect.connect(*cargs, **keep_hosts(cparams, usable))
+
+    def is_built_for(self, url: DatabaseURL) -> bool:
+        """Whether the engine's driver is the one that this URL names; its file may have changed."""
+        built: str = find_sync_engine(self.engine).url.drivername
+        return url.url.drivername == built
 
     def _read_url(self) -> DatabaseURL:
         """Read it aside for an async driver: a file on a mount that hangs would hang the loop."""

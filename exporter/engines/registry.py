@@ -1,4 +1,4 @@
-"""The registry of engines: one per configured database, each with its pool instrumented.
+"""The configured databases.
 
 Knows databases by name; not how one is connected to, used or closed. For the event loop's thread.
 """
@@ -6,10 +6,15 @@ Knows databases by name; not how one is connected to, used or closed. For the ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from exporter.engines.database import Database
-from exporter.settings import DatabaseSettings
+from exporter.redaction import redact
+from exporter.settings import DatabaseSettings, SettingsError
+
+
+class EnginesError(Exception):
+    """Engines that cannot be built; its text has a line for each problem and no secrets."""
 
 
 class EngineRegistry:
@@ -36,6 +41,33 @@ class EngineRegistry:
     def names(self) -> tuple[str, ...]:
         return tuple(self._databases)
 
+    def plan(self, settings: Mapping[str, DatabaseSettings]) -> dict[str, Database]:
+        """The databases that these settings ask for: those there are, where nothing changed.
+
+        The others are built, without connecting, and the registry stays as it is until `replace`.
+        Reads files, blocking; a thread may do that. Raises EnginesError with all problems.
+        """
+        databases: dict[str, Database] = {}
+        problems: list[str] = []
+        for name, each in settings.items():
+            try:
+                databases[name] = self._find_same(name, each) or Database(name, each)
+            except Exception as error:  # whatever a driver's dialect raises
+                problems += describe_problem(name, error)
+        if problems:
+            raise EnginesError("\n".join(problems))
+        return databases
+
+    def _find_same(self, name: str, settings: DatabaseSettings) -> Database | None:
+        database = self._databases.get(name)
+        if database is None or database.settings != settings:
+            return None
+        return database if database.is_built_for(settings.read_url()) else None
+
+    def replace(self, databases: Mapping[str, Database]) -> None:
+        """Know these databases from now on; those that are not among them are left open."""
+        self._databases = dict(databases)
+
     async def recreate(self, name: str) -> None:
         """Replace a database's pool by a new one and test that. KeyError for an unknown name."""
         await self.get(name).recreate()
@@ -51,3 +83,9 @@ class EngineRegistry:
 
     def __repr__(self) -> str:
         return f"<EngineRegistry {', '.join(self._databases) or 'empty'}>"
+
+
+def describe_problem(name: str, error: Exception) -> list[str]:
+    """A line for each of a database's problems, as the configuration's errors look."""
+    separator = "." if isinstance(error, SettingsError) else ": "
+    return [f"databases.{name}{separator}{line}" for line in redact(str(error)).splitlines()]

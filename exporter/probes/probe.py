@@ -1,4 +1,4 @@
-"""Probes: every interval one look at each database, and what was seen last.
+"""A probe: every interval one look at a database, and what was seen last.
 
 Knows when to look and what to remember; not how connections are opened or cut off, nor metrics.
 State is read and written by the event loop's thread only.
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from sqlalchemy import Connection
@@ -181,6 +181,11 @@ class Probe:
     def _classify(self, error: BaseException) -> Failure:
         return classify(error, secrets=self.database.secrets)
 
+    async def finish(self) -> None:
+        """Wait for the probe in flight, if there is one; no longer than that may take."""
+        if self._in_flight is not None:
+            await asyncio.wait({self._in_flight})
+
     async def stop(self) -> None:
         """Cut off the probe in flight; bounded in time."""
         if self._in_flight is not None:
@@ -190,39 +195,3 @@ class Probe:
     def __repr__(self) -> str:
         state = "not probed yet" if self.last is None else "up" if self.up else "down"
         return f"<Probe {self.name!r} {state}>"
-
-
-class ProbeSet:
-    """The probes of several databases, each with a loop of its own; `probes` is by name."""
-
-    def __init__(self, databases: Iterable[Database]) -> None:
-        """Take an EngineRegistry, or any databases; probe nothing yet."""
-        self.probes = {database.name: Probe(database) for database in databases}
-        self._loops: list[asyncio.Task[None]] = []
-
-    def get(self, name: str) -> Probe:
-        """The probe by that name. KeyError that lists the known names."""
-        try:
-            return self.probes[name]
-        except KeyError:
-            known = ", ".join(self.probes) or "none"
-            raise KeyError(f"no database {name!r}; known: {known}") from None
-
-    async def start(self) -> None:
-        """Start every probe's loop; returns before the first answer."""
-        self._loops = [
-            asyncio.create_task(probe.run(), name=f"probes of {probe.name}")
-            for probe in self.probes.values()
-        ]
-
-    async def stop(self) -> None:
-        """End the loops and cut off what is in flight, all at the same time; bounded in time."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
-        self._loops = []
-        await asyncio.gather(*(probe.stop() for probe in self.probes.values()))
-
-    def __repr__(self) -> str:
-        up = sum(probe.up for probe in self.probes.values())
-        return f"<ProbeSet {up} of {len(self.probes)} up>"

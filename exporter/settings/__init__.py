@@ -2,7 +2,7 @@
 
 from exporter.settings.databases import DatabaseSettings, Role
 from exporter.settings.errors import SettingsError, SettingsErrors
-from exporter.settings.loading import load_settings
+from exporter.settings.loading import list_files, load_settings
 from exporter.settings.pools import PoolClass, PoolSettings
 from exporter.settings.probes import ProbeSettings
 from exporter.settings.settings import AppSettings, LogSettings, Settings, WebSettings
@@ -19,5 +19,6 @@ __all__ = [
     "SettingsError",
     "SettingsErrors",
     "WebSettings",
+    "list_files",
     "load_settings",
 ]

@@ -43,12 +43,25 @@ def read_secrets_dir(environ: Mapping[str, str]) -> dict[str, str]:
     if not folder:
         return {}
     try:
-        files = sorted(Path(folder).iterdir())
+        return _read_files(_find_files(folder))
     except OSError as error:
         reason = (error.strerror or "not readable").lower()
         expected = f"a readable directory ({reason})"
         raise SettingsErrors([SettingsError(SECRETS_DIR, f"got {folder}", expected)]) from None
-    return _read_files([file for file in files if file.name.upper().startswith(PREFIX)])
+
+
+def list_secret_files(environ: Mapping[str, str]) -> list[Path]:
+    """The files that `read_secrets_dir` reads; none where the directory cannot be read."""
+    folder = environ.get(SECRETS_DIR)
+    try:
+        return _find_files(folder) if folder else []
+    except OSError:
+        return []
+
+
+def _find_files(folder: str) -> list[Path]:
+    files = sorted(Path(folder).iterdir())
+    return [file for file in files if file.name.upper().startswith(PREFIX)]
 
 
 def _read_files(files: list[Path]) -> dict[str, str]:

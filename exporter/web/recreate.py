@@ -1,8 +1,4 @@
-"""POST /-/databases/{name}/recreate: new connections for a database's probe, on request.
-
-Only with web.enable_lifecycle: whoever reaches the port could otherwise make the exporter log in
-again and again.
-"""
+"""POST /-/databases/{name}/recreate: new connections for a database's probe, on request."""
 
 import logging
 
@@ -11,21 +7,20 @@ from starlette.responses import Response
 
 from exporter.engines import Database
 from exporter.failures import classify
-from exporter.web.answers import answer_json, answer_text
+from exporter.web.answers import answer_json
 from exporter.web.health import answer_health, answer_not_ready, answer_unknown
+from exporter.web.lifecycle import find_refusal
 from exporter.web.service import Service, read_service
 
 logger = logging.getLogger(__name__)
-
-DISABLED = "Lifecycle requests are disabled; start the exporter with --web.enable-lifecycle."
 
 
 async def answer_recreate(request: Request) -> Response:
     """Replaces the pool and checks the new one: 200 or 503 with its health."""
     service = read_service(request)
     name = request.path_params["name"]
-    if not service.settings.web.enable_lifecycle:
-        return answer_text(DISABLED, 403)
+    if refusal := find_refusal(service):
+        return refusal
     if name not in service.probes.probes:
         return answer_unknown(service, name)
     if not service.is_ready:

@@ -4,11 +4,12 @@ It knows the life of these parts, nothing of requests and answers.
 """
 
 import asyncio
-import time
+import logging
 from collections.abc import Mapping
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 
 from exporter.app_pools import AppFolder
@@ -16,13 +17,18 @@ from exporter.collectors.app_pools import AppPools
 from exporter.collectors.database import DatabaseCollector
 from exporter.collectors.exporter import ExporterCollector
 from exporter.collectors.labels import read_label_names
-from exporter.collectors.pool import PoolCollector, ReadApp
+from exporter.collectors.pool import PoolCollector
 from exporter.collectors.timed import TimedCollectors
-from exporter.engines import EngineRegistry
+from exporter.engines import Database, EngineRegistry
+from exporter.logs import configure_logging
 from exporter.probes import Probe, ProbeSet
-from exporter.redaction import redact
-from exporter.settings import Settings, SettingsError
+from exporter.settings import Settings
+from exporter.threads import call_in_daemon
+from exporter.web.changes import describe_changes
+from exporter.web.reloads import READ_SECONDS, ReloadError, Reloads, Source
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS
+
+logger = logging.getLogger(__name__)
 
 
 class State(StrEnum):
@@ -33,25 +39,39 @@ class State(StrEnum):
     STOPPING = "stopping"
 
 
-class EnginesError(Exception):
-    """Engines that cannot be built; its text has a line for each problem and no secrets."""
-
-
 class Service:
     """The running parts of one exporter; for the event loop's thread only."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Builds every engine without connecting. Raises EnginesError."""
+    def __init__(self, settings: Settings, source: Source | None = None) -> None:
+        """Builds every engine without connecting. Raises EnginesError.
+
+        `source` is where settings are read anew, which makes them `settings` again unless given.
+        """
         self.settings = settings
         self.state = State.STARTING
-        self.engines = build_engines(settings)
+        self.engines = EngineRegistry()
+        self.engines.replace(self.engines.plan(settings.databases))
         self.probes = ProbeSet(self.engines)
         self.app_folder = AppFolder(settings.app.dir)
+        self._source = source or Source(lambda: settings, list)
+        self.reloads = Reloads(self._renew, self._source)
+        self._stopping = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
+        self._build_collectors()
+
+    def _build_collectors(self) -> None:
         self.registry = build_registry(
-            self.probes.probes, self.app_folder.read, per_process=settings.app.per_process
+            {
+                "pool": PoolCollector(
+                    self.probes.probes,
+                    self.app_folder.read,
+                    per_process=self.settings.app.per_process,
+                ),
+                "database": DatabaseCollector(self.probes.probes),
+                "exporter": ExporterCollector(self.reloads),
+            }
         )
         self.app_pools = build_app_sums(self.probes.probes)
-        self._stopping = asyncio.Lock()
 
     @property
     def is_ready(self) -> bool:
@@ -61,55 +81,75 @@ class Service:
     async def start(self) -> None:
         """Starts the probes; returns before their first answers."""
         await self.probes.start()
+        self._watching = asyncio.create_task(self.reloads.watch(), name="watch of files")
         self.state = State.READY
 
     async def stop(self) -> None:
         """Ends the probes and closes every connection, bounded in time; a second call waits."""
         self.state = State.STOPPING
+        if self._watching:
+            self._watching.cancel()
         async with self._stopping:
             await self.probes.stop()
             await self.engines.close_all()
+
+    async def _renew(self) -> str:
+        """Puts what the source says into use, and says what changed.
+
+        Databases whose settings are the same go on untouched. Raises SettingsErrors, EnginesError,
+        TimeoutError and ReloadError, and then nothing has changed.
+        """
+        settings, databases = await self._read_source()
+        self._check_ready()
+        probes = await self.probes.prepare(databases)
+        self._check_ready()  # who stops meanwhile ends those, too
+        change = describe_changes(
+            dict(zip(self.engines.names(), self.engines, strict=True)), databases
+        )
+        self.engines.replace(databases)
+        self.probes.replace(probes)
+        self._adopt(settings)
+        return change or "its databases are the same"
+
+    async def _read_source(self) -> tuple[Settings, dict[str, Database]]:
+        def read() -> tuple[Settings, dict[str, Database]]:
+            settings = self._source.load()
+            return settings, self.engines.plan(settings.databases)
+
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await call_in_daemon(read, "reading of the configuration")
+        except TimeoutError:
+            raise ReloadError(f"its files could not be read within {READ_SECONDS:g} s") from None
+
+    def _check_ready(self) -> None:
+        if not self.is_ready:
+            raise ReloadError(f"the exporter is {self.state}")
+
+    def _adopt(self, settings: Settings) -> None:
+        if settings.listen != self.settings.listen:
+            logger.warning(
+                "another address to listen on needs a restart", extra={"listen": settings.listen}
+            )
+        if settings.log != self.settings.log:
+            configure_logging(settings.log.level, settings.log.format)
+        if settings.app.dir != self.app_folder.path:
+            self.app_folder = AppFolder(settings.app.dir)
+        self.settings = settings
+        self._build_collectors()
 
     def __repr__(self) -> str:
         return f"<Service {self.state} {self.probes!r}>"
 
 
-def build_engines(settings: Settings) -> EngineRegistry:
-    """Returns an engine for each database. Raises EnginesError with all that cannot be built."""
-    engines = EngineRegistry()
-    problems: list[str] = []
-    for name, database in settings.databases.items():
-        try:
-            engines.add(name, database)
-        except Exception as error:  # whatever a driver's dialect raises
-            problems += describe_problem(name, error)
-    if problems:
-        raise EnginesError("\n".join(problems))
-    return engines
-
-
-def describe_problem(name: str, error: Exception) -> list[str]:
-    """Returns a line for each of a database's problems, as the configuration's errors look."""
-    separator = "." if isinstance(error, SettingsError) else ": "
-    return [f"databases.{name}{separator}{line}" for line in redact(str(error)).splitlines()]
-
-
-def build_registry(
-    probes: Mapping[str, Probe], read_app: ReadApp, *, per_process: bool
-) -> CollectorRegistry:
+def build_registry(collectors: Mapping[str, Collector]) -> CollectorRegistry:
     """Returns a registry of our own with all families, each group a collector by name."""
+    about_process = {
+        "process": ProcessCollector(registry=None),
+        "python": PlatformCollector(registry=None),
+    }
     registry = CollectorRegistry()
-    registry.register(
-        TimedCollectors(
-            {
-                "pool": PoolCollector(probes, read_app, per_process=per_process),
-                "database": DatabaseCollector(probes),
-                "exporter": ExporterCollector(loaded_at=time.time()),
-                "process": ProcessCollector(registry=None),
-                "python": PlatformCollector(registry=None),
-            }
-        )
-    )
+    registry.register(TimedCollectors({**collectors, **about_process}))
     return registry
 
 

@@ -1,6 +1,7 @@
 """The exporter tells which versions run."""
 
 import platform
+from dataclasses import dataclass
 from importlib import metadata
 
 import pytest
@@ -13,16 +14,26 @@ from exporter.version import read_version
 PREFIX = "sqlalchemy_pool_exporter"
 
 
-def test_build_and_configuration_are_told() -> None:
+@dataclass
+class Reading:
+    """How reading the configuration went."""
+
+    is_successful: bool
+    succeeded_at: float
+
+
+@pytest.mark.parametrize("is_successful", [True, False])
+def test_build_and_configuration_are_told(*, is_successful: bool) -> None:
     registry = CollectorRegistry()
-    registry.register(ExporterCollector(loaded_at=1234.5))
+    registry.register(ExporterCollector(Reading(is_successful, succeeded_at=1234.5)))
     versions = {
         "version": metadata.version("sqlalchemy-pool-exporter"),
         "python": platform.python_version(),
         "sqlalchemy": sqlalchemy.__version__,
     }
     assert registry.get_sample_value(f"{PREFIX}_build_info", versions) == 1
-    assert registry.get_sample_value(f"{PREFIX}_config_last_reload_successful") == 1
+    successful = registry.get_sample_value(f"{PREFIX}_config_last_reload_successful")
+    assert successful == float(is_successful)
     timestamp = f"{PREFIX}_config_last_reload_success_timestamp_seconds"
     assert registry.get_sample_value(timestamp) == 1234.5
 
