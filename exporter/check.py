@@ -18,6 +18,7 @@ from exporter.settings import (
     load_settings,
 )
 from exporter.settings.errors import render_key
+from exporter.web_config import read_web_file
 
 
 def check_config(
@@ -32,10 +33,12 @@ def check_config(
     """
     output = output or sys.stdout
     try:
-        count = len(load_checked_settings(config, environ).databases)
+        settings = load_checked_settings(config, environ)
+        check_web_file(settings.web.config_file)
     except SettingsErrors as errors:
         output.write(f"{errors}\n")
         return 1
+    count = len(settings.databases)
     output.write(f"configuration is valid: {count} database{'' if count == 1 else 's'}\n")
     return 0
 
@@ -52,6 +55,15 @@ def find_errors(databases: Mapping[str, DatabaseSettings]) -> list[SettingsError
         for name, database in databases.items()
         for error in _find_errors(render_key(("databases", name)), database)
     ]
+
+
+def check_web_file(path: Path | None) -> None:
+    """Reads the web configuration, if there is one, and the files it names.
+
+    Raises SettingsErrors.
+    """
+    if path is not None:
+        read_web_file(path).build_context()
 
 
 def _find_errors(path: str, database: DatabaseSettings) -> Iterator[SettingsError]:

@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{DISTRIBUTION} {read_version()}")
     parser.set_defaults(run=run_serve, config=None, listen=None, enable_lifecycle=False)
+    parser.set_defaults(web_config_file=None)
     add_commands(parser)
     return parser
 
@@ -83,6 +84,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         allow_abbrev=False,
     )
     check.add_argument("file", type=Path, metavar="FILE", help="YAML file")
+    add_web_config_file(check)
     check.set_defaults(run=run_check_config)
     demo = commands.add_parser("demo", help="show it at work, with databases of its own")
     demo.add_argument("--listen", type=check_address, metavar="ADDRESS", default=argparse.SUPPRESS)
@@ -113,7 +115,19 @@ def build_serve_options() -> argparse.ArgumentParser:
         action="store_true",
         help="allow requests that change something, like recreating a pool",
     )
+    add_web_config_file(options)
     return options
+
+
+def add_web_config_file(options: argparse.ArgumentParser) -> None:
+    """Adds the option that exporters of Prometheus have in common."""
+    options.add_argument(
+        "--web.config.file",
+        dest="web_config_file",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="YAML file in the format of Prometheus' exporter-toolkit: TLS, users, headers",
+    )
 
 
 def check_address(text: str) -> str:
@@ -126,7 +140,7 @@ def check_address(text: str) -> str:
 
 def run_check_config(options: argparse.Namespace) -> int:
     """Says everything that is wrong with a file."""
-    return check_config(options.file)
+    return check_config(options.file, build_environment(options))
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -166,6 +180,8 @@ def build_environment(options: argparse.Namespace) -> Mapping[str, str]:
         environment["POOL_EXPORTER_LISTEN"] = options.listen
     if options.enable_lifecycle:
         environment["POOL_EXPORTER_WEB__ENABLE_LIFECYCLE"] = "true"
+    if options.web_config_file is not None:
+        environment["POOL_EXPORTER_WEB__CONFIG_FILE"] = options.web_config_file
     return environment
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from exporter.settings import SettingsErrors
 from exporter.threads import call_in_daemon
 from exporter.watch import Watch
-from exporter.web_config import Pems, WebConfig, build_context, read_web_file
+from exporter.web_config import Pems, WebConfig, read_web_file
 
 logger = logging.getLogger(__name__)
 
@@ -104,13 +104,8 @@ class Rules:
             return Reading(WebConfig(), None, None)
         file = read_web_file(self._file)
         self._files = file.list_files()
-        if not file.tls.is_enabled:
-            return Reading(file.config, None, None)
-        pems = file.read_pems()
-        try:
-            return Reading(file.config, pems, build_context(file.tls, pems))
-        except SettingsErrors as errors:
-            raise file.locate(errors) from None
+        pems = file.read_pems() if file.tls.is_enabled else None
+        return Reading(file.config, pems, file.build_context(pems))
 
     def __repr__(self) -> str:
         tls = "TLS" if self.context else "no TLS"

@@ -5,7 +5,7 @@ https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuratio
 
 from exporter.web_config.config import WebConfig
 from exporter.web_config.context import build_context
-from exporter.web_config.names import find_names, is_allowed
+from exporter.web_config.names import is_allowed
 from exporter.web_config.pems import Pems
 from exporter.web_config.rate import RateLimit
 from exporter.web_config.reading import WebFile, read_web_file

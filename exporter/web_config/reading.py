@@ -1,5 +1,6 @@
 """Reads a web configuration and the files it names; each mistake is told with its line."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from exporter.settings.explanation import Subject, explain, find_origin
 from exporter.settings.secret_files import read_secret_file, show_path
 from exporter.urls import HIDDEN
 from exporter.web_config.config import WebConfig
+from exporter.web_config.context import build_context
 from exporter.web_config.pems import Pem, Pems
 from exporter.web_config.tls import TLSServerConfig
 
@@ -52,6 +54,16 @@ class WebFile:
         if errors:
             raise self.locate(SettingsErrors(errors))
         return Pems(certificate, key, authorities)
+
+    def build_context(self, pems: Pems | None = None) -> ssl.SSLContext | None:
+        """TLS for new connections, None where it is not enabled. Raises SettingsErrors."""
+        if not self.tls.is_enabled:
+            return None
+        pems = pems or self.read_pems()
+        try:
+            return build_context(self.tls, pems)
+        except SettingsErrors as errors:
+            raise self.locate(errors) from None
 
     def locate(self, errors: SettingsErrors) -> SettingsErrors:
         """The same mistakes of the section about TLS, with their whole keys and lines."""
