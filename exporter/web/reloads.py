@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -67,6 +68,10 @@ class Reloads:
             except (SettingsErrors, EnginesError, TimeoutError, ReloadError) as error:
                 self._note_failure(str(error))
                 raise ReloadError(str(error)) from None
+            except Exception as error:
+                self.is_successful = False
+                logger.exception("configuration not reloaded")
+                raise ReloadError("an error of the exporter's own, see its log") from error
             self.is_successful = True
             self.succeeded_at = time.time()
         logger.info("configuration reloaded: %s", change)
@@ -79,13 +84,8 @@ class Reloads:
 
     async def reload_quietly(self) -> None:
         """Reloads for nobody who waits for the outcome: the log and the metrics tell it."""
-        try:
+        with suppress(ReloadError):
             await self.reload()
-        except ReloadError:
-            return
-        except Exception:
-            self.is_successful = False
-            logger.exception("configuration not reloaded")
 
     async def _reload_for_a_change(self) -> None:
         logger.info("configuration files changed")
