@@ -49,6 +49,7 @@ thead th { color: var(--quiet); overflow-wrap: normal; }
 <main>
 <h1>SQLAlchemy pool exporter</h1>
 <p>Version $version</p>
+$warning
 $databases
 $app_pools
 <h2>Addresses</h2>
@@ -73,11 +74,18 @@ $rows
 </tbody>
 </table>""")
 
+WARNING: Final = """\
+<p class="down">The configuration could not be reloaded: an earlier one is in use, the log says why.
+</p>"""
+
 
 async def answer_landing_page(request: Request) -> Response:
     """Answers with the page, 200 whatever the databases' state."""
     service = read_service(request)
-    return HTMLResponse(build_page(service.probes.probes.values(), read_app_pools(service)))
+    probes = service.probes.probes.values()
+    return HTMLResponse(
+        build_page(probes, read_app_pools(service), is_current=service.reloads.is_successful)
+    )
 
 
 def read_app_pools(service: Service) -> str:
@@ -89,11 +97,12 @@ def read_app_pools(service: Service) -> str:
     return build_app_pools(path, reading, list(service.app_pools.sum(reading)))
 
 
-def build_page(probes: Iterable[Probe], app_pools: str = "") -> str:
+def build_page(probes: Iterable[Probe], app_pools: str = "", *, is_current: bool = True) -> str:
     """Returns the whole page, with only the parts there is something for; all is escaped."""
     rows = "\n".join(map(build_row, probes))
     return PAGE.substitute(
         version=escape(read_version()),
+        warning="" if is_current else WARNING,
         databases=DATABASES.substitute(rows=rows) if rows else "",
         app_pools=app_pools,
         paths="\n".join(build_path(path, meaning) for path, meaning in PATHS.items()),
@@ -113,8 +122,9 @@ def build_row(probe: Probe) -> str:
 
 
 def build_path(path: str, meaning: str) -> str:
-    """Returns one path, a link unless it has a placeholder."""
-    shown = escape(path) if "{" in path else build_link(path, path)
+    """Returns one path, a link where that leads somewhere as it is."""
+    is_address = path.startswith("/") and "{" not in path
+    shown = build_link(path, path) if is_address else escape(path)
     return f'<tr><th scope="row">{shown}</th><td>{escape(meaning)}</td></tr>'
 
 

@@ -12,9 +12,9 @@ PATHS: Final[Mapping[str, str]] = MappingProxyType(
         "/health/db/{name}": "health of one database, checked now: 200 or 503, as JSON",
         "/-/healthy": "whether the exporter runs, whatever its databases do: 200",
         "/-/ready": "whether the exporter has started: 200 or 503",
-        "/-/reload": "POST with --web.enable-lifecycle: read the configuration anew",
-        "/-/databases/{name}/recreate": (
-            "POST with --web.enable-lifecycle: replace the connections of a database's probe"
+        "POST /-/reload": "read the configuration anew, with --web.enable-lifecycle",
+        "POST /-/databases/{name}/recreate": (
+            "replace the connections of a database's probe, with --web.enable-lifecycle"
         ),
     }
 )

@@ -23,7 +23,7 @@ HEADERS = [b"accept", b"accept-encoding", b"host", b"content-length", b"connecti
 VALUES = [b"text/plain", b"application/openmetrics-text", b"version=1.0.0", b"q=0.5", b"gzip"]
 MARKS = [b";", b",", b"=", b"*", b" "]
 
-known = st.sampled_from([path.removeprefix("/").format(name="shop") for path in PATHS])
+known = st.sampled_from([path.partition("/")[2].format(name="shop") for path in PATHS])
 made_up = st.lists(st.sampled_from(PARTS) | st.text(max_size=8), max_size=5).map("/".join)
 paths = known | made_up
 queries = st.lists(st.sampled_from([b"name[]", b"=", b"&", b"python_info"]) | st.binary(max_size=9))
@@ -32,7 +32,9 @@ headers = st.tuples(st.sampled_from(HEADERS) | st.binary(min_size=1, max_size=9)
 
 
 def test_every_route_is_listed_and_everything_listed_is_a_route() -> None:
-    assert [route.path for route in build_routes()] == list(PATHS)
+    assert [route.path for route in build_routes()] == [
+        path.removeprefix("POST ") for path in PATHS
+    ]
 
 
 def test_no_request_makes_an_internal_error(up: dict[str, Any]) -> None:

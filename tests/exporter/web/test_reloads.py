@@ -124,9 +124,11 @@ async def test_settings_that_cannot_be_used_leave_everything_as_it_was(
             response = await client.post(RELOAD)
         assert read_service(app).probes.get("shop") is probe
         assert (await read_samples(client))[SUCCESSFUL, ""] == 0
+        assert "could not be reloaded" in (await client.get("/")).text
         del changing.databases["orders"]
         assert (await client.post(RELOAD)).status_code == 200
         assert (await read_samples(client))[SUCCESSFUL, ""] == 1
+        assert "could not be reloaded" not in (await client.get("/")).text
         assert read_service(app).probes.get("shop") is probe
     assert response.status_code == 422
     assert response.text.startswith("configuration not reloaded:\ndatabases.orders.url")
