@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from exporter.settings import (
+    AppSettings,
     DatabaseSettings,
     PoolClass,
     Settings,
@@ -18,6 +19,8 @@ from exporter.settings import (
     load_settings,
 )
 from exporter.settings.errors import render_key
+from exporter.settings.loading import find_no_errors
+from exporter.settings.secret_files import show_path
 from exporter.web_config import read_web_file
 
 
@@ -25,16 +28,20 @@ def check_config(
     config: Path | None,
     environ: Mapping[str, str] = os.environ,
     output: TextIO | None = None,
+    *,
+    syntax_only: bool = False,
 ) -> int:
     """Writes what is wrong with a configuration to `output` (standard output); returns the status.
 
     A line for each mistake (key, value, expectation, never a secret) and 1; otherwise
-    "configuration is valid: 2 databases" and 0.
+    "configuration is valid: 2 databases" and 0. With `syntax_only` no other file is read.
     """
     output = output or sys.stdout
+    find_errors = find_no_errors if syntax_only else find_all_errors
     try:
-        settings = load_checked_settings(config, environ)
-        check_web_file(settings.web.config_file)
+        settings = load_settings(config, environ, find_errors, reads_files=not syntax_only)
+        if not syntax_only:
+            check_web_file(settings.web.config_file)
     except SettingsErrors as errors:
         output.write(f"{errors}\n")
         return 1
@@ -48,7 +55,16 @@ def load_checked_settings(config: Path | None, environ: Mapping[str, str] = os.e
     return load_settings(config, environ, find_errors)
 
 
-def find_errors(databases: Mapping[str, DatabaseSettings]) -> list[SettingsError]:
+def find_all_errors(
+    databases: Mapping[str, DatabaseSettings], app: AppSettings
+) -> list[SettingsError]:
+    """As `find_errors`, and what is wrong with the app's folder: serving begins without one."""
+    return [*find_errors(databases, app), *_find_folder_errors(app)]
+
+
+def find_errors(
+    databases: Mapping[str, DatabaseSettings], _app: AppSettings
+) -> list[SettingsError]:
     """What is wrong with the files of databases, and with what is in them."""
     return [
         error
@@ -64,6 +80,22 @@ def check_web_file(path: Path | None) -> None:
     """
     if path is not None:
         read_web_file(path).build_context()
+
+
+def _find_folder_errors(app: AppSettings) -> Iterator[SettingsError]:
+    """The app makes its folder when it starts, but not the one above."""
+    if app.dir is None:
+        return
+    shown = f"got {show_path(app.dir)}"
+    try:
+        if app.dir.exists() and not app.dir.is_dir():
+            yield SettingsError("app.dir", shown, "a folder, not a file")
+        elif not app.dir.exists() and not app.dir.parent.is_dir():
+            expected = f"a folder, or room for one: {app.dir.parent} is none"
+            yield SettingsError("app.dir", shown, expected)
+    except OSError as error:
+        reason = (error.strerror or "not readable").lower()
+        yield SettingsError("app.dir", shown, f"a readable folder ({reason})")
 
 
 def _find_errors(path: str, database: DatabaseSettings) -> Iterator[SettingsError]:

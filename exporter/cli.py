@@ -84,6 +84,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         allow_abbrev=False,
     )
     check.add_argument("file", type=Path, metavar="FILE", help="YAML file")
+    check.add_argument(
+        "--syntax-only",
+        action="store_true",
+        help="read no other file: for where secrets and certificates are not at hand",
+    )
     add_web_config_file(check)
     check.set_defaults(run=run_check_config)
     demo = commands.add_parser("demo", help="show it at work, with databases of its own")
@@ -140,7 +145,7 @@ def check_address(text: str) -> str:
 
 def run_check_config(options: argparse.Namespace) -> int:
     """Says everything that is wrong with a file."""
-    return check_config(options.file, build_environment(options))
+    return check_config(options.file, build_environment(options), syntax_only=options.syntax_only)
 
 
 def run_demo(options: argparse.Namespace) -> int:

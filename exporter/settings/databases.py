@@ -17,11 +17,11 @@ from pydantic import (
 
 from exporter.settings.durations import OptionalDuration
 from exporter.settings.errors import SettingsError, SettingsErrors, expect
-from exporter.settings.labels import NAMES_SCHEMA, LabelName
+from exporter.settings.labels import NAMES_SCHEMA, LabelName, LabelValue
 from exporter.settings.pools import PoolSettings
 from exporter.settings.probes import ProbeSettings
 from exporter.settings.secret_files import read_secret_file
-from exporter.settings.section import Section
+from exporter.settings.section import FilePath, Section
 from exporter.urls import DatabaseURL, URLError, parse_url
 
 T = TypeVar("T")
@@ -57,10 +57,10 @@ class DatabaseSettings(Section):
     url: URL | None = Field(
         default=None, description="URL as the app has it: postgresql://app@db/orders"
     )
-    url_file: Path | None = Field(
+    url_file: FilePath | None = Field(
         default=None, validate_default=True, description="File that holds the URL"
     )
-    password_file: Path | None = Field(
+    password_file: FilePath | None = Field(
         default=None, description="File that holds the password; replaces the URL's"
     )
     role: Role = Field(
@@ -77,7 +77,7 @@ class DatabaseSettings(Section):
     probe: ProbeSettings = Field(
         default_factory=ProbeSettings, description="Overrides the defaults of `probe`, key by key"
     )
-    labels: dict[LabelName, str] = Field(
+    labels: dict[LabelName, LabelValue] = Field(
         default_factory=dict,
         description="Labels of this database's metrics",
         json_schema_extra=NAMES_SCHEMA,

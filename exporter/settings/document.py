@@ -3,7 +3,6 @@
 It knows nothing of the settings, and never quotes the file: any line may hold a password.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,16 +12,36 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from exporter.settings.errors import SettingsError, SettingsErrors, render_key
-from exporter.urls import HIDDEN
+from exporter.settings.yaml_errors import EXPECTED, describe_yaml_error, locate
 
 KeyPath = tuple[str, ...]
-MERGE_TAG: Final = "tag:yaml.org,2002:merge"
-EXPECTED: Final = "valid YAML (values with a colon or other special characters need quotes)"
+TAGS: Final = "tag:yaml.org,2002:"
+MERGE_TAG: Final = f"{TAGS}merge"
 CONTENT: Final = "settings, at least `databases:`"
-# How PyYAML shows the character that it found where it cannot be.
-TAB: Final = repr("\t")
-# Of what PyYAML quotes only punctuation is harmless, ',' or '<stream end>': no alias, no tag.
-_HARMLESS: Final = re.compile(r"(?:[^']|'(?:<[a-z ]+>|[^\w'])')*")
+MAX_BYTES: Final = 1024 * 1024
+# Values with every alias in its place: a few lines of aliases of aliases would fill the memory.
+MAX_VALUES: Final = 100_000
+# What YAML makes of keys without quotes: 1, yes, ~, 2024-01-01.
+KINDS: Final[Mapping[object, str]] = {
+    f"{TAGS}int": "a number",
+    f"{TAGS}float": "a number",
+    f"{TAGS}bool": "true or false",
+    f"{TAGS}null": "null",
+    f"{TAGS}timestamp": "a date",
+}
+
+
+class Loader(yaml.SafeLoader):
+    """Reads what is safe, and says where a date or a number stands that cannot be."""
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        """The value of a node. Raises MarkedYAMLError where PyYAML lets another error through."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError):
+            # 2024-99-99 looks like a date, !!int x says that it is a number.
+            problem = "a date or number that does not exist"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +74,24 @@ def read_document(file: Path, *, content: str = CONTENT, may_be_empty: bool = Fa
 
     Raises SettingsErrors whose keys are the file's name, with line and column where known.
     """
-    loader = _open_loader(file)
+    text = _read_text(file)
+    loader = _open_loader(file, text)
     try:
         node = loader.get_single_node()
         keys = list(find_keys(node)) if node else []
+        _check_keys(file, keys)
+        _check_values(file, node)
         data = loader.construct_document(node) if node else None
     except yaml.MarkedYAMLError as error:
-        raise SettingsErrors([_describe(file, error)]) from None
+        raise SettingsErrors([describe_yaml_error(file, text, error)]) from None
     except RecursionError:
         raise SettingsErrors([SettingsError(str(file), "nested too deep", EXPECTED)]) from None
-    except ValueError:  # 2024-99-99 looks like a date
-        shown = "a date or number that does not exist"
-        raise SettingsErrors([SettingsError(str(file), shown, EXPECTED)]) from None
     finally:
         loader.dispose()
-    repeated = list(_find_repeated(file, keys))
-    if repeated:
-        raise SettingsErrors(repeated)
     if data is None and may_be_empty:
         return Document()
     if not isinstance(data, dict):
-        shown = "empty" if data is None else "no mapping"
+        shown = _name_kind(data)
         raise SettingsErrors([SettingsError(str(file), shown, content)])
     return Document(data, {key.path: f"line {key.line}" for key in keys})
 
@@ -98,33 +114,75 @@ def find_keys(root: Node) -> Iterator[Key]:
                     pending.append(((*path, key.value), value))
 
 
-def _open_loader(file: Path) -> yaml.SafeLoader:
+def _read_text(file: Path) -> str:
+    content = b""
     try:
-        return yaml.SafeLoader(file.read_bytes().decode("utf-8"))
-    except UnicodeDecodeError:
-        error = SettingsError(str(file), "not UTF-8", "text in UTF-8")
-    except yaml.reader.ReaderError as problem:
-        shown = f"character {problem.character:#x} at position {problem.position}"
-        error = SettingsError(str(file), shown, "text without control characters")
-    except OSError as problem:
-        reason = (problem.strerror or "not readable").lower()
+        with file.open("rb") as source:
+            content = source.read(MAX_BYTES + 1)
+        if len(content) <= MAX_BYTES:
+            return content.decode("utf-8")
+        error = SettingsError(str(file), f"larger than {MAX_BYTES} bytes", "a smaller file")
+    except UnicodeDecodeError as problem:
+        place = locate(content[: problem.start].decode("utf-8"))
+        error = SettingsError(f"{file}{place}", "not UTF-8", "text in UTF-8")
+    except (OSError, ValueError) as problem:
+        reason = (getattr(problem, "strerror", None) or "not readable").lower()
         error = SettingsError(str(file), reason, "a readable YAML file")
     raise SettingsErrors([error])
 
 
-def _describe(file: Path, error: yaml.MarkedYAMLError) -> SettingsError:
-    mark = error.problem_mark or error.context_mark
-    place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-    if f"found character {TAB}" in (error.problem or ""):
-        return SettingsError(f"{file}{place}", "a tab", "spaces, not tabs")
-    shown = ": ".join(_mask(part) for part in (error.context, error.problem) if part)
-    return SettingsError(f"{file}{place}", shown, EXPECTED)
+def _open_loader(file: Path, text: str) -> Loader:
+    try:
+        return Loader(text)
+    except yaml.reader.ReaderError as problem:
+        shown = f"character {problem.character:#x}"
+        place = locate(text[: problem.position])
+        error = SettingsError(f"{file}{place}", shown, "text without control characters")
+    raise SettingsErrors([error])
 
 
-def _mask(text: str) -> str:
-    harmless = _HARMLESS.match(text)
-    shown = harmless[0] if harmless else ""
-    return shown if shown == text else f"{shown}{HIDDEN}"
+def _name_kind(data: object) -> str:
+    """What stands in the file instead of a mapping."""
+    if isinstance(data, list | str):
+        return "a list" if isinstance(data, list) else "text"
+    return "empty" if data is None else "no mapping"
+
+
+def _check_keys(file: Path, keys: Iterable[Key]) -> None:
+    """Raises SettingsErrors for keys that YAML takes for something else, and for repeated ones."""
+    errors = [
+        SettingsError(
+            f"{file}:{key.line}:{key.column}",
+            f"a key that YAML takes for {kind}",
+            "text: it needs quotes",
+        )
+        for key in keys
+        if (kind := KINDS.get(key.node.tag))
+    ]
+    errors += _find_repeated(file, keys)
+    if errors:
+        raise SettingsErrors(errors)
+
+
+def _check_values(file: Path, root: Node | None) -> None:
+    """Raises SettingsErrors where aliases unfold to too much, or for ever."""
+    if root is not None and _count_values(root, {}) > MAX_VALUES:
+        shown = f"more than {MAX_VALUES} values, aliases unfolded"
+        expected = "fewer (one with an alias to itself has no end)"
+        raise SettingsErrors([SettingsError(str(file), shown, expected)])
+
+
+def _count_values(node: Node, counts: dict[int, int]) -> int:
+    """Values in a node with every alias in its place; MAX_VALUES and more for one within itself."""
+    if id(node) not in counts:
+        counts[id(node)] = MAX_VALUES  # for whoever meets it while it is being counted
+        inner: Iterable[Node] = ()
+        if isinstance(node, MappingNode):
+            inner = (each for pair in node.value for each in pair)
+        elif isinstance(node, SequenceNode):
+            inner = node.value
+        counts[id(node)] = 1 + sum(_count_values(each, counts) for each in inner)
+    return counts[id(node)]
 
 
 def _find_repeated(file: Path, keys: Iterable[Key]) -> Iterator[SettingsError]:

@@ -5,11 +5,14 @@ import re
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from exporter.settings.errors import expect
 
 UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 EXPECTED: Final = "a duration like 500ms, 15s, 5m or 1h"
+# Longer ones are slips, and what counts milliseconds in 32 bits has no room for them.
+LONGEST_SECONDS: Final = 24 * 86400.0
 # For people who write it as SQLAlchemy does (-1) or as environment variables must.
 NEVER: Final = frozenset({"none", "null", "never", "-1"})
 
@@ -23,12 +26,14 @@ _JSON_SCHEMA: Final[list[dict[str, Any]]] = [
 
 
 def parse_duration(value: object) -> float:
-    """Returns seconds, zero or more. Raises PydanticCustomError for anything else."""
+    """Returns seconds, from zero to LONGEST_SECONDS. Raises PydanticCustomError for the rest."""
     seconds = _read_text(value.strip()) if isinstance(value, str) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise expect(EXPECTED)
     if not 0 <= seconds < math.inf:
         raise expect(EXPECTED)
+    if seconds > LONGEST_SECONDS:
+        raise expect(f"{EXPECTED}, at most {LONGEST_SECONDS / UNITS['d']:g}d")
     return float(seconds)
 
 
@@ -44,7 +49,11 @@ def parse_optional_duration(value: object) -> float | None:
     """As `parse_positive_duration`; None for null, none, never and -1."""
     if value is None or (isinstance(value, str | int) and str(value).strip().lower() in NEVER):
         return None
-    return parse_positive_duration(value)
+    try:
+        return parse_positive_duration(value)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        raise expect(f"{context['expected']}, or null") from None
 
 
 def _read_text(text: str) -> float | None:

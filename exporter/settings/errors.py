@@ -50,8 +50,7 @@ def expect(expected: str, **context: object) -> PydanticCustomError:
 
 def render_key(path: Iterable[object]) -> str:
     """Dotted path; a part that is no plain name may be a misplaced secret and is hidden."""
-    parts = [str(part) for part in path]
-    return ".".join(part if _PLAIN_KEY.fullmatch(part) else HIDDEN for part in parts)
+    return ".".join(_render_part(str(part)) for part in path)
 
 
 def show_value(value: object) -> str:
@@ -68,6 +67,12 @@ def show_value(value: object) -> str:
         return _shorten(str(value))
     except ValueError:  # a number of thousands of digits
         return "a number too long to show"
+
+
+def _render_part(part: str) -> str:
+    if not _PLAIN_KEY.fullmatch(part):
+        return HIDDEN
+    return repr(part) if "." in part else part
 
 
 def _shorten(text: str) -> str:

@@ -6,12 +6,16 @@ It never passes on pydantic's text, which may quote the input.
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from exporter.settings.databases import DatabaseSettings
 from exporter.settings.document import KeyPath
+from exporter.settings.environment import NESTING, PREFIX
 from exporter.settings.errors import SettingsError, SettingsErrors, render_key, show_value
 from exporter.settings.keys import find_section, list_keys, list_sections
 from exporter.settings.secret_files import show_path
@@ -33,12 +37,15 @@ SETTINGS: Final = Subject(
     secret_keys=frozenset({"url", "connect_args"}),
     path_keys=frozenset({"url_file", "password_file", "dir", "config_file"}),
 )
+# What people give one by one who do not think of a URL.
+PARTS_OF_URL: Final = frozenset({"dsn", "uri", "host", "port", "user", "username", "database"})
 EXPECTED: Final[Mapping[str, str]] = {
     "missing": "a value",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_parsing_size": "a whole number of reasonable size",
     "int_from_float": "a whole number",
+    "finite_number": "a whole number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "text (in quotes if it looks like something else)",
@@ -89,12 +96,22 @@ def _show(path: KeyPath, detail: ErrorDetails, subject: Subject) -> str:
     if detail["loc"] and detail["loc"][-1] == "[key]":
         return f"got the name {show_value(detail['input'])}"
     if subject.secret_keys & set(path) and detail["input"] is not None:
-        return f"got {HIDDEN}"
+        return f"got {_name_kind(detail['input'])}"
     if "mapping" in EXPECTED.get(detail["type"], "") and isinstance(detail["input"], str):
         return "got text"  # a URL or a password that stands one level too high
     if subject.path_keys & set(path):
-        return f"got {show_path(detail['input'])}"
+        value = detail["input"]
+        return f"got {show_path(value) if isinstance(value, str | Path) else show_value(value)}"
     return f"got {show_value(detail['input'])}"
+
+
+def _name_kind(value: object) -> str:
+    """What a value is that must not be shown."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "text" if isinstance(value, str) else HIDDEN
 
 
 def _expect(path: KeyPath, detail: ErrorDetails) -> str:
@@ -109,22 +126,33 @@ def _expect(path: KeyPath, detail: ErrorDetails) -> str:
 
 def find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
     """Of the value itself, or of the nearest thing above or below it."""
-    below = [origin for other, origin in origins.items() if other[: len(path)] == path]
-    above = [origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins]
-    exact = origins.get(path)
-    return exact or next(iter(below + above), "")
+    if path in origins:
+        return origins[path]
+    below = (origin for other, origin in origins.items() if other[: len(path)] == path)
+    above = (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins)
+    return next(chain(below, above), "")
 
 
 def _suggest(path: KeyPath, root: type[BaseModel]) -> str:
     """The nearest key, also a level deeper (pool.size for pool_size or size), or else all keys."""
     section = find_section(path[:-1], root)
-    known = list_keys(section)
-    candidates = {name: name for name in known}
+    meant = _find_meant(path[-1].lower().replace("-", "_"), section)
+    question = f": did you mean {meant}?" if meant else ""
+    return f"one of {', '.join(list_keys(section))}{question}"
+
+
+def _find_meant(spelled: str, section: type[BaseModel]) -> str | None:
+    if section is DatabaseSettings and spelled in PARTS_OF_URL:
+        return "url"
+    name = spelled.removeprefix(PREFIX.lower())
+    if NESTING in name:  # a variable's name
+        return render_key(name.replace(NESTING, ".").split("."))
+    candidates = {name: name for name in list_keys(section)}
     for child, deeper in list_sections(section).items():
         for name in list_keys(deeper) if child != "databases" else ():
             candidates.setdefault(f"{child}_{name}", f"{child}.{name}")
             candidates.setdefault(name, f"{child}.{name}")
-    spelled = path[-1].lower().replace("-", "_")
+        if child == "databases" and spelled in list_keys(deeper):
+            candidates.setdefault(spelled, f"databases.NAME.{spelled}")
     nearest = difflib.get_close_matches(spelled, candidates, n=1)
-    question = f": did you mean {candidates[nearest[0]]}?" if nearest else ""
-    return f"one of {', '.join(known)}{question}"
+    return candidates[nearest[0]] if nearest else None

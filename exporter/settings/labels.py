@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator
 
+from exporter.redaction import redact
 from exporter.settings.errors import expect
 
 # https://prometheus.io/docs/concepts/data_model/ and every label of the metric catalogue.
@@ -27,6 +28,14 @@ def check_label_name(name: str) -> str:
     return name
 
 
+def check_label_value(value: str) -> str:
+    """Returns the value. Raises PydanticCustomError for one that holds a password."""
+    if redact(value) != value:
+        raise expect("text without a password: whoever reads the metrics reads it", shown="got ***")
+    return value
+
+
+LabelValue = Annotated[str, AfterValidator(check_label_value)]
 LabelName = Annotated[str, AfterValidator(check_label_name)]
 NAMES_SCHEMA: Final[dict[str, Any]] = {
     "propertyNames": {"pattern": rf"^(?!__){PATTERN}$", "not": {"enum": sorted(RESERVED)}}

@@ -9,19 +9,28 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from exporter.settings.databases import DatabaseSettings
-from exporter.settings.document import Document, read_document
-from exporter.settings.environment import find_variables, read_secrets_dir
+from exporter.settings.document import Document, KeyPath, read_document
+from exporter.settings.environment import (
+    find_variables,
+    list_secret_files,
+    read_secrets_dir,
+)
 from exporter.settings.errors import SettingsError, SettingsErrors
-from exporter.settings.explanation import explain
-from exporter.settings.settings import Settings
+from exporter.settings.explanation import explain, find_origin
+from exporter.settings.settings import AppSettings, Settings
 from exporter.settings.sources import DocumentSource, MergedSource, VariableSource
+from exporter.urls import HIDDEN, check_files
 
-# What is wrong with databases, by name, beyond what the settings themselves tell.
-FindErrors: TypeAlias = Callable[[Mapping[str, DatabaseSettings]], Sequence[SettingsError]]
+# What is wrong with databases, by name, and the app's folder beyond what the settings tell.
+FindErrors: TypeAlias = Callable[
+    [Mapping[str, DatabaseSettings], AppSettings], Sequence[SettingsError]
+]
 
 
-def find_no_errors(_databases: Mapping[str, DatabaseSettings]) -> Sequence[SettingsError]:
-    """For those who ask no more of a database than that its settings make sense."""
+def find_no_errors(
+    _databases: Mapping[str, DatabaseSettings], _app: AppSettings
+) -> Sequence[SettingsError]:
+    """For those who ask no more of settings than that they make sense."""
     return ()
 
 
@@ -29,10 +38,13 @@ def load_settings(
     config: Path | None,
     environ: Mapping[str, str] = os.environ,
     find_errors: FindErrors = find_no_errors,
+    *,
+    reads_files: bool = True,
 ) -> Settings:
     """The settings of a YAML file, if one is given, and of the environment.
 
-    `find_errors` is asked about the databases also when something else is wrong.
+    `find_errors` is asked also when something else is wrong. Without `reads_files` certificates
+    that URLs name need not be there, and of a secrets directory nothing is known.
     Raises SettingsErrors with every mistake that can be found at once, without secrets, and without
     an exception in its context that holds any.
     """
@@ -40,20 +52,42 @@ def load_settings(
     logging.getLogger("pydantic_settings").setLevel(logging.INFO)
     file = DocumentSource(Settings, read_document(config) if config else Document())
     databases = file.list_databases()
-    secrets = VariableSource(Settings, read_secrets_dir(environ), databases)
+    variables = read_secrets_dir(environ) if reads_files else {}
+    secrets = VariableSource(Settings, variables, databases)
     environment = VariableSource(Settings, find_variables(environ), databases)
     merged = MergedSource(Settings)
+    origins = {**file.origins, **secrets.origins, **environment.origins}
     errors: Sequence[SettingsError] = ()
     settings = None
-    try:
-        settings = Settings(environment, secrets, file, merged)
-    except ValidationError as error:
-        origins = {**file.origins, **secrets.origins, **environment.origins}
-        errors = explain(error, origins).errors
-    found = find_errors(settings.databases if settings else salvage_databases(merged.data))
+    with check_files(reads_files):
+        try:
+            settings = Settings(environment, secrets, file, merged)
+        except ValidationError as error:
+            errors = explain(error, origins).errors
+        databases_found = settings.databases if settings else salvage_databases(merged.data)
+        found = find_errors(databases_found, settings.app if settings else salvage_app(merged.data))
     if settings is None or found:
-        raise SettingsErrors([*errors, *found])
+        raise SettingsErrors([*errors, *(locate(error, origins) for error in found)])
     return settings
+
+
+def list_files(config: Path | None, environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """The files that `load_settings` reads the settings from, if they can be listed."""
+    return [*([config] if config else []), *list_secret_files(environ)]
+
+
+def locate(error: SettingsError, origins: Mapping[KeyPath, str]) -> SettingsError:
+    """The same mistake, and where its key stands; a name that is not shown is not found."""
+    origin = find_origin(tuple(error.key.split(".")), origins) if HIDDEN not in error.key else ""
+    return SettingsError(error.key, error.shown, error.expected, error.origin or origin)
+
+
+def salvage_app(data: Mapping[str, Any]) -> AppSettings:
+    """The app's settings, or those of no app where they are wrong."""
+    try:
+        return AppSettings.model_validate(data.get("app", {}))
+    except ValidationError:
+        return AppSettings()
 
 
 def salvage_databases(data: Mapping[str, Any]) -> dict[str, DatabaseSettings]:

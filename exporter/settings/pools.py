@@ -31,6 +31,8 @@ class PoolClass(StrEnum):
     ASSERTION = "assertion"
 
 
+# Connections: no server takes more, and a slip of the keyboard is easily larger.
+MOST: Final = 100_000
 # All classes take recycle, pre_ping and reset_on_return.
 OPTIONS: Final[Mapping[PoolClass, frozenset[str]]] = {
     PoolClass.QUEUE: frozenset({"size", "max_overflow", "timeout", "use_lifo"}),
@@ -44,7 +46,12 @@ def _read_class(value: Any) -> Any:
 
 
 def _read_reset(value: Any) -> Any:
-    return None if isinstance(value, str) and value.lower() in ("none", "null") else value
+    word = value.lower() if isinstance(value, str) else value
+    if word in (None, "none", "null"):
+        return None
+    if word not in ("rollback", "commit"):
+        raise expect("rollback, commit or null")
+    return word
 
 
 class PoolSettings(Section):
@@ -63,10 +70,13 @@ class PoolSettings(Section):
         description="queue, null, static, singleton_thread or assertion",
     )
     size: WholeNumber = Field(
-        default=1, ge=0, description="Connections to keep; 0 is without limit"
+        default=1, ge=0, le=MOST, description="Connections to keep; 0 is without limit"
     )
     max_overflow: WholeNumber = Field(
-        default=0, ge=-1, description="Connections beyond size while needed; -1 is without limit"
+        default=0,
+        ge=-1,
+        le=MOST,
+        description="Connections beyond size while needed; -1 is without limit",
     )
     timeout: Duration = Field(default=5.0, description="How long to wait for a free connection")
     recycle: OptionalDuration = Field(

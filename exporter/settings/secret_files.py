@@ -18,7 +18,7 @@ def read_secret_file(key: str, path: Path) -> str:
     Raises SettingsError that names the path and no content. Only a file system that hangs makes it
     wait: what is no regular file, a pipe for one, is refused.
     """
-    shown = f"got {show_path(path)}"
+    shown = f"got {show_secret_path(path)}"
     try:
         text = _read_start(path.expanduser()).decode("utf-8")
     except UnicodeDecodeError:
@@ -45,8 +45,23 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)  # a pipe would wait for its writer
 
 
-def show_path(path: object) -> str:
+def show_path(path: Path | str) -> str:
     """The path, unless somebody put the secret itself where its file's name belongs."""
     text = str(path)
-    is_path = isinstance(path, Path | str) and "@" not in text and ":/" not in text
+    is_path = "@" not in text and ":/" not in text
     return text if is_path and text.isprintable() else HIDDEN
+
+
+def show_secret_path(path: Path) -> str:
+    """As `show_path`, and no word that may be the secret: only what leads through folders."""
+    text = str(path)
+    is_path = text.count("/") > 1 or text.startswith(("~/", "$")) or _is_there(path)
+    return show_path(path) if is_path else HIDDEN
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file, or a folder that it could be in."""
+    try:
+        return path.exists() or (path.parent.name != "" and path.parent.is_dir())
+    except (OSError, ValueError):
+        return False

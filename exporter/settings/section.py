@@ -1,5 +1,6 @@
 """What all parts of the configuration have in common."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -20,4 +21,12 @@ def _reject_bool(value: Any) -> Any:
     return value
 
 
+def _reject_empty(value: Any) -> Any:
+    """Python takes no text for the folder that it is in."""
+    if value == "":
+        raise expect("a path", shown="got ''")
+    return value
+
+
+FilePath = Annotated[Path, BeforeValidator(_reject_empty)]
 WholeNumber = Annotated[int, BeforeValidator(_reject_bool)]

@@ -24,7 +24,9 @@ from exporter.settings.databases import DatabaseSettings
 from exporter.settings.environment import NESTING, PREFIX
 from exporter.settings.errors import expect
 from exporter.settings.probes import ProbeSettings
-from exporter.settings.section import Section
+from exporter.settings.secret_files import show_path
+from exporter.settings.section import FilePath, Section
+from exporter.urls import HIDDEN
 
 DEFAULT_LISTEN: Final = "0.0.0.0:9723"
 # It becomes a label's value and a part of paths.
@@ -42,8 +44,12 @@ def _check_name(name: str) -> str:
 
 def _check_address(address: Any) -> Any:
     match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
-    if match is None or int(match[1]) > 65535:
-        raise expect(f"an address like {DEFAULT_LISTEN} or [::1]:9723")
+    expected = f"an address like {DEFAULT_LISTEN} or [::1]:9723"
+    if match is None:
+        is_url = isinstance(address, str) and "/" in address
+        raise expect(f"{expected}, without http:// and path" if is_url else expected)
+    if int(match[1]) > 65535:
+        raise expect(f"{expected}, the port at most 65535")
     return address
 
 
@@ -64,6 +70,13 @@ def _read_databases(databases: Any) -> Any:
 DatabaseName = Annotated[str, AfterValidator(_check_name)]
 
 
+def _check_folder(folder: Path) -> Path:
+    """A URL, with a password perhaps, would be shown in the log and on pages."""
+    if show_path(folder) == HIDDEN:
+        raise expect("a folder without @ and :/ in its name", shown=f"got {HIDDEN}")
+    return folder
+
+
 class LogSettings(Section):
     """Log lines go to standard error."""
 
@@ -78,7 +91,7 @@ class LogSettings(Section):
 class AppSettings(Section):
     """The app's own pools, as its processes write them."""
 
-    dir: Path | None = Field(
+    dir: Annotated[FilePath, AfterValidator(_check_folder)] | None = Field(
         default=None,
         description="SQLALCHEMY_POOL_METRICS_DIR of the app: the shared folder of its files",
     )

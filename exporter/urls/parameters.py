@@ -5,7 +5,9 @@ It knows how values are read and complained about, not which keys a driver takes
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,20 @@ TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 _PLAIN_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
+
+
+# Settings are validated by pydantic, which hands nothing down to whoever reads a URL.
+_checks_files: ContextVar[bool] = ContextVar("checks_files", default=True)
+
+
+@contextmanager
+def check_files(yes: bool) -> Iterator[None]:
+    """Says whether files that URLs name must be readable while the block lasts."""
+    token = _checks_files.set(yes)
+    try:
+        yield
+    finally:
+        _checks_files.reset(token)
 
 
 class Parameters:
@@ -81,10 +97,9 @@ class Parameters:
             return value
         path = Path(value).expanduser()
         reason = find_unreadable(path)
-        if reason is not None:
+        if reason is not None and _checks_files.get():
             self.reject(key, value, f"a readable file ({reason})")
-            return None
-        return str(path)
+        return None if reason else str(path)
 
     def list_items(self, *without: str) -> list[tuple[str, str]]:
         """Keys and their last values, some keys left out."""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.check import check_config
+from exporter.check import check_config, load_checked_settings
+from tests.exporter.commands import run_command
 
-BAD = Path(__file__).parent / "bad"
 CANARY = "canary"
 
 
@@ -16,22 +16,6 @@ def check(config: Path | None, **variables: str) -> tuple[int, list[str]]:
     environ = {f"POOL_EXPORTER_{name}": value for name, value in variables.items()}
     status = check_config(config, environ, output)
     return status, output.getvalue().splitlines()
-
-
-@pytest.mark.parametrize("file", sorted(BAD.iterdir()), ids=lambda file: file.stem)
-def test_a_bad_file_is_told_all_its_mistakes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each file in bad/ ends in the lines that are expected, after `#: `."""
-    monkeypatch.chdir(BAD)
-    expected = [line[3:] for line in file.read_text().splitlines() if line.startswith("#: ")]
-    status, lines = check(Path(file.name))
-    assert lines == expected
-    assert status == 1
-
-
-@pytest.mark.parametrize("file", sorted(BAD.iterdir()), ids=lambda file: file.stem)
-def test_no_mistake_shows_a_password(file: Path) -> None:
-    text = file.read_text()
-    assert CANARY not in "".join(line for line in text.splitlines() if line.startswith("#: "))
 
 
 def test_a_valid_configuration_is_counted() -> None:
@@ -51,9 +35,10 @@ def test_every_mistake_in_a_url_file_is_a_line(tmp_path: Path) -> None:
     assert check(None, DATABASES__A__URL_FILE=str(file)) == (
         1,
         [
-            "databases.a.url_file: got port=x, expected a port, or one for each host",
-            "databases.a.url_file: got sslmode=on, expected one of disable, allow, prefer, "
-            "require, verify-ca, verify-full",
+            "databases.a.url_file (POOL_EXPORTER_DATABASES__A__URL_FILE): got port=x, expected a "
+            "port, or one for each host",
+            "databases.a.url_file (POOL_EXPORTER_DATABASES__A__URL_FILE): got sslmode=on, expected "
+            "one of disable, allow, prefer, require, verify-ca, verify-full",
         ],
     )
 
@@ -69,3 +54,59 @@ def test_a_missing_file_is_a_line(tmp_path: Path) -> None:
         1,
         [f"{file}: no such file or directory, expected a readable YAML file"],
     )
+
+
+def test_the_app_s_folder_may_come_with_the_app_but_needs_a_place(tmp_path: Path) -> None:
+    assert check(None, APP__DIR=str(tmp_path)) == (0, ["configuration is valid: 0 databases"])
+    assert check(None, APP__DIR=str(tmp_path / "later"))[0] == 0
+    (tmp_path / "file").touch()
+    for folder, expected in (
+        (tmp_path / "file", "a folder, not a file"),
+        (tmp_path / "no" / "such", f"a folder, or room for one: {tmp_path}/no is none"),
+        (tmp_path / ("x" * 300), "a readable folder (file name too long)"),
+    ):
+        line = f"app.dir (POOL_EXPORTER_APP__DIR): got {folder}, expected {expected}"
+        assert check(None, APP__DIR=str(folder)) == (1, [line])
+
+
+def test_serving_begins_without_the_app_s_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "no" / "such"
+    environ = {"POOL_EXPORTER_APP__DIR": str(folder)}
+    assert load_checked_settings(None, environ).app.dir == folder
+
+
+def check_syntax(config: Path | None, **variables: str) -> tuple[int, list[str]]:
+    output = io.StringIO()
+    environ = {f"POOL_EXPORTER_{name}": value for name, value in variables.items()}
+    status = check_config(config, environ, output, syntax_only=True)
+    return status, output.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        {"URL_FILE": "/no/such/file"},
+        {"URL": "postgres://app@db", "PASSWORD_FILE": "/no/such/file"},
+        {"URL": "postgres://app@db?sslmode=verify-full&sslrootcert=/no/such/file"},
+        {"URL": "postgresql+psycopg://app@db?sslcert=/no/such/file&sslkey=/no/such/file"},
+        {"URL": "mysql://app@db?ssl_ca=/no/such/file&ssl_cert=/no/such/file"},
+    ],
+)
+def test_syntax_is_checked_where_other_files_are_missing(database: dict[str, str]) -> None:
+    variables = {f"DATABASES__A__{key}": value for key, value in database.items()}
+    variables |= {"APP__DIR": "/no/such/folder", "SECRETS_DIR": "/no/such/folder"}
+    assert check(None, **variables)[0] == 1
+    assert check_syntax(None, **variables) == (0, ["configuration is valid: 1 database"])
+
+
+def test_syntax_that_is_wrong_is_told_without_other_files() -> None:
+    variables = {"DATABASES__A__URL": "postgres://db?sslmode=on", "DATABASES__A__ROLE": "master"}
+    assert check_syntax(None, **variables) == check(None, **variables)
+    assert check_syntax(None, **variables)[0] == 1
+
+
+def test_the_command_checks_the_syntax_of_the_example_anywhere() -> None:
+    example = str(Path(__file__).parents[2] / "config" / "example.yaml")
+    finished = run_command("check-config", "--syntax-only", example)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout == "configuration is valid: 2 databases\n"

@@ -39,8 +39,26 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
     assert read(tmp_path, text).data["a"] == {"x": 1, "y": 2}
 
 
-def test_a_document_may_contain_itself(tmp_path: Path) -> None:
-    assert "a" in read(tmp_path, "a: &a {b: *a}").data
+TOO_MUCH = "exporter.yaml: more than 100000 values, aliases unfolded, expected fewer (one with an "
+
+
+@pytest.mark.parametrize("text", ["a: &a {b: *a}", "a: &a [*a]", "a: &a {<<: *a}"])
+def test_a_document_within_itself_is_an_error(tmp_path: Path, text: str) -> None:
+    assert complain(tmp_path, text) == [f"{TOO_MUCH}alias to itself has no end)"]
+
+
+@pytest.mark.parametrize("many", ["[{}]", "{{<<: [{}]}}"])
+def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path: Path, many: str) -> None:
+    lines = ["a0: &a0 {x: 1}"]
+    for number in range(20):
+        aliases = ", ".join([f"*a{number}"] * 9)
+        lines.append(f"a{number + 1}: &a{number + 1} {many.format(aliases)}")
+    assert complain(tmp_path, "\n".join(lines)) == [f"{TOO_MUCH}alias to itself has no end)"]
+
+
+def test_a_file_without_end_is_an_error() -> None:
+    with pytest.raises(SettingsErrors, match="/dev/zero: larger than 1048576 bytes"):
+        read_document(Path("/dev/zero"))
 
 
 VALID_YAML = "expected valid YAML (values with a colon or other special characters need quotes)"
@@ -49,41 +67,61 @@ VALID_YAML = "expected valid YAML (values with a colon or other special characte
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a: b: c", f"exporter.yaml:1:5: mapping values are not allowed here, {VALID_YAML}"),
+        ("a: b: c", f"exporter.yaml:1:5: a colon where none can be, {VALID_YAML}"),
         (
             "a:\n  - x\n b: y",
-            "exporter.yaml:3:2: while parsing a block mapping: expected <block end>, but found "
-            f"'<block mapping start>', {VALID_YAML}",
+            f"exporter.yaml:3:2: an indentation that fits nothing, {VALID_YAML}",
         ),
         (
             f"a: 'x{CANARY}",
-            "exporter.yaml:1:12: while scanning a quoted scalar: found unexpected end of stream, "
-            f"{VALID_YAML}",
+            f"exporter.yaml:1:4: a quote or bracket that is not closed, {VALID_YAML}",
         ),
-        (f"a: *{CANARY}", f"exporter.yaml:1:4: found undefined alias ***, {VALID_YAML}"),
+        (f"a: *{CANARY}", f"exporter.yaml:1:4: a value that begins with *, {VALID_YAML}"),
         (
             f"a: !{CANARY} x",
-            "exporter.yaml:1:4: could not determine a constructor for the tag ***, " + VALID_YAML,
+            f"exporter.yaml:1:4: a value that begins with !, {VALID_YAML}",
         ),
         (
             "? [a]\n: b",
-            "exporter.yaml:1:3: while constructing a mapping: found unhashable key, " + VALID_YAML,
+            f"exporter.yaml:1:3: a key that is a list or a mapping, {VALID_YAML}",
         ),
         (
             "a: 2024-99-99",
-            f"exporter.yaml: a date or number that does not exist, {VALID_YAML}",
+            f"exporter.yaml:1:4: a date or number that does not exist, {VALID_YAML}",
+        ),
+        *(
+            (
+                f"a: {value}",
+                f"exporter.yaml:1:4: a date or number that does not exist, {VALID_YAML}",
+            )
+            for value in ("!!int ''", "!!float ''", "!!bool x", "!!timestamp x", "9" * 5000)
+        ),
+        (
+            "1: x",
+            "exporter.yaml:1:1: a key that YAML takes for a number, expected text: it needs quotes",
+        ),
+        (
+            "a: {on: x}",
+            "exporter.yaml:1:5: a key that YAML takes for true or false, expected text: it needs "
+            "quotes",
+        ),
+        (
+            "{{ a }}: b",
+            "exporter.yaml:1:1: a key that is a list or a mapping, expected valid YAML: the {{ }} "
+            "of a template must be filled in first",
         ),
         ("a:\n\tb: 1", "exporter.yaml:2:1: a tab, expected spaces, not tabs"),
         (f"a:\n  b:\t'{CANARY}'", "exporter.yaml:2:5: a tab, expected spaces, not tabs"),
         ("[" * 5000, f"exporter.yaml: nested too deep, {VALID_YAML}"),
         ("", "exporter.yaml: empty, expected settings, at least `databases:`"),
         ("# nothing\n", "exporter.yaml: empty, expected settings, at least `databases:`"),
-        ("- a", "exporter.yaml: no mapping, expected settings, at least `databases:`"),
-        (CANARY, "exporter.yaml: no mapping, expected settings, at least `databases:`"),
-        (b"a: \xff", "exporter.yaml: not UTF-8, expected text in UTF-8"),
+        ("- a", "exporter.yaml: a list, expected settings, at least `databases:`"),
+        ("1", "exporter.yaml: no mapping, expected settings, at least `databases:`"),
+        (CANARY, "exporter.yaml: text, expected settings, at least `databases:`"),
+        (b"a: \xff", "exporter.yaml:1:4: not UTF-8, expected text in UTF-8"),
         (
             "a: \0",
-            "exporter.yaml: character 0x0 at position 3, expected text without control characters",
+            "exporter.yaml:1:4: character 0x0, expected text without control characters",
         ),
     ],
 )

@@ -195,12 +195,12 @@ def test_a_variable_below_something_else_than_a_mapping_is_an_error(tmp_path: Pa
 
 
 def test_a_key_of_the_file_that_is_no_text_or_in_capitals_is_unknown(tmp_path: Path) -> None:
-    text = f"databases: {{a: {{url: '{URL}'}}}}\nLISTEN: ':1'\n5: x\n_env_file: x"
+    text = f"databases: {{a: {{url: '{URL}'}}}}\nLISTEN: ':1'\n'5': x\n_env_file: x"
     known = "expected one of listen, log, probe, databases, app, web"
     assert complain(tmp_path, text) == [
         f"LISTEN (line 2): unknown key, {known}: did you mean listen?",
         f"*** (line 3): unknown key, {known}",
-        f"_env_file (line 4): unknown key, {known}",
+        f"_env_file (line 4): unknown key, {known}: did you mean web.config_file?",
     ]
 
 
