@@ -16,17 +16,18 @@ from exporter.web.landing import answer_landing_page
 from exporter.web.metrics import answer_metrics
 from exporter.web.process import answer_healthy, answer_ready
 from exporter.web.recreate import answer_recreate
-from exporter.web.rules import Rules
+from exporter.web.reload import answer_reload
+from exporter.web.reloads import Source
 from exporter.web.service import Service
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings, source: Source | None = None) -> Starlette:
     """Returns the application; its lifespan starts the probes and stops them, bounded in time.
 
-    Raises SettingsErrors and EnginesError; no database is asked anything before the lifespan begins.
+    `source` is where settings are read anew, on request and when its files change. Raises
+    SettingsErrors and EnginesError; no database is asked anything before the lifespan begins.
     """
-    rules = Rules(settings.web.config_file)
-    service = Service(settings)
+    service = Service(settings, source)
 
     @asynccontextmanager
     async def live(_app: Starlette) -> AsyncIterator[None]:
@@ -38,14 +39,16 @@ def create_app(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=build_routes(),
-        middleware=[Middleware(HeadersMiddleware, rules), Middleware(AccessMiddleware, rules)],
+        middleware=[
+            Middleware(HeadersMiddleware, service.rules),
+            Middleware(AccessMiddleware, service.rules),
+        ],
         exception_handlers={404: answer_not_found, 405: answer_method_not_allowed},
         lifespan=live,
     )
     # A redirect would be built from the client's Host header; whoever adds a slash gets the list.
     app.router.redirect_slashes = False
     app.state.service = service
-    app.state.rules = rules
     return app
 
 
@@ -58,5 +61,6 @@ def build_routes() -> list[Route]:
         Route("/health/db/{name}", answer_health),
         Route("/-/healthy", answer_healthy),
         Route("/-/ready", answer_ready),
+        Route("/-/reload", answer_reload, methods=["POST"]),
         Route("/-/databases/{name}/recreate", answer_recreate, methods=["POST"]),
     ]

@@ -66,8 +66,9 @@ class Reloads:
             try:
                 change = await self._renew()
             except (SettingsErrors, EnginesError, TimeoutError, ReloadError) as error:
-                self._note_failure(str(error))
-                raise ReloadError(str(error)) from None
+                text = str(error) or f"its files could not be read within {READ_SECONDS:g} s"
+                self._note_failure(text)
+                raise ReloadError(text) from None
             except Exception as error:
                 self.is_successful = False
                 logger.exception("configuration not reloaded")

@@ -6,6 +6,7 @@ It knows uvicorn and signals, nothing of what is served.
 import asyncio
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,7 +19,6 @@ from exporter.web.complaints import Complaints
 from exporter.web.entrance import Entrance
 from exporter.web.limits import Limits
 from exporter.web.protocol import HTTPProtocol
-from exporter.web.rules import Rules
 from exporter.web.service import Service
 
 # Prometheus keeps its connection between scrapes, which are a minute apart at most.
@@ -35,17 +35,16 @@ class Server(uvicorn.Server):
         self, config: uvicorn.Config, limits: Limits, exit_within: float | None = None
     ) -> None:
         super().__init__(config)
-        state = config.app.state  # type: ignore[union-attr]
-        self._service: Service = state.service
-        self._rules: Rules = state.rules
+        self._service: Service = config.app.state.service  # type: ignore[union-attr]
         self._limits = limits.fit_descriptors()
         self._complaints = Complaints()
         self._entrance = self._build_entrance()
-        self._working: list[asyncio.Task[None]] = []
+        self._looking: asyncio.Task[None] | None = None
         self._exit_within = exit_within
+        self._reloading: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to serve."""
+        """Begins to serve; from now on SIGHUP reloads the configuration."""
         await super().startup([])  # without sockets of its own
         loop = asyncio.get_running_loop()
         backlog = self.config.backlog
@@ -54,10 +53,12 @@ class Server(uvicorn.Server):
             await loop.create_server(open_door, sock=listener, backlog=backlog)
             for listener in sockets or ()
         ]
-        self._working = [
-            loop.create_task(self._entrance.look(), name="look at clients"),
-            loop.create_task(self._rules.watch(), name="watch of the web configuration"),
-        ]
+        self._looking = loop.create_task(self._entrance.look(), name="look at clients")
+        if threading.current_thread() is threading.main_thread():
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        self._reloading = asyncio.create_task(self._service.reloads.reload_quietly())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins the end, on SIGTERM or SIGINT."""
@@ -68,15 +69,15 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends the checks that requests wait for, then the requests."""
         stopping = asyncio.create_task(self._service.stop())
-        for task in self._working:
-            task.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         self._entrance.close()
         await super().shutdown(sockets)
         await stopping
 
     def _build_entrance(self) -> Entrance:
         return Entrance(
-            self._rules,
+            self._service.rules,
             self._limits,
             self._complaints,
             cast(set[HTTPProtocol], self.server_state.connections),
@@ -133,8 +134,11 @@ def start_countdown(seconds: float) -> None:
 
 @contextmanager
 def swallow_signals() -> Iterator[None]:
-    """Lets a signal that was obeyed end there: uvicorn raises it again once it has shut down."""
-    signals = (signal.SIGTERM, signal.SIGINT)
+    """Lets a signal that was obeyed end there: uvicorn raises it again once it has shut down.
+
+    SIGHUP before the start or after the end has nothing to reload, and shall not kill either.
+    """
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.signal(number, lambda _number, _frame: None) for number in signals}
     try:
         yield

@@ -24,8 +24,9 @@ from exporter.logs import configure_logging
 from exporter.probes import Probe, ProbeSet
 from exporter.settings import Settings
 from exporter.threads import call_in_daemon
-from exporter.web.changes import describe_changes
+from exporter.web.changes import list_changes
 from exporter.web.reloads import READ_SECONDS, ReloadError, Reloads, Source
+from exporter.web.rules import Rules
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS
 
 logger = logging.getLogger(__name__)
@@ -43,12 +44,13 @@ class Service:
     """The running parts of one exporter; for the event loop's thread only."""
 
     def __init__(self, settings: Settings, source: Source | None = None) -> None:
-        """Builds every engine without connecting. Raises EnginesError.
+        """Builds every engine without connecting. Raises SettingsErrors and EnginesError.
 
         `source` is where settings are read anew, which makes them `settings` again unless given.
         """
         self.settings = settings
         self.state = State.STARTING
+        self.rules = Rules(settings.web.config_file)
         self.engines = EngineRegistry()
         self.engines.replace(self.engines.plan(settings.databases))
         self.probes = ProbeSet(self.engines)
@@ -56,7 +58,7 @@ class Service:
         self._source = source or Source(lambda: settings, list)
         self.reloads = Reloads(self._renew, self._source)
         self._stopping = asyncio.Lock()
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self._build_collectors()
 
     def _build_collectors(self) -> None:
@@ -81,14 +83,17 @@ class Service:
     async def start(self) -> None:
         """Starts the probes; returns before their first answers."""
         await self.probes.start()
-        self._watching = asyncio.create_task(self.reloads.watch(), name="watch of files")
+        self._watching = [
+            asyncio.create_task(self.reloads.watch(), name="watch of the configuration"),
+            asyncio.create_task(self.rules.watch(), name="watch of the web configuration"),
+        ]
         self.state = State.READY
 
     async def stop(self) -> None:
         """Ends the probes and closes every connection, bounded in time; a second call waits."""
         self.state = State.STOPPING
-        if self._watching:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
         async with self._stopping:
             await self.probes.stop()
             await self.engines.close_all()
@@ -100,27 +105,24 @@ class Service:
         TimeoutError and ReloadError, and then nothing has changed.
         """
         settings, databases = await self._read_source()
+        has_new_rules = await self.rules.renew()
         self._check_ready()
         probes = await self.probes.prepare(databases)
         self._check_ready()  # who stops meanwhile ends those, too
-        change = describe_changes(
-            dict(zip(self.engines.names(), self.engines, strict=True)), databases
-        )
+        before = {database.name: database for database in self.engines}
+        changes = [*list_changes(before, databases), *(["web configuration"] * has_new_rules)]
         self.engines.replace(databases)
         self.probes.replace(probes)
         self._adopt(settings)
-        return change or "its databases are the same"
+        return "; ".join(changes) or "its databases are the same"
 
     async def _read_source(self) -> tuple[Settings, dict[str, Database]]:
         def read() -> tuple[Settings, dict[str, Database]]:
             settings = self._source.load()
             return settings, self.engines.plan(settings.databases)
 
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await call_in_daemon(read, "reading of the configuration")
-        except TimeoutError:
-            raise ReloadError(f"its files could not be read within {READ_SECONDS:g} s") from None
+        async with asyncio.timeout(READ_SECONDS):
+            return await call_in_daemon(read, "reading of the configuration")
 
     def _check_ready(self) -> None:
         if not self.is_ready:
@@ -128,9 +130,9 @@ class Service:
 
     def _adopt(self, settings: Settings) -> None:
         if settings.listen != self.settings.listen:
-            logger.warning(
-                "another address to listen on needs a restart", extra={"listen": settings.listen}
-            )
+            logger.warning("listen changed; restart the exporter to serve there")
+        if settings.web.config_file != self.settings.web.config_file:
+            logger.warning("web.config_file changed; restart the exporter to use that file")
         if settings.log != self.settings.log:
             configure_logging(settings.log.level, settings.log.format)
         if settings.app.dir != self.app_folder.path:

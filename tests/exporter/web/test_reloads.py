@@ -204,7 +204,7 @@ async def test_the_folder_of_the_application_and_the_log_follow(
         changing.keys |= {"app": {"dir": str(tmp_path / "other")}, "listen": "127.0.0.1:1"}
         await client.post(RELOAD)
     assert service.app_folder.path == tmp_path / "other"
-    assert "another address to listen on needs a restart" in caplog.text
+    assert "listen changed; restart the exporter to serve there" in caplog.text
 
 
 async def test_an_url_file_that_names_another_driver_needs_a_reload(
@@ -248,3 +248,24 @@ async def test_a_changed_file_is_taken_over_by_itself(up: dict[str, Any], tmp_pa
         (tmp_path / "new").symlink_to("2")
         (tmp_path / "new").rename(tmp_path / "..data")
         await wait_for(lambda: service.engines.names() == ("shop", "orders"))
+
+
+async def test_the_web_configuration_is_read_anew_with_the_other(
+    up: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text("")
+    web = {"enable_lifecycle": True, "config_file": str(file)}
+    changing = Changing({"shop": up}, web=web)
+    async with open_client(changing.build_app()) as client:
+        file.write_text("http_server_config: {headers: {X-Frame-Options: deny}}\n")
+        response = await client.post(RELOAD)
+        assert response.text == "configuration reloaded: web configuration\n"
+        file.write_text("http_server_config: {colour: red}\n")
+        changing.databases["orders"] = up
+        response = await client.post(RELOAD)
+        health = (await client.get("/health/db")).json()
+    assert response.status_code == 422
+    assert "http_server_config.colour" in response.text
+    assert response.headers["x-frame-options"] == "deny"
+    assert list(health["databases"]) == ["shop"]
