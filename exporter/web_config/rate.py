@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from exporter.settings.durations import parse_duration
 from exporter.settings.errors import expect
@@ -23,4 +23,12 @@ class RateLimit(WebSection):
     """A request every `interval` seconds, and `burst` of them at once; off without an interval."""
 
     interval: Annotated[float, BeforeValidator(_parse_interval)] = 0
-    burst: WholeNumber = Field(default=0, ge=0)
+    burst: WholeNumber = Field(default=0, ge=0, validate_default=True)
+
+    @field_validator("burst")
+    @classmethod
+    def _check_burst(cls, burst: int, info: ValidationInfo) -> int:
+        """To the toolkit this is valid, and then nobody gets an answer."""
+        if not burst and info.data.get("interval"):
+            raise expect("at least 1: with none no request is ever answered")
+        return burst

@@ -1,4 +1,4 @@
-"""TLS in front of a PostgreSQL server that was built without it, as the wheel's is."""
+"""Certificates, and TLS in front of a PostgreSQL server that was built without, as the wheel's."""
 
 from __future__ import annotations
 
@@ -32,16 +32,34 @@ class Certificates:
         context.load_cert_chain(self.certificate, self.key)
         return context
 
+    def build_client_context(self, own: Certificates | None = None) -> ssl.SSLContext:
+        """Trusts the authority, and shows a certificate of its own."""
+        context = ssl.create_default_context(cafile=str(self.authority))
+        if own is not None:
+            context.load_cert_chain(own.certificate, own.key)
+        return context
+
+
+class Authority:
+    """An authority of our own, which signs whatever it is asked to."""
+
+    def __init__(self) -> None:
+        self._authority = trustme.CA()
+
+    def sign(self, folder: Path, *names: str) -> Certificates:
+        """A certificate for the names, by default for 127.0.0.1 and localhost, in a new folder."""
+        folder.mkdir(exist_ok=True)
+        signed = self._authority.issue_cert(*(names or (LOCALHOST, "localhost")))
+        files = Certificates(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+        self._authority.cert_pem.write_to_path(str(files.authority))
+        signed.cert_chain_pems[0].write_to_path(str(files.certificate))
+        signed.private_key_pem.write_to_path(str(files.key))
+        return files
+
 
 def write_certificates(folder: Path, *names: str) -> Certificates:
-    """A certificate for the names, by default for 127.0.0.1 and localhost."""
-    authority = trustme.CA()
-    signed = authority.issue_cert(*(names or (LOCALHOST, "localhost")))
-    files = Certificates(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
-    authority.cert_pem.write_to_path(str(files.authority))
-    signed.cert_chain_pems[0].write_to_path(str(files.certificate))
-    signed.private_key_pem.write_to_path(str(files.key))
-    return files
+    """A certificate for the names, of an authority of its own."""
+    return Authority().sign(folder, *names)
 
 
 @contextmanager
