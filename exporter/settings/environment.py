@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from exporter.settings.errors import SettingsError, SettingsErrors
-from exporter.settings.secret_files import read_secret_file
+from exporter.settings.secret_files import read_secret_file, show_path
 
 PREFIX: Final = "POOL_EXPORTER_"
 NESTING: Final = "__"
@@ -47,7 +47,9 @@ def read_secrets_dir(environ: Mapping[str, str]) -> dict[str, str]:
     except OSError as error:
         reason = (error.strerror or "not readable").lower()
         expected = f"a readable directory ({reason})"
-        raise SettingsErrors([SettingsError(SECRETS_DIR, f"got {folder}", expected)]) from None
+        raise SettingsErrors(
+            [SettingsError(SECRETS_DIR, f"got {show_path(folder)}", expected)]
+        ) from None
 
 
 def list_secret_files(environ: Mapping[str, str]) -> list[Path]:

@@ -26,7 +26,9 @@ class ProbeSettings(Section):
         default=FRESH_CONNECTION_INTERVAL,
         description="How often a probe opens a new connection, at least the interval",
     )
-    query: str = Field(default="SELECT 1", min_length=1, description="What a probe asks")
+    query: str = Field(
+        default="SELECT 1", min_length=1, repr=False, description="What a probe asks"
+    )
 
     @model_validator(mode="before")
     @classmethod

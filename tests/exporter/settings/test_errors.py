@@ -14,6 +14,11 @@ def test_an_error_is_a_line_of_key_place_value_and_expectation() -> None:
     )
 
 
+def test_what_cannot_be_printed_is_escaped() -> None:
+    error = SettingsError("two\nlines", "got \udcff", "\x1b[31m red")
+    assert str(error) == r"two\nlines: got \udcff, expected \x1b[31m red"
+
+
 def test_several_errors_are_lines() -> None:
     errors = SettingsErrors([SettingsError("a", "missing", "x"), SettingsError("b", "got 1", "y")])
     assert str(errors) == "a: missing, expected x\nb: got 1, expected y"

@@ -1,0 +1,125 @@
+"""Whatever a configuration says: it is taken and works, or there is a line for each mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+
+from exporter.check import check_config, load_checked_settings
+from exporter.engines import EnginesError
+from exporter.settings import Settings, SettingsErrors
+from exporter.web.app import create_app
+from tests.fuzz.configs import CANARY, texts, variables
+from tests.fuzz.extent import fail_when_it_hangs, fuzz
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that configurations name, and the one that is fuzzed."""
+    folder = tmp_path_factory.mktemp("config")
+    (folder / "files").mkdir()
+    for name, content in {"url": f"postgresql://app:{CANARY}@127.0.0.1:1/x", "empty": ""}.items():
+        (folder / "files" / name).write_text(content)
+    (folder / "files" / "password").write_text(CANARY)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def enter_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def check(file: Path | None, environ: Mapping[str, str], *, syntax_only: bool) -> int:
+    """The status; what is said shows no secret and is a line for each mistake."""
+    output = io.StringIO()
+    status = check_config(file, environ, output, syntax_only=syntax_only)
+    text = output.getvalue()
+    assert CANARY not in text
+    assert text.endswith("\n")
+    assert text.startswith("configuration is valid: ") == (status == 0)
+    assert status == 0 or all(", expected " in line for line in text.splitlines())
+    return status
+
+
+def build(settings: Settings) -> Starlette | None:
+    try:
+        return create_app(settings)
+    except (EnginesError, SettingsErrors) as error:
+        text = str(error)
+    assert CANARY not in text
+    return None
+
+
+async def read_pages(app: Starlette) -> str:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+        answers = [await client.get(path) for path in ("/metrics", "/")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    return "".join(answer.text for answer in answers)
+
+
+def use(settings: Settings) -> None:
+    """Has it do what it is for, but for asking a database."""
+    event("is accepted")
+    assert CANARY not in repr(settings)
+    app = build(settings)
+    if app is not None:
+        event("works")
+        assert CANARY not in asyncio.run(read_pages(app))
+
+
+def try_out(file: Path | None, environ: Mapping[str, str]) -> None:
+    with fail_when_it_hangs():
+        check(file, environ, syntax_only=True)
+        if check(file, environ, syntax_only=False) == 0:
+            use(load_checked_settings(file, environ))
+
+
+@fuzz()
+@given(text=texts())
+def test_any_file_is_a_configuration_or_has_mistakes(text: bytes) -> None:
+    file = Path("exporter.yaml")
+    file.write_bytes(text)
+    try_out(file, {})
+
+
+@fuzz(0.3)
+@given(variables())
+def test_any_environment_is_a_configuration_or_has_mistakes(environ: dict[str, str]) -> None:
+    try_out(None, environ)
+
+
+@fuzz(0.3)
+@given(text=texts(), environ=variables())
+def test_file_and_environment_together_are_one_or_have_mistakes(
+    text: bytes, environ: dict[str, str]
+) -> None:
+    file = Path("exporter.yaml")
+    file.write_bytes(text)
+    try_out(file, environ)
+
+
+@fuzz(0.1)
+@given(
+    name=st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1),
+    content=st.binary(),
+)
+def test_any_secrets_directory_is_read_or_has_mistakes(
+    folder: Path, name: str, content: bytes
+) -> None:
+    directory = folder / "secrets"
+    directory.mkdir(exist_ok=True)
+    try:
+        file = directory / f"POOL_EXPORTER_{name}"[:80]
+        file.write_bytes(content)
+        try_out(None, {"POOL_EXPORTER_SECRETS_DIR": str(directory)})
+    finally:
+        file.unlink()
