@@ -14,7 +14,8 @@ _HASH: Final = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 
 def _check_name(name: str) -> str:
     if ":" in name:
-        raise expect("a user name without a colon: basic authentication ends it there")
+        # Perhaps a line of htpasswd, hash and all.
+        raise expect("a user name, its hash behind the colon", shown="a name with a colon")
     return name
 
 
