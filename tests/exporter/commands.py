@@ -61,7 +61,14 @@ class RunningExporter:
         return httpx.Client(base_url=f"http://{host}:{port}", timeout=PATIENCE)
 
     def wait_for_log(self, text: str) -> None:
-        wait_until(lambda: text in self.log.read_text(), f"{text!r} in the log", PATIENCE)
+        """Fails with the log when the process ends instead."""
+
+        def is_logged() -> bool:
+            has_ended, log = self.process.poll() is not None, self.log.read_text()
+            assert text in log or not has_ended, log
+            return text in log
+
+        wait_until(is_logged, f"{text!r} in the log", PATIENCE)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends the signal; returns the exit status."""

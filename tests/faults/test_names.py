@@ -201,3 +201,13 @@ def test_a_pool_that_recycles_its_connections_follows_a_name_that_moves(
     wait_until(is_gone, "the first server to be left")
     second.wait_for_sessions()
     assert shop.read_errors() == {}
+
+
+def test_an_exporter_ends_by_itself_while_the_name_server_is_silent(
+    names: NameServer, open_views: OpenViews
+) -> None:
+    """Status 0: its countdown, which ends it when something holds it up, is SIGALRM."""
+    names.tell(NAME, Fault.SILENCE)
+    shop, _ = open_views()
+    wait_until(lambda: NAME in names.asked, "the name to be asked for")
+    assert shop.exporter.stop() == 0
