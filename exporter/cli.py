@@ -7,18 +7,20 @@ import argparse
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 from exporter.check import check_config, load_checked_settings
+from exporter.engines import EnginesError
 from exporter.logs import configure_logging
-from exporter.settings import Settings, SettingsErrors
+from exporter.settings import Settings, SettingsErrors, list_files
 from exporter.settings.settings import DEFAULT_LISTEN
 from exporter.version import DISTRIBUTION, read_version
 from exporter.web.app import create_app
 from exporter.web.listener import AddressError, open_listener, parse_address, read_address
+from exporter.web.reloads import Source
 from exporter.web.server import serve
-from exporter.web.service import EnginesError
 
 logger = logging.getLogger(__name__)
 
@@ -158,10 +160,11 @@ def run_demo(options: argparse.Namespace) -> int:
 def run_serve(options: argparse.Namespace) -> int:
     """Serves until told to stop."""
     try:
-        settings = load_checked_settings(options.config, build_environment(options))
+        source = build_source(options)
+        settings = source.load()
         configure_logging(settings.log.level, settings.log.format)
         listener = open_listener(parse_address(settings.listen))
-        app = create_app(settings)
+        app = create_app(settings, source)
     except (SettingsErrors, AddressError, EnginesError) as error:
         return complain(str(error))
     log_start(str(read_address(listener)), settings)
@@ -176,6 +179,15 @@ def log_start(address: str, settings: Settings) -> None:
     if settings.app.dir is not None:
         extra["app_dir"] = str(settings.app.dir)
     logger.info("serving", extra=extra)
+
+
+def build_source(options: argparse.Namespace) -> Source:
+    """Returns where the settings come from, to be read now and at every reload."""
+    environment = build_environment(options)
+    return Source(
+        partial(load_checked_settings, options.config, environment),
+        partial(list_files, options.config, environment),
+    )
 
 
 def build_environment(options: argparse.Namespace) -> Mapping[str, str]:
