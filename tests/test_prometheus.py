@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
+import bcrypt
 import pytest
 
 from exporter.demo.postgres import EmbeddedPostgres
@@ -16,13 +19,9 @@ from tests.servers.accounts import DATABASE, MONITOR
 from tests.servers.conditions import wait_until
 from tests.servers.endpoints import open_closed_port
 from tests.servers.programs import Program, find_program
+from tests.servers.tls import Authority
 
-CONFIG = """
-global: {{scrape_interval: 1s}}
-scrape_configs:
-  - job_name: exporter
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
+USER, PASSWORD = "prometheus", "cAnArY-7"
 
 
 def free_port() -> int:
@@ -41,33 +40,44 @@ def query(port: int, expression: str) -> dict[str, float]:
     return {each["metric"].get("database", ""): float(each["value"][1]) for each in result}
 
 
+@contextmanager
+def run_prometheus(
+    folder: Path, config: Mapping[str, Any], scrape: Mapping[str, Any], *arguments: str
+) -> Iterator[int]:
+    """The port of a Prometheus that scrapes an exporter so configured."""
+    program = find_program("prometheus", package="prometheus")
+    exporter_port, port = free_port(), free_port()
+    address = f"127.0.0.1:{exporter_port}"
+    job = {"job_name": "exporter", "static_configs": [{"targets": [address]}], **scrape}
+    (folder / "exporter.yaml").write_text(json.dumps({"listen": address, **config}))
+    (folder / "prometheus.yml").write_text(
+        json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]})
+    )
+    command = [sys.executable, "-m", "exporter", "--config", str(folder / "exporter.yaml")]
+    server = [
+        program,
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (
+        Program([*command, *arguments], folder / "exporter.log"),
+        Program(server, folder / "prometheus.log"),
+    ):
+        yield port
+
+
 @pytest.fixture
 def prometheus(postgres: EmbeddedPostgres, tmp_path: Path, closed_port: int) -> Iterator[int]:
     """The port of a Prometheus that scrapes an exporter of one database up and one down."""
-    program = find_program("prometheus", package="prometheus")
-    exporter_port, port = free_port(), free_port()
-    config = tmp_path / "exporter.yaml"
-    config.write_text(
-        json.dumps(
-            {
-                "listen": f"127.0.0.1:{exporter_port}",
-                "probe": {"interval": "1s", "timeout": "1s", "fresh_connection_interval": "2s"},
-                "databases": {
-                    "shop": {"url": postgres.url(DATABASE, *MONITOR), "role": "primary"},
-                    "down": {"url": f"postgresql://app@127.0.0.1:{closed_port}/shop"},
-                },
-            }
-        )
-    )
-    (tmp_path / "prometheus.yml").write_text(CONFIG.format(port=exporter_port))
-    exporter = [sys.executable, "-m", "exporter", "--config", str(config)]
-    server = [
-        program,
-        f"--config.file={tmp_path}/prometheus.yml",
-        f"--storage.tsdb.path={tmp_path}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with Program(exporter, tmp_path / "exporter.log"), Program(server, tmp_path / "prometheus.log"):
+    config = {
+        "probe": {"interval": "1s", "timeout": "1s", "fresh_connection_interval": "2s"},
+        "databases": {
+            "shop": {"url": postgres.url(DATABASE, *MONITOR), "role": "primary"},
+            "down": {"url": f"postgresql://app@127.0.0.1:{closed_port}/shop"},
+        },
+    }
+    with run_prometheus(tmp_path, config, {}) as port:
         yield port
 
 
@@ -86,3 +96,35 @@ def test_prometheus_scrapes_it_and_sees_what_is_up_and_what_is_down(prometheus: 
         lambda: "shop" in query(prometheus, f"histogram_quantile(0.5, {rate}) > 0"),
         "a quantile of the checkout durations",
     )
+
+
+def test_prometheus_scrapes_it_by_tls_with_a_certificate_and_a_password(tmp_path: Path) -> None:
+    authority = Authority()
+    server, own = authority.sign(tmp_path / "server"), authority.sign(tmp_path / "own", USER)
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()
+    tls = {
+        "cert_file": "server/cert.pem",
+        "key_file": "server/key.pem",
+        "client_auth_type": "RequireAndVerifyClientCert",
+        "client_ca_file": "server/ca.pem",
+        "client_allowed_sans": [USER],
+    }
+    web = {"tls_server_config": tls, "basic_auth_users": {USER: hashed}}
+    (tmp_path / "web.yml").write_text(json.dumps(web))
+    scrape = {
+        "scheme": "https",
+        "basic_auth": {"username": USER, "password": PASSWORD},
+        "tls_config": {
+            "ca_file": str(server.authority),
+            "cert_file": str(own.certificate),
+            "key_file": str(own.key),
+        },
+    }
+    config = {"databases": {"shop": {"url": "sqlite://"}}}
+    arguments = ("--web.config.file", str(tmp_path / "web.yml"))
+    with run_prometheus(tmp_path, config, scrape, *arguments) as port:
+        wait_until(
+            lambda: query(port, "sqlalchemy_database_up") == {"shop": 1},
+            "Prometheus to see the database up",
+        )
+        assert query(port, "up") == {"": 1}

@@ -193,6 +193,19 @@ async def test_a_bad_certificate_leaves_the_old_one_and_is_one_line(
     )
 
 
+async def test_files_that_come_late_are_waited_for(server: Certificates, tmp_path: Path) -> None:
+    file = write_web_config(tmp_path, "")
+    kept = server.key.rename(tmp_path / "kept")
+    async with serve(build_guarded_app(file)) as served:
+        write_web_config(tmp_path, describe_tls(server))
+        await served.rules.reload()
+        assert await ask(served, None) == 200
+        assert served.rules.list_files() == [file, server.certificate, server.key]
+        kept.rename(server.key)
+        await served.rules.reload()
+        assert await ask(served, server.build_client_context()) == 200
+
+
 async def test_tls_can_be_switched_on_and_off_while_serving(
     server: Certificates, tmp_path: Path
 ) -> None:
