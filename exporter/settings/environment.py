@@ -43,13 +43,14 @@ def read_secrets_dir(environ: Mapping[str, str]) -> dict[str, str]:
     if not folder:
         return {}
     try:
-        return _read_files(_find_files(folder))
-    except OSError as error:
-        reason = (error.strerror or "not readable").lower()
+        files = _find_files(folder)
+    except (OSError, ValueError) as error:  # ValueError: what cannot be the name of a file
+        reason = (getattr(error, "strerror", None) or "not readable").lower()
         expected = f"a readable directory ({reason})"
         raise SettingsErrors(
             [SettingsError(SECRETS_DIR, f"got {show_path(folder)}", expected)]
         ) from None
+    return _read_files(files)
 
 
 def list_secret_files(environ: Mapping[str, str]) -> list[Path]:
@@ -57,7 +58,7 @@ def list_secret_files(environ: Mapping[str, str]) -> list[Path]:
     folder = environ.get(SECRETS_DIR)
     try:
         return _find_files(folder) if folder else []
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 

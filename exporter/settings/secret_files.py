@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from exporter.redaction import redact
 from exporter.settings.errors import SettingsError
 from exporter.urls import HIDDEN
 
@@ -48,8 +49,13 @@ def _open_at_once(path: str, flags: int) -> int:
 def show_path(path: Path | str) -> str:
     """The path, unless somebody put the secret itself where its file's name belongs."""
     text = str(path)
-    is_path = "@" not in text and ":/" not in text
-    return text if is_path and text.isprintable() else HIDDEN
+    return text if text.isprintable() and not may_be_secret(path) else HIDDEN
+
+
+def may_be_secret(path: Path | str) -> bool:
+    """Whether it looks like a URL or a password rather than a path."""
+    text = str(path)
+    return "@" in text or ":/" in text or redact(text) != text
 
 
 def show_secret_path(path: Path) -> str:

@@ -24,7 +24,7 @@ from exporter.settings.databases import DatabaseSettings
 from exporter.settings.environment import NESTING, PREFIX
 from exporter.settings.errors import expect
 from exporter.settings.probes import ProbeSettings
-from exporter.settings.secret_files import show_path
+from exporter.settings.secret_files import may_be_secret
 from exporter.settings.section import FilePath, Section
 from exporter.urls import HIDDEN
 
@@ -72,8 +72,8 @@ DatabaseName = Annotated[str, AfterValidator(_check_name)]
 
 def _check_folder(folder: Path) -> Path:
     """A URL, with a password perhaps, would be shown in the log and on pages."""
-    if show_path(folder) == HIDDEN:
-        raise expect("a folder without @ and :/ in its name", shown=f"got {HIDDEN}")
+    if may_be_secret(folder):
+        raise expect("a folder, its name without @, :/ and password", shown=f"got {HIDDEN}")
     return folder
 
 
