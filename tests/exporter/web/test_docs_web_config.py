@@ -1,0 +1,45 @@
+"""docs/web-config.md says what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from exporter.watch import INTERVAL_SECONDS
+from exporter.web.limits import RESERVED, Limits
+from exporter.web.logins import MOST_WAITING
+from exporter.web.server import KEEP_ALIVE_SECONDS
+from exporter.web_config.config import WebConfig
+from exporter.web_config.users import HIGHEST_COST
+
+TEXT = (Path(__file__).parents[3] / "docs" / "web-config.md").read_text()
+LIMITS = Limits()
+
+
+def test_limits_are_those_of_the_code() -> None:
+    table = dict(re.findall(r"(?m)^\| ([a-zA-Z ]+?) \| (\d[^|]*?) \|", TEXT))
+    assert table == {
+        "connections": f"{LIMITS.connections}, or what the process may open less {RESERVED}",
+        "requests at once": f"{LIMITS.requests}",
+        "head of a request": f"{LIMITS.head_bytes // 1024} KiB",
+        "body of a request": f"{LIMITS.body_bytes // 1024} KiB",
+        "time for a TLS handshake": f"{LIMITS.handshake_seconds} s",
+        "time for a request to arrive": f"{LIMITS.request_seconds} s",
+        "time to take an answer": f"{LIMITS.answer_seconds} s",
+        "time between requests": f"{KEEP_ALIVE_SECONDS} s",
+    }
+
+
+def test_numbers_in_the_text_are_those_of_the_code() -> None:
+    assert f"within {INTERVAL_SECONDS:g} s" in TEXT
+    assert f"Costs above {HIGHEST_COST} are refused" in TEXT
+    assert f"more than {MOST_WAITING} waiting guesses" in TEXT
+
+
+def test_the_example_has_keys_that_there_are() -> None:
+    example = re.findall(r"(?ms)^```yaml\n(.*?)^```", TEXT)[0]
+    content = yaml.safe_load(example)
+    del content["basic_auth_users"]  # the hash is left out
+    assert WebConfig.model_validate(content).tls_server_config.is_enabled
