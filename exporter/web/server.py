@@ -44,7 +44,7 @@ class Server(uvicorn.Server):
         self._reloading: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to serve; from now on SIGHUP reloads the configuration."""
+        """Begins to serve; from now on SIGHUP reloads a configuration that has a source."""
         await super().startup([])  # without sockets of its own
         loop = asyncio.get_running_loop()
         backlog = self.config.backlog
@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
             for listener in sockets or ()
         ]
         self._looking = loop.create_task(self._entrance.look(), name="look at clients")
-        if threading.current_thread() is threading.main_thread():
+        if self._service.has_source and threading.current_thread() is threading.main_thread():
             loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
@@ -96,7 +96,10 @@ def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None 
     Serving ends within two seconds of the signal. With `exit_within` the whole process does, so
     many seconds after it and whatever still hangs: for callers that have nothing left to do.
     """
-    with swallow_signals():
+    service: Service = app.state.service
+    # Before the start and after the end there is nothing to reload: SIGHUP shall not kill then.
+    hangup = (signal.SIGHUP,) if service.has_source else ()
+    with swallow_signals(signal.SIGTERM, signal.SIGINT, *hangup):
         build_server(app, exit_within=exit_within).run(sockets=[listener])
 
 
@@ -133,12 +136,8 @@ def start_countdown(seconds: float) -> None:
 
 
 @contextmanager
-def swallow_signals() -> Iterator[None]:
-    """Lets a signal that was obeyed end there: uvicorn raises it again once it has shut down.
-
-    SIGHUP before the start or after the end has nothing to reload, and shall not kill either.
-    """
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+def swallow_signals(*signals: signal.Signals) -> Iterator[None]:
+    """Lets a signal that was obeyed end there: uvicorn raises it again once it has shut down."""
     before = {number: signal.signal(number, lambda _number, _frame: None) for number in signals}
     try:
         yield

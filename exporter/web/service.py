@@ -55,6 +55,7 @@ class Service:
         self.engines.replace(self.engines.plan(settings.databases))
         self.probes = ProbeSet(self.engines)
         self.app_folder = AppFolder(settings.app.dir)
+        self.has_source = source is not None
         self._source = source or Source(lambda: settings, list)
         self.reloads = Reloads(self._renew, self._source)
         self._stopping = asyncio.Lock()

@@ -158,14 +158,14 @@ async def test_a_secret_file_that_hangs_hangs_no_other_database(
         assert await ask(lost, "SELECT 1") == 1
 
 
-async def test_a_url_file_that_names_another_driver_needs_a_restart(tmp_path: Path) -> None:
+async def test_a_url_file_that_names_another_driver_needs_a_reload(tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text("sqlite://")
     async with open_registry() as registry:
         settings = build_settings("sqlite://").model_copy(update={"url": None, "url_file": file})
         database = registry.add("shop", settings)
         file.write_text("postgresql+psycopg://u:canary@h/d")
-        with pytest.raises(RuntimeError, match="restart the exporter") as raised:
+        with pytest.raises(RuntimeError, match="reload the configuration") as raised:
             await ask(database, "SELECT 1")
     assert "canary" not in str(raised.value)
 
