@@ -83,7 +83,7 @@ def check_web_file(path: Path | None) -> None:
 
 
 def _find_folder_errors(app: AppSettings) -> Iterator[SettingsError]:
-    """The app makes its folder when it starts, but not the one above."""
+    """The app's folder may come with the app, but not the one above."""
     if app.dir is None:
         return
     shown = f"got {show_path(app.dir)}"

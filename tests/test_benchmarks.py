@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -86,3 +87,30 @@ def test_a_query_is_measured_with_both_drivers() -> None:
 
     assert are_numbers(rows["plain SQLAlchemy"])
     assert are_numbers(rows["ours, file mapped"])
+
+
+def test_a_long_life_is_counted_at_its_start_middle_and_end() -> None:
+    rows = run("soak.py", "--scrapes", "200", "--beat", "0.1", "--growth", "40")
+
+    assert rows["scrapes"] == ["220"]
+    # The first steps end workers, refuse, fall silent and reload; each was taken in each part.
+    assert int(rows["faults, recoveries and reloads"][0]) >= 3 * 13
+    assert int(rows["workers killed"][0]) >= 3 * 3
+    for name in ("resident memory, MB", "descriptors", "threads", "server connections"):
+        assert len(rows[name]) == 4
+        assert are_numbers(rows[name])
+        assert float(rows[name][0]) > 0
+
+
+def test_growth_beyond_what_is_tolerated_is_a_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    soak = importlib.import_module("soak")
+    calm, grown = soak.Sample(70.0, 12, 3, 4), soak.Sample(74.5, 12, 3, 4)
+
+    assert soak.print_growth([calm, calm, calm], 4.0, 60.0) == 0
+    assert soak.print_growth([calm, calm, grown], 4.0, 60.0) == 1
+    assert capsys.readouterr().err == "grown: resident memory, MB\n"
+    assert soak.print_growth([calm, calm, calm._replace(descriptors=16)], 4.0, 60.0) == 1
+    assert capsys.readouterr().err == "grown: descriptors\n"
