@@ -10,6 +10,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -49,6 +50,9 @@ class OpenConnections:
             # connected yet would stay open until the garbage collector comes by.
             traceback.clear_frames(error.__traceback__)
             raise
+        if self._is_hung_up:  # while it was being opened, when there was nothing to hang up on
+            self._end(connection)
+            raise ConnectionAbortedError("hung up")
         self._opening[id(connection)] = connection
         return connection
 
@@ -79,7 +83,14 @@ class OpenConnections:
         self._is_hung_up = False
         while self._opening:
             _, connection = self._opening.popitem()
-            hang_up(self.engine.dialect.get_driver_connection(connection))
+            self._end(connection)
+
+    def _end(self, connection: DBAPIConnection) -> None:
+        """End a connection the pool does not know: psycopg complains about those left open."""
+        hang_up(self.engine.dialect.get_driver_connection(connection))
+        if not self.engine.dialect.is_async:  # hanging up was the end, and closing would wait
+            with suppress(Exception):
+                connection.close()
 
     def forget(self) -> None:
         """Leave the connections to a call that was given up on."""

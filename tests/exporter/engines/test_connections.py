@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, event
@@ -114,3 +115,28 @@ async def test_a_connection_that_failed_while_it_was_set_up_is_ended(
 
 def test_hanging_up_never_raises() -> None:
     hang_up(object())
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
+def test_a_connection_that_is_still_being_opened_when_all_are_hung_up_on_is_closed(
+    postgres: EmbeddedPostgres, mariadb: MariaDB, driver: str
+) -> None:
+    server: EmbeddedPostgres | MariaDB = postgres if driver == "psycopg" else mariadb
+    engine = create_engine(server.url(driver=driver))
+    opened: list[DBAPIConnection] = []
+
+    def connect_late() -> DBAPIConnection:
+        connections.hang_up()
+        cargs, cparams = engine.dialect.create_connect_args(engine.url)
+        opened.append(engine.dialect.connect(*cargs, **cparams))
+        return opened[0]
+
+    connections = OpenConnections(engine, connect_late)
+    with pytest.raises(ConnectionAbortedError, match="hung up"):
+        engine.connect()
+    assert repr(connections) == "<OpenConnections opening=0 open=0>"
+    assert not is_open(opened[0])
+
+
+def is_open(connection: Any) -> bool:
+    return not connection.closed if hasattr(connection, "closed") else bool(connection.open)
