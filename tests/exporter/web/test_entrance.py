@@ -17,6 +17,7 @@ from tests.servers.tls import Authority, Certificates
 
 pytestmark = pytest.mark.anyio
 
+FEW = Limits(connections=3, request_seconds=3600, handshake_seconds=3600)
 REFUSED = (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError)
 
 
@@ -122,6 +123,18 @@ async def test_a_certificate_of_the_right_authority_is_required(
         for nobody in (None, wrong):
             with pytest.raises(REFUSED):
                 await ask(served, server.build_client_context(nobody))
+
+
+async def test_a_clients_certificate_can_be_its_own_authority(
+    server: Certificates, authority: Authority, tmp_path: Path
+) -> None:
+    mine, other = (authority.sign(tmp_path / name, name) for name in ("mine", "other"))
+    tls = want_clients(server, mine)
+    tls["tls_server_config"]["client_ca_file"] = str(mine.certificate)
+    async with serve(build_guarded_app(write_web_config(tmp_path, tls))) as served:
+        assert await ask(served, server.build_client_context(mine)) == 200
+        with pytest.raises(REFUSED):
+            await ask(served, server.build_client_context(other))
 
 
 async def test_a_certificate_may_be_left_out_and_not_be_wrong(
@@ -260,7 +273,7 @@ async def test_a_handshake_that_is_none_is_ended_without_a_traceback(
 
 async def test_whoever_opens_too_many_connections_keeps_nobody_out() -> None:
     async with (
-        serve(build_guarded_app(None), Limits(connections=3)) as served,
+        serve(build_guarded_app(None), FEW) as served,
         served.connect() as first,
         served.connect(),
         served.connect(),
@@ -274,7 +287,7 @@ async def test_whoever_opens_too_many_connections_keeps_nobody_out() -> None:
 async def test_handshakes_count_as_connections(server: Certificates, tmp_path: Path) -> None:
     file = write_web_config(tmp_path, describe_tls(server))
     async with (
-        serve(build_guarded_app(file), Limits(connections=3)) as served,
+        serve(build_guarded_app(file), FEW) as served,
         served.connect() as first,
         served.connect(),
         served.connect(),
@@ -294,7 +307,8 @@ async def test_open_connections_do_not_hold_up_the_end(
     ):
         await idle.send(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await idle.read_answer())[0] == 200
+        idle.writer.transport.pause_reading()  # type: ignore[attr-defined] # no goodbye from it
         served.server.should_exit = True
         assert await mute.read_end() == b""
-        assert await idle.read_end() == b""
+        await wait_for(lambda: not served.connections)
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]

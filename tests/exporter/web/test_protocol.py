@@ -254,6 +254,15 @@ async def test_an_idle_connection_is_not_dropped() -> None:
         assert served.connections == 1
 
 
+async def test_an_idle_connection_is_closed_also_when_a_body_came_late(served: Served) -> None:
+    served.server.config.timeout_keep_alive = 1
+    async with served.connect() as connection:
+        await connection.send(b"POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
+        assert (await connection.read_answer())[0] == 404
+        await connection.send(b"x")
+        assert await connection.read_end() == b""
+
+
 async def test_a_client_that_does_not_take_its_answer_is_dropped(
     doors: Doors, caplog: pytest.LogCaptureFixture
 ) -> None:
