@@ -32,6 +32,19 @@ OPTIONS = {
 @dataclass(frozen=True, slots=True)
 class MariaDB:
     port: int
+    program: Program
+
+    @property
+    def pid(self) -> int:
+        return self.program.pid
+
+    def stop(self) -> None:
+        self.program.stop()
+
+    def start(self) -> None:
+        """Starts it after it was stopped, and waits until it is ready."""
+        self.program.start()
+        self.program.wait_until_ready(lambda: is_ready(self))
 
     def url(
         self,
@@ -46,15 +59,20 @@ class MariaDB:
         return url.render_as_string(hide_password=False)
 
     def connect(
-        self, account: Account = SUPERUSER, database: str | None = None
+        self,
+        account: Account = SUPERUSER,
+        database: str | None = None,
+        timeout: float | None = None,
     ) -> pymysql.Connection[Any]:
-        """An open connection, which its `with` block closes."""
+        """An open connection, which its `with` block closes; `timeout` in seconds."""
         return pymysql.connect(
             host="127.0.0.1",
             port=self.port,
             user=account.user,
             password=account.password,
             database=database,
+            connect_timeout=timeout or 10,
+            read_timeout=timeout,
         )
 
     def execute(self, statement: str) -> list[Any]:
@@ -67,13 +85,13 @@ class MariaDB:
 
 @contextmanager
 def run_mariadb(folder: Path, options: Mapping[str, str] | None = None) -> Iterator[MariaDB]:
-    server = MariaDB(find_free_port())
+    port = find_free_port()
     data_dir = create_data_dir(folder)
     settings = {
         **OPTIONS,
         **(options or {}),
         "datadir": str(data_dir),
-        "port": str(server.port),
+        "port": str(port),
         "socket": str(folder / "socket"),
         "pid-file": str(folder / "pid"),
         "init-file": str(write_accounts(folder)),
@@ -81,6 +99,7 @@ def run_mariadb(folder: Path, options: Mapping[str, str] | None = None) -> Itera
     command = [find_program("mariadbd", "mariadb-server"), "--no-defaults"]
     command += [f"--{key}={value}" for key, value in settings.items()] + run_as_root()
     with Program(command, folder / "log") as program:
+        server = MariaDB(port, program)
         program.wait_until_ready(lambda: is_ready(server))
         yield server
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 from sqlalchemy import URL
 
 from exporter.demo.postgres import EmbeddedPostgres, find_free_port
@@ -22,6 +23,26 @@ UNPRIVILEGED_USER = "nobody"
 @dataclass(frozen=True, slots=True)
 class PgBouncer:
     port: int
+    program: Program
+
+    @property
+    def pid(self) -> int:
+        return self.program.pid
+
+    def stop(self) -> None:
+        self.program.stop()
+
+    def start(self) -> None:
+        """Starts it after it was stopped, and waits until it is ready."""
+        self.program.start()
+        self.program.wait_until_ready(lambda: is_listening(self))
+
+    def tell(self, command: str) -> list[dict[str, Any]]:
+        """Gives the console a command, and returns what it shows."""
+        url = self.url("pgbouncer", *SUPERUSER, driver="psycopg").replace("+psycopg", "")
+        with psycopg.connect(url, autocommit=True) as console:
+            cursor = console.cursor(row_factory=dict_row).execute(command)
+            return cursor.fetchall() if cursor.description else []
 
     def url(
         self,
@@ -40,10 +61,11 @@ def run_pgbouncer(
     folder: Path, server: EmbeddedPostgres, options: Mapping[str, str] | None = None
 ) -> Iterator[PgBouncer]:
     """`options` are settings of the section [pgbouncer] and win over ours."""
-    bouncer = PgBouncer(find_free_port())
-    config = write_config(folder, server.port, bouncer.port, options or {})
+    port = find_free_port()
+    config = write_config(folder, server.port, port, options or {})
     command = [find_program("pgbouncer", "pgbouncer"), str(config)]
     with Program(command, folder / "log", **drop_root()) as program:
+        bouncer = PgBouncer(port, program)
         program.wait_until_ready(lambda: is_listening(bouncer))
         yield bouncer
 
@@ -57,6 +79,7 @@ def write_config(folder: Path, server_port: int, port: int, options: Mapping[str
         "unix_socket_dir": "",
         "auth_type": "scram-sha-256",
         "auth_file": str(users),
+        "admin_users": SUPERUSER.user,
         "pool_mode": "transaction",
         "default_pool_size": "2",
         **options,

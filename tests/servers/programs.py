@@ -31,18 +31,31 @@ def find_program(name: str, package: str) -> str:
 
 
 class Program:
-    """A running program with its output in a file; the `with` block ends it by its process id."""
+    """A running program with its output in a file; the `with` block ends it by its process id.
+
+    In the block it may be stopped and started again.
+    """
 
     def __init__(self, command: list[str], log_path: Path, **options: Any) -> None:
         self.log_path = log_path
-        with log_path.open("ab") as log:
+        self._command = command
+        self._options = options
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def start(self) -> None:
+        """Starts it; not while it runs."""
+        with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                **options,
+                **self._options,
             )
 
     def __enter__(self) -> Self:
