@@ -22,11 +22,13 @@ from exporter.engines.connections import OpenConnections
 from exporter.engines.drivers import build_defaults, build_mysql_limit, merge_arguments
 from exporter.engines.hosts import keep_hosts, list_hosts
 from exporter.engines.lanes import LoopLane, ThreadLane
+from exporter.engines.logins import Login
 from exporter.engines.lookups import HostLookup
 from exporter.engines.pools import build_engine, build_plain_engine, recreate_pool
 from exporter.engines.visits import DeadlineError, Visit
 from exporter.settings import DatabaseSettings
 from exporter.urls import DatabaseURL
+from exporter.urls.endpoint import read_port
 from sqlalchemy_pool_metrics import Snapshot, instrument, read_pool
 
 logger = logging.getLogger(__name__)
@@ -60,9 +62,11 @@ class Database:
         instrument(self.engine, name=name)
         self._pooled = self._track(find_sync_engine(self.engine))
         self._fresh = self._track(build_plain_engine(url.url, name=name, is_async=url.is_async))
-        self._calls = Calls(LoopLane(name) if url.is_async else ThreadLane(name))
+        lane = LoopLane(name) if url.is_async else ThreadLane(name)
+        self._calls = Calls(lane, self._is_answered)
         self._aside = Aside(name, is_async=url.is_async)
         self._lookup = HostLookup(self._aside)
+        self._login: Login | None = None
         self._ends_at = 0.0  # of the call in the lane
 
     def _track(self, engine: Engine) -> OpenConnections:
@@ -88,7 +92,17 @@ class Database:
         cargs, cparams = build_connect_args(dialect, url, self.settings)
         hosts = list_hosts(cparams) or [host.name for host in url.hosts]
         usable = self._lookup.find_usable(hosts, self._ends_at)
-        return dialect.connect(*cargs, **keep_hosts(cparams, usable))
+        ports = {read_port(self.dialect, host) or 0 for host in url.hosts}
+        self._login = Login(self._lookup.list_addresses(usable), ports)
+        try:
+            return dialect.connect(*cargs, **keep_hosts(cparams, usable))
+        finally:
+            self._login = None
+
+    def _is_answered(self) -> bool:
+        """Whether a connection is being opened that the server has begun to answer."""
+        login = self._login
+        return login is not None and login.is_answered()
 
     def is_built_for(self, url: DatabaseURL) -> bool:
         """Whether the engine's driver is the one that this URL names; its file may have changed."""

@@ -11,6 +11,10 @@ from typing import Any
 
 APPLICATION_NAME = "sqlalchemy-pool-exporter"
 
+# How long a login may take that the server has begun to answer. Another one would only wait there
+# with it, for the same lock for one, and PostgreSQL does not notice who hangs up meanwhile.
+LOGIN_SECONDS = 300.0
+
 Arguments = dict[str, Any]
 # Of the time a connection may take to open, in seconds; and of the time a statement may take on
 # the server, in seconds, None for as long as it likes.
@@ -45,7 +49,8 @@ def build_asyncpg(timeout: float, statement_timeout: float | None) -> Arguments:
     if statement_timeout is not None:
         server_settings["statement_timeout"] = str(to_milliseconds(statement_timeout))
     return {
-        "timeout": timeout,
+        # The deadline of the visit ends a login that the server does not answer, sooner than this.
+        "timeout": max(timeout, LOGIN_SECONDS),
         "server_settings": server_settings,
         # PgBouncer in transaction mode hands every transaction another server connection, which
         # knows none of our prepared statements, or somebody else's by the same name. Only the

@@ -20,6 +20,11 @@ class HostLookup:
 
     def __init__(self, aside: Aside) -> None:
         self._aside = aside
+        self._addresses: dict[str, frozenset[str]] = {}
+
+    def list_addresses(self, hosts: Iterable[str]) -> frozenset[str]:
+        """What these names were last found to be; hosts that are no names are their own address."""
+        return frozenset().union(*(self._addresses.get(host, {host}) for host in hosts))
 
     def find_usable(self, hosts: Iterable[str], ends_at: float) -> frozenset[str]:
         """The hosts that are addresses, sockets, or names that were answered for just now.
@@ -45,7 +50,9 @@ class HostLookup:
 
     def _look_up(self, name: str, seconds: float) -> None:
         call = partial(look_up, name)
-        self._aside.make(f"lookup of {name}", call, seconds, partial(build_silence, name))
+        about = f"lookup of {name}"
+        found = self._aside.make(about, call, seconds, partial(build_silence, name))
+        self._addresses[name] = found
 
 
 def build_silence(name: str) -> socket.gaierror:
@@ -62,11 +69,12 @@ def is_name(host: str) -> bool:
     return False
 
 
-def look_up(name: str) -> None:
-    """Raises socket.gaierror that says which name."""
+def look_up(name: str) -> frozenset[str]:
+    """The addresses of a host. Raises socket.gaierror that says which name."""
     try:
-        socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # empty or too long between two dots
         raise socket.gaierror(socket.EAI_NONAME, f"Not a host name: {name}") from error
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"{error.strerror}: {name}") from error
+    return frozenset(str(address[0]) for *_, address in found)

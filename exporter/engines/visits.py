@@ -50,10 +50,12 @@ class Visit(Generic[T]):
         self._work = work
         self._attempts = attempts
         self._limits_transaction = limits_transaction
+        self._is_given_up = False
 
     def give_up(self) -> None:
-        """Make no further attempt: nobody would close the connection of one."""
+        """Make no further attempt, for nobody would close the connection of one; and no query."""
         self._attempts = 0
+        self._is_given_up = True
 
     @property
     def remaining_seconds(self) -> float:
@@ -76,6 +78,8 @@ class Visit(Generic[T]):
         started = time.perf_counter()
         with self.engine.connect() as connection:
             self.checkout_seconds = time.perf_counter() - started
+            if self._is_given_up:
+                raise self.build_error()
             self.stage = Stage.WORK
             self._limit(connection)
             result = self._work(connection)

@@ -205,7 +205,6 @@ LOCKED_CATALOGUE = Fault(
     strikes.locked_catalogue,
     TIMEOUT,
     Noticed.FRESH,
-    is_deaf=True,
 )
 
 OF_PGBOUNCER = [

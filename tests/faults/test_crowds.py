@@ -158,5 +158,25 @@ def test_a_crowd_before_a_database_that_hangs_shares_one_check_and_leaves_nothin
     wait_until(lambda: count_postgres(street.server) == len(DRIVERS), "a session each")
 
 
+def test_a_crowd_before_a_locked_catalogue_opens_no_more_sessions_than_configured(
+    mortal_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """Not even one by one: a server does not hear who hangs up in a login that waits for a lock."""
+    url = mortal_postgres.url(DATABASE, *PLAIN, driver="asyncpg")
+    settings = configure("shop", URL=url, **PROBE)
+    scene = PostgresScene(url, lambda: count_postgres(mortal_postgres), mortal_postgres)
+    with run_exporter(tmp_path / "log", settings=settings) as exporter:
+        with open_view(exporter, "shop") as view:
+            view.wait_for_success("pooled")
+            with strikes.locked_catalogue(scene):
+                view.wait_until_down("timeout")
+                for _ in range(3):
+                    asyncio.run(ask_together(exporter, "/metrics", "/health/db"))
+                    assert count_postgres(mortal_postgres) == 2  # of the pool, and a new one
+            view.wait_until_up()
+        assert exporter.stop() == 0
+    wait_until(lambda: count_postgres(mortal_postgres) == 0, "no session")
+
+
 def pair(street: Street) -> list[tuple[View, Proxy]]:
     return [(street.views[driver], street.proxies[driver]) for driver in DRIVERS]

@@ -4,6 +4,7 @@ import pytest
 
 from exporter.engines.drivers import (
     DEFAULTS,
+    LOGIN_SECONDS,
     build_defaults,
     build_mysql_limit,
     build_postgresql_limit,
@@ -11,10 +12,16 @@ from exporter.engines.drivers import (
 )
 
 
-@pytest.mark.parametrize("driver", DEFAULTS)
+@pytest.mark.parametrize("driver", DEFAULTS.keys() - {"asyncpg"})
 def test_every_known_driver_is_told_to_give_up_connecting(driver: str) -> None:
     arguments = build_defaults(driver, 4.5, None)
     assert any(value in (4.5, 5) for value in arguments.values())
+
+
+def test_asyncpg_waits_longer_for_a_login_than_a_visit_takes() -> None:
+    """Which ends it sooner unless its server has begun to answer."""
+    assert build_defaults("asyncpg", 4.5, None)["timeout"] == LOGIN_SECONDS
+    assert build_defaults("asyncpg", 2 * LOGIN_SECONDS, None)["timeout"] == 2 * LOGIN_SECONDS
 
 
 def test_an_unknown_driver_is_told_nothing() -> None:
