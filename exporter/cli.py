@@ -17,6 +17,7 @@ from exporter.logs import configure_logging
 from exporter.settings import Settings, SettingsErrors, list_files
 from exporter.settings.settings import DEFAULT_LISTEN
 from exporter.version import DISTRIBUTION, read_version
+from exporter.watch import read_contents
 from exporter.web.app import create_app
 from exporter.web.listener import AddressError, open_listener, parse_address, read_address
 from exporter.web.reloads import Source
@@ -184,9 +185,11 @@ def log_start(address: str, settings: Settings) -> None:
 def build_source(options: argparse.Namespace) -> Source:
     """Returns where the settings come from, to be read now and at every reload."""
     environment = build_environment(options)
+    list_sources = partial(list_files, options.config, environment)
     return Source(
         partial(load_checked_settings, options.config, environment),
-        partial(list_files, options.config, environment),
+        list_sources,
+        read_contents(list_sources()),
     )
 
 

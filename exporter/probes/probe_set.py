@@ -64,7 +64,7 @@ class ProbeSet:
 
         Whoever waits for that still gets it.
         """
-        gone = self._loops.keys() - probes.values()
+        gone = [probe for probe in self.probes.values() if probe not in probes.values()]
         self.probes = dict(probes)
         for probe in gone:
             task = asyncio.create_task(self._retire(probe), name=f"end of {probe.name}")

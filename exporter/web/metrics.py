@@ -29,16 +29,21 @@ class Selection(Collector):
 
 async def answer_metrics(request: Request) -> Response:
     """Answers in the format the client prefers, with the families of `name[]` or with all."""
-    families: Collector = read_service(request).registry
-    if names := request.query_params.getlist("name[]"):
-        families = Selection(families, names)
+    service = read_service(request)
+    names = frozenset(request.query_params.getlist("name[]"))
     exposition = choose_exposition(read_list(request, "accept"))
-    body = exposition.render(families)
+    is_gzip = accepts_gzip(read_list(request, "accept-encoding"))
+
+    def render() -> bytes:
+        families = Selection(service.registry, names) if names else service.registry
+        body = exposition.render(families)
+        return compress(body) if is_gzip else body
+
     headers = {"Content-Type": exposition.content_type, "Vary": "Accept, Accept-Encoding"}
-    if accepts_gzip(read_list(request, "accept-encoding")):
-        body = compress(body)
+    if is_gzip:
         headers["Content-Encoding"] = "gzip"
-    return Response(body, headers=headers)
+    key = exposition.content_type, names, is_gzip
+    return Response(await service.scrapes.render(key, render), headers=headers)
 
 
 def read_list(request: Request, header: str) -> str:

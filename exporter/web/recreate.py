@@ -39,6 +39,9 @@ def answer_failure(service: Service, database: Database, error: Exception) -> Re
     """Answers 503 with why the new pool got no connection, and logs it."""
     if not service.is_ready:
         return answer_not_ready(service, database.name)
+    if database not in service.engines:
+        text = "a reload has replaced the database; its connections are new"
+        return answer_json({"name": database.name, "error": text}, 409)
     failure = classify(error, secrets=database.secrets)
     extra = {"database": database.name, "reason": str(failure.reason)}
     logger.warning("pool not recreated: %s", failure.message, extra=extra)

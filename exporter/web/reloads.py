@@ -6,15 +6,15 @@ It must not know what settings hold, nor how they are put into use.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from exporter.engines import EnginesError
 from exporter.settings import Settings, SettingsErrors
-from exporter.watch import INTERVAL_SECONDS, Watch
+from exporter.threads import call_in_daemon
+from exporter.watch import INTERVAL_SECONDS, Contents, ListFiles, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -30,58 +30,87 @@ class Source:
     """Where settings come from: how to read them, and the files that they are read from.
 
     Both block, and are called in a thread; `load` raises SettingsErrors, `list_files` nothing.
-    `interval_seconds` is how often it is looked whether the files have changed.
+    `contents` is what the files held before the settings in use were read, `interval_seconds` how
+    often it is looked whether they have changed.
     """
 
     load: Callable[[], Settings]
-    list_files: Callable[[], Iterable[Path]]
+    list_files: ListFiles
+    contents: Contents | None = None
     interval_seconds: float = INTERVAL_SECONDS
 
 
-# Puts the settings of a source into use and says what changed. Raises what its parts raise.
+# Puts what is configured into use and says what changed. Raises what its parts raise.
 Renew: TypeAlias = Callable[[], Awaitable[str]]
 
 
 class Reloads:
-    """Reloads on request, and when files are no longer what they were when this was built.
+    """Reloads on request, when files change, and after a failure again and again.
 
     `is_successful` tells about the last attempt; `succeeded_at` is when settings were last put into
     use, in unix seconds.
     """
 
-    def __init__(self, renew: Renew, source: Source) -> None:
+    def __init__(
+        self,
+        renew: Renew,
+        list_files: ListFiles,
+        contents: Contents | None = None,
+        interval_seconds: float = INTERVAL_SECONDS,
+    ) -> None:
         self.is_successful = True
         self.succeeded_at = time.time()
         self._renew = renew
         self._turn = asyncio.Lock()
-        self._watch = Watch(source.list_files, self._reload_for_a_change, source.interval_seconds)
-        self._watch.look()
+        self._problem = ""
+        self._watch = Watch(
+            list_files,
+            self._reload_for_a_change,
+            seen=contents,
+            is_due=lambda: not self.is_successful,
+            interval_seconds=interval_seconds,
+        )
 
     async def reload(self) -> str:
-        """Puts the settings into use that the source has now; returns what changed, for people.
+        """Puts what is configured now into use; returns what changed, for people.
 
-        Raises ReloadError when they cannot be used; what was in use stays in use.
+        Raises ReloadError when it cannot be used; what was in use stays in use.
         """
+        self._problem = ""  # whoever asks for it is told, also what was told before
+        return await self._reload()
+
+    async def _reload(self) -> str:
         async with self._turn:
             try:
+                await self._look()
                 change = await self._renew()
-            except (SettingsErrors, EnginesError, TimeoutError, ReloadError) as error:
-                text = str(error) or f"its files could not be read within {READ_SECONDS:g} s"
-                self._note_failure(text)
-                raise ReloadError(text) from None
+            except (SettingsErrors, EnginesError, ReloadError) as error:
+                raise self._note_failure(str(error)) from None
+            except TimeoutError:
+                text = f"its files could not be read within {READ_SECONDS:g} s"
+                raise self._note_failure(text) from None
             except Exception as error:
-                self.is_successful = False
                 logger.exception("configuration not reloaded")
-                raise ReloadError("an error of the exporter's own, see its log") from error
+                raise self._note_failure("an error of the exporter's own, see its log") from error
             self.is_successful = True
             self.succeeded_at = time.time()
+            self._problem = ""
         logger.info("configuration reloaded: %s", change)
         return change
 
-    def _note_failure(self, text: str) -> None:
+    async def _look(self) -> None:
+        """Knows what is there before it is read: what changes later is another change."""
+        async with asyncio.timeout(READ_SECONDS):
+            await call_in_daemon(self._watch.look, "look at files")
+
+    def _note_failure(self, text: str) -> ReloadError:
+        """Returns the error; the log has it once as long as it stays the same."""
         self.is_successful = False
-        for line in text.splitlines():
-            logger.error("configuration not reloaded: %s", line)
+        if text != self._problem:
+            for line in text.splitlines():
+                logger.error("configuration not reloaded: %s", line)
+        self._problem = text
+        return ReloadError(text)
 
     async def reload_quietly(self) -> None:
         """Reloads for nobody who waits for the outcome: the log and the metrics tell it."""
@@ -89,11 +118,11 @@ class Reloads:
             await self.reload()
 
     async def _reload_for_a_change(self) -> None:
-        logger.info("configuration files changed")
-        await self.reload_quietly()
+        with suppress(ReloadError):
+            await self._reload()
 
     async def watch(self) -> None:
-        """Reloads whenever a file of the source has changed, until cancelled."""
+        """Reloads whenever a file has changed, until cancelled."""
         await self._watch.run()
 
     def __repr__(self) -> str:

@@ -1,22 +1,18 @@
-"""What the web configuration file says now: read at the start, and anew when it has changed.
+"""What the web configuration file says: read at the start, and anew on request.
 
-It knows when to read and what to keep, nothing of connections and requests.
+It knows what to read and what to keep, nothing of connections and requests.
 """
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from exporter.settings import SettingsErrors
 from exporter.threads import call_in_daemon
-from exporter.watch import Watch
+from exporter.watch import Contents, read_contents
 from exporter.web_config import Pems, WebConfig, read_web_file
-
-logger = logging.getLogger(__name__)
 
 READ_SECONDS: Final = 10.0
 
@@ -39,9 +35,10 @@ class Rules:
         # Also those of a file that could not be used: what was wrong with them may be mended.
         self._files = [file] if file else []
         self._turn = asyncio.Lock()
-        self._watch = Watch(self.list_files, self.reload)
+        before = read_contents(self._files)
         self._reading = self._read()
-        self._watch.look()
+        # What the files held when they were read, or before.
+        self.contents: Contents = {**read_contents(self._files), **before}
 
     @property
     def config(self) -> WebConfig:
@@ -79,25 +76,6 @@ class Rules:
         if is_new:
             self._reading = reading
         return is_new
-
-    async def reload(self) -> None:
-        """As `renew`; the log tells how it went."""
-        try:
-            if await self.renew():
-                logger.info("web configuration reloaded")
-        except SettingsErrors as errors:
-            problems = "; ".join(str(errors).splitlines())
-            logger.error("web configuration not reloaded: %s", problems)
-        except TimeoutError:
-            problem = f"its files could not be read within {READ_SECONDS:g} s"
-            logger.error("web configuration not reloaded: %s", problem)
-        except Exception:
-            logger.exception("web configuration not reloaded")
-
-    async def watch(self) -> None:
-        """Reloads whenever one of the files has changed, until cancelled."""
-        if self._file is not None:
-            await self._watch.run()
 
     def _read(self) -> Reading:
         if self._file is None:

@@ -6,6 +6,7 @@ It knows the life of these parts, nothing of requests and answers.
 import asyncio
 import logging
 from collections.abc import Mapping
+from concurrent.futures import Future
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -23,10 +24,11 @@ from exporter.engines import Database, EngineRegistry
 from exporter.logs import configure_logging
 from exporter.probes import Probe, ProbeSet
 from exporter.settings import Settings
-from exporter.threads import call_in_daemon
+from exporter.threads import start_in_daemon
 from exporter.web.changes import list_changes
 from exporter.web.reloads import READ_SECONDS, ReloadError, Reloads, Source
 from exporter.web.rules import Rules
+from exporter.web.scrapes import Scrapes
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS
 
 logger = logging.getLogger(__name__)
@@ -55,12 +57,23 @@ class Service:
         self.engines.replace(self.engines.plan(settings.databases))
         self.probes = ProbeSet(self.engines)
         self.app_folder = AppFolder(settings.app.dir)
+        self.scrapes = Scrapes()
         self.has_source = source is not None
+        self._first_settings = settings
         self._source = source or Source(lambda: settings, list)
-        self.reloads = Reloads(self._renew, self._source)
+        self._reading: Future[tuple[Settings, dict[str, Database]]] | None = None
+        self.reloads = self._build_reloads(self._source)
         self._stopping = asyncio.Lock()
-        self._watching: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
         self._build_collectors()
+
+    def _build_reloads(self, source: Source) -> Reloads:
+        return Reloads(
+            self._renew,
+            lambda: [*source.list_files(), *self.rules.list_files()],
+            None if source.contents is None else {**source.contents, **self.rules.contents},
+            source.interval_seconds,
+        )
 
     def _build_collectors(self) -> None:
         self.registry = build_registry(
@@ -84,17 +97,14 @@ class Service:
     async def start(self) -> None:
         """Starts the probes; returns before their first answers."""
         await self.probes.start()
-        self._watching = [
-            asyncio.create_task(self.reloads.watch(), name="watch of the configuration"),
-            asyncio.create_task(self.rules.watch(), name="watch of the web configuration"),
-        ]
+        self._watching = asyncio.create_task(self.reloads.watch(), name="watch of files")
         self.state = State.READY
 
     async def stop(self) -> None:
         """Ends the probes and closes every connection, bounded in time; a second call waits."""
         self.state = State.STOPPING
-        for task in self._watching:
-            task.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
         async with self._stopping:
             await self.probes.stop()
             await self.engines.close_all()
@@ -103,10 +113,11 @@ class Service:
         """Puts what the source says into use, and says what changed.
 
         Databases whose settings are the same go on untouched. Raises SettingsErrors, EnginesError,
-        TimeoutError and ReloadError, and then nothing has changed.
+        TimeoutError and ReloadError, and then no database has changed. The rules come first: a
+        certificate is exchanged whatever else is wrong.
         """
-        settings, databases = await self._read_source()
         has_new_rules = await self.rules.renew()
+        settings, databases = await self._read_source()
         self._check_ready()
         probes = await self.probes.prepare(databases)
         self._check_ready()  # who stops meanwhile ends those, too
@@ -118,21 +129,25 @@ class Service:
         return "; ".join(changes) or "its databases are the same"
 
     async def _read_source(self) -> tuple[Settings, dict[str, Database]]:
-        def read() -> tuple[Settings, dict[str, Database]]:
-            settings = self._source.load()
-            return settings, self.engines.plan(settings.databases)
-
+        """Reads in a thread; one that hangs is joined, not left behind for another."""
+        if self._reading is None or self._reading.done():
+            self._reading = start_in_daemon(self._load, "reading of the configuration")
         async with asyncio.timeout(READ_SECONDS):
-            return await call_in_daemon(read, "reading of the configuration")
+            return await asyncio.wrap_future(self._reading)
+
+    def _load(self) -> tuple[Settings, dict[str, Database]]:
+        settings = self._source.load()
+        return settings, self.engines.plan(settings.databases)
 
     def _check_ready(self) -> None:
         if not self.is_ready:
             raise ReloadError(f"the exporter is {self.state}")
 
     def _adopt(self, settings: Settings) -> None:
-        if settings.listen != self.settings.listen:
+        if settings.listen not in (self.settings.listen, self._first_settings.listen):
             logger.warning("listen changed; restart the exporter to serve there")
-        if settings.web.config_file != self.settings.web.config_file:
+        files = self.settings.web.config_file, self._first_settings.web.config_file
+        if settings.web.config_file not in files:
             logger.warning("web.config_file changed; restart the exporter to use that file")
         if settings.log != self.settings.log:
             configure_logging(settings.log.level, settings.log.format)

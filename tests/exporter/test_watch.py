@@ -122,3 +122,33 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert watch.look() is False
     assert watch.look() is False
     assert repr(watch) == "<Watch 2 files>"
+
+
+async def test_what_is_due_is_called_at_every_look() -> None:
+    count = Count()
+    watch = Watch(list, count.note, is_due=lambda: count.changes < 3, interval_seconds=0.01)
+    task = asyncio.create_task(watch.run())
+    await wait_for(lambda: count.changes == 3)
+    task.cancel()
+
+
+async def test_a_look_that_fails_is_told_once_and_others_follow(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("one")
+    failures = 3
+
+    def list_files() -> list[Path]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise RuntimeError("can't start new thread")
+        return [file]
+
+    count = Count()
+    watch = Watch(list_files, count.note, seen={}, interval_seconds=0.01)
+    task = asyncio.create_task(watch.run())
+    await wait_for(lambda: count.changes == 1)
+    task.cancel()
+    assert caplog.messages == ["files cannot be watched"]

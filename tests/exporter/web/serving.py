@@ -73,6 +73,9 @@ class Served:
         assert isinstance(rules, Rules)
         return rules
 
+    async def reload(self) -> None:
+        await self.app.state.service.reloads.reload_quietly()
+
     @property
     def connections(self) -> int:
         return len(self.server.server_state.connections)

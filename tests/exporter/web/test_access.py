@@ -125,10 +125,10 @@ async def test_users_come_and_go_while_connections_stay(tmp_path: Path) -> None:
     ):
         assert (await client.get("/-/healthy")).status_code == 200
         write_web_config(tmp_path, build_users(somebody="else"))
-        await served.rules.reload()
+        await served.reload()
         assert (await client.get("/-/healthy")).status_code == 401
         write_web_config(tmp_path, "")
-        await served.rules.reload()
+        await served.reload()
         assert (await client.get("/-/healthy")).status_code == 200
 
 
@@ -139,10 +139,10 @@ async def test_a_bad_file_keeps_the_users(tmp_path: Path) -> None:
         served.open_client() as client,
     ):
         write_web_config(tmp_path, "basic_auth_user: {}")
-        await served.rules.reload()
+        await served.reload()
         assert (await client.get("/-/healthy")).status_code == 401
         file.unlink()
-        await served.rules.reload()
+        await served.reload()
         assert (await client.get("/-/healthy")).status_code == 401
 
 
@@ -228,7 +228,7 @@ async def test_requests_beyond_the_rate_are_told_so(tmp_path: Path) -> None:
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[2].text == f"{access.TOO_OFTEN}\n"
         write_web_config(tmp_path, {"rate_limit": {"interval": "1ms", "burst": 1}})
-        await served.rules.reload()
+        await served.reload()
         assert (await client.get("/-/healthy")).status_code == 200
 
 

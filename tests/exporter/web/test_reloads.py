@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from starlette.applications import Starlette
 from exporter.demo.postgres import EmbeddedPostgres
 from exporter.settings import Settings, load_settings
 from exporter.settings.explanation import explain
+from exporter.watch import read_contents
 from exporter.web.app import create_app
 from exporter.web.reloads import ReloadError, Source
 from tests.exporter.databases import plain_url
@@ -36,7 +39,7 @@ SUCCESSFUL = "sqlalchemy_pool_exporter_config_last_reload_successful"
 
 
 class Changing:
-    """Settings that a test changes between two reloads."""
+    """Settings that a test changes between two reloads; they are in no file."""
 
     def __init__(self, databases: Databases, **keys: Any) -> None:
         self.keys: dict[str, Any] = {"probe": {"interval": "1h", "timeout": "20s"}, **keys}
@@ -241,7 +244,12 @@ async def test_a_changed_file_is_taken_over_by_itself(up: dict[str, Any], tmp_pa
     (tmp_path / "..data").symlink_to("1")
     file = tmp_path / "exporter.yaml"
     file.symlink_to("..data/exporter.yaml")
-    source = Source(lambda: load_settings(file, {}), lambda: [file], interval_seconds=0.01)
+    source = Source(
+        lambda: load_settings(file, {}),
+        lambda: [file],
+        read_contents([file]),
+        interval_seconds=0.01,
+    )
     app = create_app(source.load(), source)
     service = read_service(app)
     async with open_client(app):
@@ -269,3 +277,84 @@ async def test_the_web_configuration_is_read_anew_with_the_other(
     assert "http_server_config.colour" in response.text
     assert response.headers["x-frame-options"] == "deny"
     assert list(health["databases"]) == ["shop"]
+
+
+async def test_what_could_not_be_used_is_tried_again_until_it_can(
+    up: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kubernetes mounts a ConfigMap and the Secret that it names in any order."""
+    changing = Changing({"shop": up})
+    app = create_app(changing.load(), Source(changing.load, list, interval_seconds=0.01))
+    service = read_service(app)
+    secret = tmp_path / "url"
+    async with open_client(app) as client:
+        changing.databases["orders"] = {"url_file": str(secret)}
+        assert (await client.post(RELOAD)).status_code == 422
+        assert (await client.post(RELOAD)).status_code == 422
+        secret.write_text(up["url"])
+        await wait_for(lambda: service.engines.names() == ("shop", "orders"))
+        assert service.reloads.is_successful
+    told = [message for message in caplog.messages if message.startswith("configuration not")]
+    assert len(told) == 2, "one for each who asked, none for those who did not"
+
+
+async def test_reloads_in_quick_succession_end_each_probe_once(
+    up: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    changing = Changing({"shop": up})
+    service = read_service(changing.build_app())
+    await service.start()
+    for number in range(20):
+        changing.databases = {f"shop{number}": up}
+        await asyncio.gather(service.reloads.reload(), service.reloads.reload())
+    await service.stop()
+    gc.collect()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_listener_that_is_configured_back_is_no_change(
+    up: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    changing = Changing({"shop": up})
+    async with open_client(changing.build_app()) as client:
+        for listen in ("127.0.0.1:1", "0.0.0.0:9723"):
+            changing.keys["listen"] = listen
+            await client.post(RELOAD)
+    assert len([message for message in caplog.messages if "restart" in message]) == 1
+
+
+async def test_a_certificate_is_exchanged_whatever_else_is_wrong(
+    up: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text("")
+    changing = Changing({"shop": up}, web={"enable_lifecycle": True, "config_file": str(file)})
+    async with open_client(changing.build_app()) as client:
+        file.write_text("http_server_config: {headers: {X-Frame-Options: deny}}\n")
+        changing.databases["orders"] = {}
+        response = await client.post(RELOAD)
+    assert response.status_code == 422
+    assert response.headers["x-frame-options"] == "deny"
+
+
+async def test_a_reading_that_hangs_is_joined(up: dict[str, Any]) -> None:
+    release = threading.Event()
+    changing = Changing({"shop": up})
+
+    def hang() -> Settings:
+        release.wait(20)
+        return changing.load()
+
+    service = read_service(create_app(changing.load(), Source(hang, list)))
+    await service.start()
+    threads = threading.active_count()
+    first, second = (asyncio.create_task(service.reloads.reload()) for _ in range(2))
+    await wait_for(lambda: threading.active_count() > threads)
+    first.cancel()
+    await asyncio.wait({first})
+    await wait_for(lambda: not any(t.name == "look at files" for t in threading.enumerate()))
+    readers = [t for t in threading.enumerate() if t.name == "reading of the configuration"]
+    assert len(readers) == 1
+    release.set()
+    assert await second == "its databases are the same"
+    await service.stop()

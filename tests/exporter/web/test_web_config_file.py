@@ -72,12 +72,12 @@ def test_a_file_kubernetes_replaces_is_used_without_a_restart(log: Path, tmp_pat
         assert read_certificate(exporter, context) == first.certificate.read_text()
         assert ask(exporter, context, user="ops", password="old") == 200
         second = mount("..second", "new")
-        exporter.wait_for_log("web configuration reloaded")
+        exporter.wait_for_log("configuration reloaded: web configuration")
         assert read_certificate(exporter, context) == second.certificate.read_text()
         assert ask(exporter, context, user="ops", password="new") == 200
         assert ask(exporter, context, user="ops", password="old") == 401
         second.key.unlink()
-        exporter.wait_for_log("web configuration not reloaded")
+        exporter.wait_for_log("configuration not reloaded")
         assert ask(exporter, context, user="ops", password="new") == 200
         assert exporter.stop() == 0
     assert "Traceback" not in log.read_text()
