@@ -41,8 +41,8 @@ def classify(error: BaseException, secrets: Iterable[str] = ()) -> Failure:
     """
     errors = [each for each in walk(error) if not dbapi.is_envelope(each)]
     reason, deciding = _decide(errors)
-    text = _choose_text(errors, deciding) or reason.meaning
-    return Failure(reason, build_message(error, text, secrets))
+    message = build_message(error, _choose_text(errors, deciding), secrets)
+    return Failure(reason, message or reason.meaning)
 
 
 def _decide(errors: list[BaseException]) -> tuple[Reason, BaseException | None]:

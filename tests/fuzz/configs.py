@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from exporter.settings.keys import list_keys, list_sections
 from exporter.settings.settings import Settings
+from exporter.web_config import WebConfig
 
 CANARY = "qUeTzAl-7"
 EXAMPLE = (Path(__file__).parents[2] / "config" / "example.yaml").read_text()
 
+HASH = f"$2b$04${CANARY[:-2]}{'x' * 46}"
 SECRETS = [
     f"postgresql://app:{CANARY}@127.0.0.1:1/orders",
     f"postgresql+psycopg://app:{CANARY}@127.0.0.1:1,[::1]:2/orders?target_session_attrs=any",
@@ -103,6 +105,15 @@ values = st.recursive(
     max_leaves=6,
 )
 GOOD: dict[str, list[Any]] = {
+    "cert_file": ["server.crt", "files/empty"],
+    "key_file": ["server.key", "files/password"],
+    "key": [CANARY, f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"],
+    "client_auth_type": ["NoClientCert", "RequireAndVerifyClientCert", "VerifyClientCertIfGiven"],
+    "basic_auth_users": [{"admin": HASH}, {"admin": CANARY}, {"a:b": HASH}, {"admin": HASH[:-1]}],
+    "min_version": ["TLS12", "TLS13", "TLS10"],
+    "cipher_suites": [["TLS_AES_128_GCM_SHA256"], ["nope"]],
+    "headers": [{"X-Frame-Options": "deny"}, {"X-Other": "y"}],
+    "rate_limit": [{"interval": "1s", "burst": 20}],
     "url": [*SECRETS, "sqlite://", "postgresql://db/x"],
     "url_file": ["files/url", "files/empty", "files"],
     "password_file": ["files/password", "files/empty"],
@@ -169,6 +180,16 @@ sound = st.fixed_dictionaries(
     },
 )
 documents = sound | build_section(Settings)
+
+
+web_documents = build_section(WebConfig)
+
+
+@st.composite
+def web_texts(draw: st.DrawFn) -> bytes:
+    """Web configurations, also damaged."""
+    text = dump(draw(web_documents))
+    return text if draw(st.booleans()) else damage(draw, text)
 
 
 @st.composite

@@ -17,8 +17,10 @@ from exporter.check import check_config, load_checked_settings
 from exporter.engines import EnginesError
 from exporter.settings import Settings, SettingsErrors
 from exporter.web.app import create_app
-from tests.fuzz.configs import CANARY, texts, variables
+from exporter.web.rules import Rules
+from tests.fuzz.configs import CANARY, HASH, texts, variables, web_texts
 from tests.fuzz.extent import fail_when_it_hangs, fuzz
+from tests.servers.tls import write_certificates
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,6 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in {"url": f"postgresql://app:{CANARY}@127.0.0.1:1/x", "empty": ""}.items():
         (folder / "files" / name).write_text(content)
     (folder / "files" / "password").write_text(CANARY)
+    certificates = write_certificates(folder)
+    (folder / "server.crt").write_bytes(certificates.certificate.read_bytes())
+    (folder / "server.key").write_bytes(certificates.key.read_bytes())
     return folder
 
 
@@ -105,6 +110,22 @@ def test_file_and_environment_together_are_one_or_have_mistakes(
     file = Path("exporter.yaml")
     file.write_bytes(text)
     try_out(file, environ)
+
+
+@fuzz()
+@given(text=web_texts())
+def test_any_web_configuration_is_one_or_has_mistakes(text: bytes) -> None:
+    file = Path("web.yml")
+    file.write_bytes(text)
+    with fail_when_it_hangs():
+        try:
+            rules = Rules(file)
+            said = f"{rules!r} {rules.config!r}"
+            event("is accepted")
+        except SettingsErrors as errors:
+            said = str(errors)
+    assert CANARY not in said
+    assert HASH not in said
 
 
 @fuzz(0.1)

@@ -57,21 +57,21 @@ def open_dropping_port() -> Iterator[int]:
 @contextmanager
 def open_resetting_port() -> Iterator[int]:
     """Connections are accepted and reset at once."""
-    with _serve(_reset) as port:
+    with serve_port(_reset) as port:
         yield port
 
 
 @contextmanager
 def open_answering_port(answer: bytes) -> Iterator[int]:
     """Whatever the client says first gets these bytes for an answer, then the connection ends."""
-    with _serve(lambda client: _answer(client, answer)) as port:
+    with serve_port(lambda client: _answer(client, answer)) as port:
         yield port
 
 
 @contextmanager
 def open_talking_port(greeting: bytes) -> Iterator[int]:
     """The server speaks first, as MySQL's does, and says this; then the connection ends."""
-    with _serve(lambda client: client.sendall(greeting)) as port:
+    with serve_port(lambda client: client.sendall(greeting)) as port:
         yield port
 
 
@@ -96,7 +96,9 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def _serve(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+def serve_port(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Each client is talked to in a thread of its own, then the connection ends."""
+
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with contextlib.suppress(OSError):
