@@ -6,7 +6,6 @@ It knows nothing of requests.
 import asyncio
 import ssl
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from math import inf
 
 from exporter.web.complaints import Complaints
@@ -107,14 +106,15 @@ class Door(asyncio.Protocol):
     async def _shake_hands(self, raw: asyncio.Transport, context: ssl.SSLContext) -> None:
         tls = self._entrance.rules.config.tls_server_config
         secure = None
-        # Those who hang up, or are not done in time, are not worth a word.
-        with suppress(ConnectionError):
-            try:
-                secure = await self._start_tls(raw, context)
-            except ssl.SSLError as error:
-                self._complain("TLS handshakes failed", raw, reason=error.reason)
-            finally:
-                self._entrance.doors.discard(self)
+        try:
+            secure = await self._start_tls(raw, context)
+        except ssl.SSLError as error:
+            self._complain("TLS handshakes failed", raw, reason=error.reason)
+        except OSError:
+            # Those who hang up, or are not done in time, are not worth a word.
+            raw.abort()
+        finally:
+            self._entrance.doors.discard(self)
         # Without an error it is None when the client was gone in the middle.
         if secure is None or secure.is_closing():
             return

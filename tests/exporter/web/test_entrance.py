@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import logging
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from exporter.web.entrance import Door
 from exporter.web.limits import Limits
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.serving import Served, build_guarded_app, serve, write_web_config
@@ -184,7 +188,7 @@ async def test_new_connections_see_a_new_certificate_and_old_ones_go_on(
     ):
         assert await read_certificate(served, server) == read_file(server)
         authority.sign(tmp_path / "server")
-        await served.rules.reload()
+        await served.reload()
         assert await read_certificate(served, server) == read_file(server)
         await old.send(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await old.read_answer())[0] == 200
@@ -197,11 +201,11 @@ async def test_a_bad_certificate_leaves_the_old_one_and_is_one_line(
     before = read_file(server)
     async with serve(build_guarded_app(file)) as served:
         server.certificate.write_text("nonsense")
-        await served.rules.reload()
+        await served.reload()
         assert await read_certificate(served, server) == before
     (line,) = {each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR}
     assert line == (
-        "web configuration not reloaded: tls_server_config.cert_file "
+        "configuration not reloaded: tls_server_config.cert_file "
         f"({file} line 2): got {server.certificate}, expected a certificate in PEM"
     )
 
@@ -211,11 +215,11 @@ async def test_files_that_come_late_are_waited_for(server: Certificates, tmp_pat
     kept = server.key.rename(tmp_path / "kept")
     async with serve(build_guarded_app(file)) as served:
         write_web_config(tmp_path, describe_tls(server))
-        await served.rules.reload()
+        await served.reload()
         assert await ask(served, None) == 200
         assert served.rules.list_files() == [file, server.certificate, server.key]
         kept.rename(server.key)
-        await served.rules.reload()
+        await served.reload()
         assert await ask(served, server.build_client_context()) == 200
 
 
@@ -226,10 +230,10 @@ async def test_tls_can_be_switched_on_and_off_while_serving(
     async with serve(build_guarded_app(file)) as served:
         assert await ask(served, None) == 200
         write_web_config(tmp_path, describe_tls(server))
-        await served.rules.reload()
+        await served.reload()
         assert await ask(served, server.build_client_context()) == 200
         write_web_config(tmp_path, "")
-        await served.rules.reload()
+        await served.reload()
         assert await ask(served, None) == 200
 
 
@@ -269,6 +273,23 @@ async def test_a_handshake_that_is_none_is_ended_without_a_traceback(
     lines = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert len(lines) <= 1
     assert not any(each.exc_info for each in lines)
+
+
+async def test_a_network_that_fails_in_a_handshake_ends_the_connection_without_a_word(
+    server: Certificates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail(*_: object) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    monkeypatch.setattr(Door, "_start_tls", fail)
+    file = write_web_config(tmp_path, describe_tls(server))
+    async with serve(build_guarded_app(file)) as served, served.connect() as connection:
+        assert await connection.read_end() == b""
+    gc.collect()  # where asyncio complains about errors that nobody took
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 async def test_whoever_opens_too_many_connections_keeps_nobody_out() -> None:
