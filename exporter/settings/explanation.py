@@ -49,6 +49,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "text (in quotes if it looks like something else)",
+    "string_unicode": "text in UTF-8",
     "string_too_short": "text that is not empty",
     "path_type": "a path",
     "dict_type": "a mapping",

@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
@@ -15,12 +16,13 @@ from exporter.settings.environment import (
     list_secret_files,
     read_secrets_dir,
 )
-from exporter.settings.errors import SettingsError, SettingsErrors
+from exporter.settings.errors import SettingsError, SettingsErrors, render_key
 from exporter.settings.explanation import explain, find_origin
 from exporter.settings.settings import AppSettings, Settings
 from exporter.settings.sources import DocumentSource, MergedSource, VariableSource
 from exporter.urls import HIDDEN, check_files
 
+_HALF: Final = re.compile("[\ud800-\udfff]")
 # What is wrong with databases, by name, and the app's folder beyond what the settings tell.
 FindErrors: TypeAlias = Callable[
     [Mapping[str, DatabaseSettings], AppSettings], Sequence[SettingsError]
@@ -65,7 +67,8 @@ def load_settings(
         except ValidationError as error:
             errors = explain(error, origins).errors
         databases_found = settings.databases if settings else salvage_databases(merged.data)
-        found = find_errors(databases_found, settings.app if settings else salvage_app(merged.data))
+        app = settings.app if settings else salvage_app(merged.data)
+        found = [*find_halves(merged.data), *find_errors(databases_found, app)]
     if settings is None or found:
         raise SettingsErrors([*errors, *(locate(error, origins) for error in found)])
     return settings
@@ -74,6 +77,22 @@ def load_settings(
 def list_files(config: Path | None, environ: Mapping[str, str] = os.environ) -> list[Path]:
     """The files that `load_settings` reads the settings from, if they can be listed."""
     return [*([config] if config else []), *list_secret_files(environ)]
+
+
+def find_halves(value: object, path: KeyPath = ()) -> Iterator[SettingsError]:
+    """Texts with half a character in them, which nobody can write in UTF-8.
+
+    YAML and JSON make it of "\\uD800", Python of a variable's bytes that are no UTF-8.
+    """
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from find_halves(key, path)
+            yield from find_halves(inner, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from find_halves(inner, path)
+    elif isinstance(value, str) and _HALF.search(value):
+        yield SettingsError(render_key(path), f"got {HIDDEN}", "text in UTF-8")
 
 
 def locate(error: SettingsError, origins: Mapping[KeyPath, str]) -> SettingsError:

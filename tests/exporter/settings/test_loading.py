@@ -332,3 +332,14 @@ def test_any_yaml_is_settings_or_errors_in_lines(
             load_settings(file, {})
         except SettingsErrors as errors:
             assert all(", expected " in line for line in str(errors).splitlines())  # noqa: PT017
+
+
+def test_bytes_that_are_no_character_are_an_error(tmp_path: Path) -> None:
+    """They could be written neither on a page nor into metrics; YAML makes them of "\\uD800"."""
+    text = f'databases: {{a: {{url: "{URL}", labels: {{team: "\\uD800"}}}}}}'
+    assert complain(tmp_path, text) == [
+        "databases.a.labels.team (line 1): got ***, expected text in UTF-8"
+    ]
+    assert complain(tmp_path, f"databases: {{a: {{url: '{URL}'}}}}", APP__DIR="/run/\udce9") == [
+        "app.dir (POOL_EXPORTER_APP__DIR): got ***, expected text in UTF-8"
+    ]
