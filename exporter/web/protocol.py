@@ -22,6 +22,9 @@ from exporter.web.limits import Limits
 _ERRORS_ONLY: Final = "exporter.web.protocol.errors"
 # What clients get to read an answer that they did not wait for, and to say goodbye.
 PARTING_SECONDS: Final = 0.5
+NO_REQUEST: Final = "This is not a request of HTTP/1.1."
+# Where a body ends that has both, others may see elsewhere: RFC 9112, 6.3.
+LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def find_logger() -> logging.Logger:
@@ -84,7 +87,7 @@ class HTTPProtocol(H11Protocol):
     def handle_events(self) -> None:
         """Answers what is asked, with 503 if too much is."""
         is_busy = len(self.tasks) >= self._limits.requests
-        self.app = self._answer_busy if is_busy else self.config.loaded_app
+        self.app = self._answer_busy if is_busy else self._answer
         super().handle_events()
 
     def on_response_complete(self) -> None:
@@ -99,7 +102,7 @@ class HTTPProtocol(H11Protocol):
             text = f"The head of a request may have {self._limits.head_bytes} bytes."
             self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
         else:
-            self.refuse(HTTPStatus.BAD_REQUEST, "This is not a request of HTTP/1.1.")
+            self.refuse(HTTPStatus.BAD_REQUEST, NO_REQUEST)
 
     def check(self, now: float) -> None:
         """Ends what takes too long."""
@@ -197,6 +200,14 @@ class HTTPProtocol(H11Protocol):
 
     def _complain(self, kind: str) -> None:
         self._complaints.tell(kind, client=self.client[0] if self.client else None)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.cycle.disconnected:
+            return
+        if LENGTHS.issubset(name for name, _ in scope["headers"]):
+            self.refuse(HTTPStatus.BAD_REQUEST, NO_REQUEST)
+            return
+        await self.config.loaded_app(scope, receive, send)
 
     async def _answer_busy(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._complain(f"more than {self._limits.requests} requests at once were refused")

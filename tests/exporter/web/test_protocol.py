@@ -152,6 +152,26 @@ async def test_what_is_no_request_is_told_so_and_fills_no_log(
     assert find_warnings(caplog) == ["requests were refused: bad request"]
 
 
+CHUNKED = b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+HIDING = [
+    CHUNKED + b"Content-Length: 48\r\n\r\n0\r\n\r\n",
+    CHUNKED.replace(b"POST", b"HEAD") + b"Content-Length: 48\r\n\r\n0\r\n\r\n",
+    CHUNKED + b"\r\n3\r\nabcXX0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("hiding", HIDING)
+async def test_no_second_request_hides_behind_a_body_of_doubtful_length(
+    hiding: bytes, doors: Doors, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(doors.build_app()) as served, served.connect() as connection:
+        await connection.send(hiding + GET)
+        end = await connection.read_end()
+    assert end.startswith(b"HTTP/1.1 400 ")
+    assert end.count(b"HTTP/1.1 2") == 0
+    assert find_warnings(caplog) == ["requests were refused: bad request"]
+
+
 @pytest.mark.parametrize("request_line", [b"POST /read", b"POST /wait", b"GET /no", b"HEAD /no"])
 @pytest.mark.parametrize("is_later", [False, True])
 async def test_nonsense_after_a_good_head_breaks_nothing(
