@@ -40,8 +40,9 @@ class Entrance:
     def make_room(self) -> bool:
         """Whether there is room for one more.
 
-        There is if one can be ended from which nothing is being asked: the longest silent. So
-        those who open connections and do nothing keep nobody out.
+        There is if one can be ended from which nothing is being asked: the longest silent; or else
+        the one that leaves its answer unread longest. So those who open connections and do
+        nothing keep nobody out.
         """
         if len(self._inside) + len(self.doors) < self.limits.connections:
             return True
@@ -49,6 +50,13 @@ class Entrance:
         everybody: list[HTTPProtocol | Door] = [*self._inside, *self.doors]
         longest = min(everybody, key=lambda each: each.waiting_since or inf)
         if longest.waiting_since is None:
+            return self._end_unread()
+        longest.abort()
+        return True
+
+    def _end_unread(self) -> bool:
+        longest = min(self._inside, key=_rank_unread)
+        if longest.unread_since is None:
             return False
         longest.abort()
         return True
@@ -60,11 +68,25 @@ class Entrance:
             await asyncio.sleep(self.limits.look_seconds)
             for connection in tuple(self._inside):
                 connection.check(loop.time())
+            self._drop_unread()
+
+    def _drop_unread(self) -> None:
+        """Ends those that leave answers unread longest, until the others' are within the limit."""
+        unread = sum(each.unread_bytes for each in self._inside)
+        for each in sorted(self._inside, key=_rank_unread):
+            if unread <= self.limits.unread_bytes:
+                return
+            unread -= each.unread_bytes
+            each.drop(f"more than {self.limits.unread_bytes} bytes of unread answers were dropped")
 
     def close(self) -> None:
         """Ends those that are not inside yet."""
         for door in tuple(self.doors):
             door.abort()
+
+
+def _rank_unread(connection: HTTPProtocol) -> float:
+    return connection.unread_since or inf
 
 
 class Door(asyncio.Protocol):

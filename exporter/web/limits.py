@@ -17,6 +17,8 @@ class Limits:
     requests: int = 512
     head_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024
+    # Of answers that wait to be taken, all together.
+    unread_bytes: int = 64 * 1024 * 1024
     handshake_seconds: float = 10
     request_seconds: float = 10
     answer_seconds: float = 30

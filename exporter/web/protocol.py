@@ -67,8 +67,21 @@ class HTTPProtocol(H11Protocol):
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when nothing has been asked of us; None while a request is being answered."""
-        return None if self._is_answering else self._heard_at
+        """Since when nothing has been asked of us; None until the answer has been taken."""
+        return None if self._is_answering or self.unread_bytes else self._heard_at
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of its answers the client leaves with us, below TLS and above."""
+        if self._raw is None:
+            return 0
+        above = 0 if self.transport is self._raw else self.transport.get_write_buffer_size()
+        return self._raw.get_write_buffer_size() + above
+
+    @property
+    def unread_since(self) -> float | None:
+        """Since when the last `check` saw that it does not take its answer; None if it has."""
+        return self._unread_since if self.unread_bytes else None
 
     @property
     def _is_answering(self) -> bool:
@@ -138,6 +151,11 @@ class HTTPProtocol(H11Protocol):
         if self._raw is not None:
             self._raw.abort()
 
+    def drop(self, reason: str) -> None:
+        """Ends the connection now and tells why, in one of a few fixed texts."""
+        self._complain(reason)
+        self.abort()
+
     def shutdown(self) -> None:
         """Ends the connection, after the answer if one is being given."""
         super().shutdown()
@@ -190,18 +208,19 @@ class HTTPProtocol(H11Protocol):
             )
 
     def _check_unread(self, now: float) -> None:
-        if self._raw is None or not self._raw.get_write_buffer_size():
+        if not self.unread_bytes:
             self._unread_since = None
         elif self._unread_since is None or self._unread is not self.cycle:
             self._unread_since, self._unread = now, self.cycle
         elif now - self._unread_since >= self._limits.answer_seconds:
-            self._complain("clients that did not take their answer were dropped")
-            self.abort()
+            self.drop("clients that did not take their answer were dropped")
 
     def _complain(self, kind: str) -> None:
         self._complaints.tell(kind, client=self.client[0] if self.client else None)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # One answer that is not taken is enough to keep.
+        await self.flow.drain()
         if self.cycle.disconnected:
             return
         if LENGTHS.issubset(name for name, _ in scope["headers"]):

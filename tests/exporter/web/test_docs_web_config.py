@@ -25,6 +25,7 @@ def test_limits_are_those_of_the_code() -> None:
         "requests at once": f"{LIMITS.requests}",
         "head of a request": f"{LIMITS.head_bytes // 1024} KiB",
         "body of a request": f"{LIMITS.body_bytes // 1024} KiB",
+        "answers not yet taken": f"{LIMITS.unread_bytes // 1024**2} MiB of all clients",
         "time for a TLS handshake": f"{LIMITS.handshake_seconds} s",
         "time for a request to arrive": f"{LIMITS.request_seconds} s",
         "time to take an answer": f"{LIMITS.answer_seconds} s",

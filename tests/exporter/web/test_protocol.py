@@ -6,7 +6,9 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from typing import cast
 
 import pytest
 from starlette.applications import Starlette
@@ -15,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.web.limits import Limits
+from exporter.web.protocol import HTTPProtocol
 from exporter.web.rules import Rules
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.serving import Connection, Served, build_guarded_app, serve
@@ -24,6 +27,7 @@ pytestmark = pytest.mark.anyio
 
 GET = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 HURRY = Limits(request_seconds=0.1, answer_seconds=0.1, look_seconds=0.02)
+QUICK = Limits(look_seconds=0.02)
 KIB = 1024
 
 
@@ -46,6 +50,7 @@ class Doors:
         return PlainTextResponse("to nobody\n")
 
     async def flood(self, _request: Request) -> Response:
+        self.entered += 1
         return PlainTextResponse("x" * 16 * KIB * KIB)
 
     def build_app(self) -> Starlette:
@@ -297,6 +302,74 @@ async def test_a_client_that_does_not_take_its_answer_is_dropped(
             await wait_for(lambda: served.connections == 0)
         await wait_for(lambda: not served.server.server_state.tasks)
     assert find_warnings(caplog) == ["clients that did not take their answer were dropped"]
+
+
+@asynccontextmanager
+async def leave_unread(served: Served, times: int = 1) -> AsyncIterator[Connection]:
+    """A client that has asked for floods and does not read, once the server has seen that."""
+    before = set(served.server.server_state.connections)
+    async with served.connect() as connection:
+        connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await connection.send(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n" * times)
+        await wait_for(lambda: len(served.server.server_state.connections) > len(before))
+        (its,) = cast(set[HTTPProtocol], served.server.server_state.connections) - before
+        await wait_for(lambda: its.unread_since is not None)
+        yield connection
+
+
+async def test_a_second_answer_is_not_made_before_the_first_is_taken(doors: Doors) -> None:
+    async with serve(doors.build_app(), QUICK) as served, leave_unread(served, 2) as connection:
+        await wait_for(lambda: served.server.server_state.total_requests == 1)
+        async with served.connect() as other:
+            await other.send(b"GET /no HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await other.read_answer())[0] == 404
+        assert doors.entered == 1
+        connection.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(2):
+            status, body = await connection.read_answer()
+            assert (status, len(body)) == (200, 16 * KIB * KIB)
+
+
+async def test_answers_that_nobody_takes_have_a_limit_all_together(
+    doors: Doors, caplog: pytest.LogCaptureFixture
+) -> None:
+    most = 16 * KIB * KIB + 999  # less than what two leave, more than what one does
+    limits = replace(QUICK, unread_bytes=most)
+    async with serve(doors.build_app(), limits) as served, leave_unread(served):
+        (first,) = served.server.server_state.connections
+        async with served.connect() as second:
+            second.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await second.send(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
+            await wait_for(lambda: first not in served.server.server_state.connections)
+            second.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            assert (await second.read_answer())[0] == 200
+    assert find_warnings(caplog) == [f"more than {most} bytes of unread answers were dropped"]
+
+
+async def test_a_slow_download_is_not_ended_in_a_crowd(doors: Doors) -> None:
+    limits = replace(QUICK, connections=2)
+    async with (
+        serve(doors.build_app(), limits) as served,
+        leave_unread(served) as slow,
+        served.connect() as silent,
+    ):
+        await wait_for(lambda: served.connections == 2)
+        async with served.connect():
+            assert await silent.read_end() == b""
+        slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len((await slow.read_answer())[1]) == 16 * KIB * KIB
+
+
+async def test_those_who_do_not_read_keep_nobody_out(doors: Doors) -> None:
+    limits = replace(QUICK, connections=2)
+    async with (
+        serve(doors.build_app(), limits) as served,
+        leave_unread(served),
+        leave_unread(served),
+        served.connect() as other,
+    ):
+        await other.send(b"GET /no HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await other.read_answer())[0] == 404
 
 
 async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(doors: Doors) -> None:
