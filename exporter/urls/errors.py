@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 HIDDEN: Final = "***"
-_LOOKS_SECRET: Final = re.compile(r"(?i)://|[@=]|pass|pwd|secret|token")
+_LOOKS_SECRET: Final = re.compile(r"(?i)://|[@=]|pass|pwd|secret|token|private key")
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def test_file_and_environment_together_are_one_or_have_mistakes(
     try_out(file, environ)
 
 
-@fuzz()
+@fuzz(0.4)
 @given(text=web_texts())
 def test_any_web_configuration_is_one_or_has_mistakes(text: bytes) -> None:
     file = Path("web.yml")

@@ -116,7 +116,7 @@ def check(error: BaseException) -> None:
     assert CANARY not in failure.message
 
 
-@fuzz(2)
+@fuzz()
 @given(errors())
 def test_any_error_has_a_reason_and_a_line_without_the_secret(error: BaseException) -> None:
     check(error)
@@ -202,7 +202,7 @@ talks = st.tuples(st.sampled_from([connect_psycopg, connect_pymysql]), answers) 
 )
 
 
-@fuzz(0.6)
+@fuzz(0.3)
 @given(talks)
 def test_whatever_a_server_says_is_a_failure_without_the_secret(
     talker: Talker, talk: tuple[Callable[[int], object], bytes]

@@ -178,7 +178,7 @@ def check_log(target: Target) -> None:
     assert CANARY not in log
 
 
-@fuzz(0.3)
+@fuzz(0.2)
 @given(st.lists(anything, min_size=1, max_size=8))
 def test_anything_sent_is_answered_or_hung_up_on(target: Target, payloads: list[bytes]) -> None:
     for payload, answer in zip(payloads, target.send(payloads), strict=True):
@@ -187,7 +187,7 @@ def test_anything_sent_is_answered_or_hung_up_on(target: Target, payloads: list[
     target.check()
 
 
-@fuzz(0.1)
+@fuzz(0.06)
 @given(st.lists(intrusions, min_size=1, max_size=8))
 def test_nobody_gets_in_without_the_password(guarded: Target, payloads: list[bytes]) -> None:
     for payload, answer in zip(payloads, guarded.send(payloads), strict=True):

@@ -38,6 +38,7 @@ def test_several_errors_are_lines() -> None:
         ("postgres://db", "***"),
         ("app:x@db", "***"),
         ("my password", "***"),
+        ("-----BEGIN PRIVATE KEY-----\nx", "***"),
         ("requirepasswd=x", "***"),
         ({"password": "x"}, "a mapping"),
         (["x"], "a list"),
