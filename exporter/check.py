@@ -34,14 +34,14 @@ def check_config(
     """Writes what is wrong with a configuration to `output` (standard output); returns the status.
 
     A line for each mistake (key, value, expectation, never a secret) and 1; otherwise
-    "configuration is valid: 2 databases" and 0. With `syntax_only` no other file is read.
+    "configuration is valid: 2 databases" and 0. With `syntax_only` no files of secrets and
+    certificates are read, and a web configuration only if it is there.
     """
     output = output or sys.stdout
     find_errors = find_no_errors if syntax_only else find_all_errors
     try:
         settings = load_settings(config, environ, find_errors, reads_files=not syntax_only)
-        if not syntax_only:
-            check_web_file(settings.web.config_file)
+        check_web_file(settings.web.config_file, syntax_only=syntax_only)
     except SettingsErrors as errors:
         output.write(f"{errors}\n")
         return 1
@@ -73,13 +73,16 @@ def find_errors(
     ]
 
 
-def check_web_file(path: Path | None) -> None:
+def check_web_file(path: Path | None, *, syntax_only: bool = False) -> None:
     """Reads the web configuration, if there is one, and the files it names.
 
-    Raises SettingsErrors.
+    With `syntax_only` only itself, if it is there. Raises SettingsErrors.
     """
-    if path is not None:
-        read_web_file(path).build_context()
+    if path is None or (syntax_only and not path.exists()):
+        return
+    file = read_web_file(path)
+    if not syntax_only:
+        file.build_context()
 
 
 def _find_folder_errors(app: AppSettings) -> Iterator[SettingsError]:

@@ -90,7 +90,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--syntax-only",
         action="store_true",
-        help="read no other file: for where secrets and certificates are not at hand",
+        help="read no secrets and certificates: for where they are not at hand",
     )
     add_web_config_file(check)
     check.set_defaults(run=run_check_config)
@@ -121,7 +121,7 @@ def build_serve_options() -> argparse.ArgumentParser:
         "--web.enable-lifecycle",
         dest="enable_lifecycle",
         action="store_true",
-        help="allow requests that change something, like recreating a pool",
+        help="allow POST requests that change something: to reload, to recreate a pool",
     )
     add_web_config_file(options)
     return options

@@ -54,7 +54,13 @@ def _read_own_text(error: BaseException) -> str:
 def _speaks_for_itself(error: BaseException) -> bool:
     """False for errors like KeyError, whose text says little without the class."""
     names = {base.__name__ for base in type(error).__mro__}
-    return isinstance(error, _SPEAKING_CLASSES) or "DatabaseError" in names or "Error" in names
+    is_ours = type(error).__module__.startswith("exporter.")
+    return (
+        is_ours
+        or isinstance(error, _SPEAKING_CLASSES)
+        or "DatabaseError" in names
+        or "Error" in names
+    )
 
 
 def _read_parameters(error: BaseException) -> Iterator[str]:

@@ -61,7 +61,7 @@ def may_be_secret(path: Path | str) -> bool:
 def show_secret_path(path: Path) -> str:
     """As `show_path`, and no word that may be the secret: only what leads through folders."""
     text = str(path)
-    is_path = text.count("/") > 1 or text.startswith(("~/", "$")) or _is_there(path)
+    is_path = text.startswith(("/", "~/", "$")) or text.count("/") > 1 or _is_there(path)
     return show_path(path) if is_path else HIDDEN
 
 

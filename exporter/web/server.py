@@ -4,13 +4,14 @@ It knows uvicorn and signals, nothing of what is served.
 """
 
 import asyncio
+import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,11 +22,15 @@ from exporter.web.limits import Limits
 from exporter.web.protocol import HTTPProtocol
 from exporter.web.service import Service
 
+logger = logging.getLogger(__name__)
+
 # Prometheus keeps its connection between scrapes, which are a minute apart at most.
 KEEP_ALIVE_SECONDS: Final = 75
 # What clients get to read what was asked for; then their connections are dropped.
 GRACE_SECONDS: Final = 1
 LIMITS: Final = Limits()
+
+Handlers: TypeAlias = dict[signal.Signals, Callable[[int, FrameType | None], None]]
 
 
 class Server(uvicorn.Server):
@@ -56,6 +61,8 @@ class Server(uvicorn.Server):
         self._looking = loop.create_task(self._entrance.look(), name="look at clients")
         if self._service.has_source and threading.current_thread() is threading.main_thread():
             loop.add_signal_handler(signal.SIGHUP, self._reload)
+        if self.should_exit:  # uvicorn would go without an end
+            await self.shutdown(sockets)
 
     def _reload(self) -> None:
         self._reloading = asyncio.create_task(self._service.reloads.reload_quietly())
@@ -68,6 +75,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends the checks that requests wait for, then the requests."""
+        logger.info("stopping")
         stopping = asyncio.create_task(self._service.stop())
         if self._looking is not None:
             self._looking.cancel()
@@ -96,11 +104,13 @@ def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None 
     Serving ends within two seconds of the signal. With `exit_within` the whole process does, so
     many seconds after it and whatever still hangs: for callers that have nothing left to do.
     """
+    server = build_server(app, exit_within=exit_within)
+    handlers: Handlers = dict.fromkeys((signal.SIGTERM, signal.SIGINT), server.handle_exit)
     service: Service = app.state.service
-    # Before the start and after the end there is nothing to reload: SIGHUP shall not kill then.
-    hangup = (signal.SIGHUP,) if service.has_source else ()
-    with swallow_signals(signal.SIGTERM, signal.SIGINT, *hangup):
-        build_server(app, exit_within=exit_within).run(sockets=[listener])
+    if service.has_source:  # before the start and after the end there is nothing to reload
+        handlers[signal.SIGHUP] = lambda _number, _frame: None
+    with handle_signals(handlers):
+        server.run(sockets=[listener])
 
 
 def build_server(
@@ -136,9 +146,9 @@ def start_countdown(seconds: float) -> None:
 
 
 @contextmanager
-def swallow_signals(*signals: signal.Signals) -> Iterator[None]:
-    """Lets a signal that was obeyed end there: uvicorn raises it again once it has shut down."""
-    before = {number: signal.signal(number, lambda _number, _frame: None) for number in signals}
+def handle_signals(handlers: Handlers) -> Iterator[None]:
+    """Handles signals that come before uvicorn does, and those that it raises again at its end."""
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

@@ -4,8 +4,7 @@ It knows the life of these parts, nothing of requests and answers.
 """
 
 import asyncio
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from enum import StrEnum
 
@@ -30,8 +29,6 @@ from exporter.web.reloads import READ_SECONDS, ReloadError, Reloads, Source
 from exporter.web.rules import Rules
 from exporter.web.scrapes import Scrapes
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS
-
-logger = logging.getLogger(__name__)
 
 
 class State(StrEnum):
@@ -122,11 +119,16 @@ class Service:
         probes = await self.probes.prepare(databases)
         self._check_ready()  # who stops meanwhile ends those, too
         before = {database.name: database for database in self.engines}
-        changes = [*list_changes(before, databases), *(["web configuration"] * has_new_rules)]
+        changes = [
+            *list_changes(before, databases),
+            *(["web configuration"] if has_new_rules else []),
+            *self._list_waiting(settings),
+        ]
+        nothing = "nothing changed" if settings == self.settings else "its databases are the same"
         self.engines.replace(databases)
         self.probes.replace(probes)
         self._adopt(settings)
-        return "; ".join(changes) or "its databases are the same"
+        return "; ".join(changes) or nothing
 
     async def _read_source(self) -> tuple[Settings, dict[str, Database]]:
         """Reads in a thread; one that hangs is joined, not left behind for another."""
@@ -143,12 +145,15 @@ class Service:
         if not self.is_ready:
             raise ReloadError(f"the exporter is {self.state}")
 
+    def _list_waiting(self, settings: Settings) -> Iterator[str]:
+        """Yields what waits for a restart; not again for a value that is in use, or was told."""
+        old, first = self.settings, self._first_settings
+        if settings.listen not in (old.listen, first.listen):
+            yield "listen changed; restart the exporter to serve there"
+        if settings.web.config_file not in (old.web.config_file, first.web.config_file):
+            yield "web.config_file changed; restart the exporter to use that file"
+
     def _adopt(self, settings: Settings) -> None:
-        if settings.listen not in (self.settings.listen, self._first_settings.listen):
-            logger.warning("listen changed; restart the exporter to serve there")
-        files = self.settings.web.config_file, self._first_settings.web.config_file
-        if settings.web.config_file not in files:
-            logger.warning("web.config_file changed; restart the exporter to use that file")
         if settings.log != self.settings.log:
             configure_logging(settings.log.level, settings.log.format)
         if settings.app.dir != self.app_folder.path:

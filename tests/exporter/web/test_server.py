@@ -25,3 +25,32 @@ def test_process_ends_although_a_thread_hangs() -> None:
 
 def test_countdown_holds_up_nobody_who_ends_earlier() -> None:
     assert run(3600, "") == 0
+
+
+EARLY = """
+import signal
+import uvicorn
+from exporter.settings import Settings
+from exporter.web.app import create_app
+from exporter.web.listener import Address, open_listener
+from exporter.web.server import serve
+
+run = uvicorn.Server.run
+
+def signal_and_run(server, sockets):
+    signal.raise_signal(signal.SIGTERM)
+    run(server, sockets)
+
+uvicorn.Server.run = signal_and_run
+app = create_app(Settings.model_validate({"databases": {"shop": {"url": "sqlite://"}}}))
+serve(app, open_listener(Address("127.0.0.1", 0)))
+print(app.state.service)
+"""
+
+
+def test_signal_before_the_server_runs_is_obeyed_by_an_orderly_end() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", EARLY], timeout=60, check=True, capture_output=True, text=True
+    )
+    assert ended.stdout == "<Service stopping <ProbeSet 0 of 1 up>>\n"
+    assert ended.stderr == ""
