@@ -32,7 +32,13 @@ def find_logger() -> logging.Logger:
     logger = logging.getLogger(_ERRORS_ONLY)
     if logger.level != logging.ERROR:  # setting it is slow
         logger.setLevel(logging.ERROR)
+        logger.addFilter(is_no_cancellation)
     return logger
+
+
+def is_no_cancellation(record: logging.LogRecord) -> bool:
+    """False for what uvicorn says of answers that nobody took before the exporter ended."""
+    return record.exc_info is None or record.exc_info[0] is not asyncio.CancelledError
 
 
 class HTTPProtocol(H11Protocol):

@@ -372,6 +372,14 @@ async def test_those_who_do_not_read_keep_nobody_out(doors: Doors) -> None:
         assert (await other.read_answer())[0] == 404
 
 
+async def test_answers_that_nobody_has_taken_at_the_end_leave_no_traceback(
+    doors: Doors, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with AsyncExitStack() as clients, serve(doors.build_app()) as served:
+        await clients.enter_async_context(leave_unread(served, times=2))
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(doors: Doors) -> None:
     limits = Limits(answer_seconds=20, look_seconds=0.01)
     async with serve(doors.build_app(), limits) as served, served.connect() as connection:
