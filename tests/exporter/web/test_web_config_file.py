@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import bcrypt
@@ -127,7 +128,8 @@ def test_whoever_hangs_in_a_handshake_does_not_hold_up_the_end(log: Path, tmp_pa
     ):
         half.sendall(b"\x16\x03\x01")
         assert exporter.stop() == 0, "it ended by itself, before the countdown"
-        assert mute.recv(1) == b""
+        with suppress(ConnectionResetError):  # it had not been accepted yet
+            assert mute.recv(1) == b""
     assert "Traceback" not in log.read_text()
 
 
