@@ -81,6 +81,21 @@ async def test_a_server_that_hangs_in_a_login_gets_one_however_often_it_is_asked
 
 
 @pytest.mark.anyio
+async def test_who_was_given_up_on_in_a_login_asks_nothing_when_it_ends(
+    start_postgres: StartPostgres,
+) -> None:
+    server = start_postgres()
+    scene = PostgresScene("", lambda: count_postgres(server), server)
+    asked: list[str] = []
+    async with open_database(plain_url(server)) as database:
+        with locked_catalogue(scene), pytest.raises(DeadlineError):
+            await database.run(lambda _: asked.append("late"), fresh=False, timeout_seconds=TIMEOUT)
+        await ask(database, "SELECT 1")  # its turn comes when the other's is over
+        assert asked == []
+        assert database.read_pool().connections_opened == 1, "the late connection is the pool's"
+
+
+@pytest.mark.anyio
 async def test_a_login_that_hangs_does_not_hold_up_the_end(start_postgres: StartPostgres) -> None:
     server = start_postgres()
     scene = PostgresScene("", lambda: count_postgres(server), server)
