@@ -61,8 +61,6 @@ class Server(uvicorn.Server):
         self._looking = loop.create_task(self._entrance.look(), name="look at clients")
         if self._service.has_source and threading.current_thread() is threading.main_thread():
             loop.add_signal_handler(signal.SIGHUP, self._reload)
-        if self.should_exit:  # uvicorn would go without an end
-            await self.shutdown(sockets)
 
     def _reload(self) -> None:
         self._reloading = asyncio.create_task(self._service.reloads.reload_quietly())

@@ -21,7 +21,7 @@ from exporter.settings import Settings, load_settings
 from exporter.settings.explanation import explain
 from exporter.watch import read_contents
 from exporter.web.app import create_app
-from exporter.web.reloads import ReloadError, Source
+from exporter.web.reloads import ReloadError, Reloads, Source
 from tests.exporter.databases import plain_url
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import (
@@ -181,6 +181,23 @@ async def test_a_service_that_is_stopped_meanwhile_takes_nothing_over(silent_por
         await reload
     assert service.probes.probes == {}
     assert not [each for each in asyncio.all_tasks() if "shop" in each.get_name()]
+
+
+async def test_recreating_what_a_reload_replaces_says_so(up: dict[str, Any]) -> None:
+    changing = Changing({"shop": up})
+    app = changing.build_app()
+    async with open_client(app) as client:
+        database = read_service(app).engines.get("shop")
+
+        async def be_replaced() -> None:
+            changing.databases["shop"] = {**up, "role": "primary"}
+            assert (await client.post(RELOAD)).status_code == 200
+            raise ConnectionAbortedError
+
+        database.recreate = be_replaced  # type: ignore[method-assign]
+        response = await client.post("/-/databases/shop/recreate")
+    assert response.status_code == 409
+    assert "a reload has replaced the database" in response.json()["error"]
 
 
 async def test_many_reloads_at_once_are_made_one_after_the_other(up: dict[str, Any]) -> None:
@@ -360,3 +377,28 @@ async def test_a_reading_that_hangs_is_joined(up: dict[str, Any]) -> None:
     release.set()
     assert await second == "nothing changed"
     await service.stop()
+
+
+async def test_what_was_reloaded_on_request_is_no_change_for_the_watch(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text("one")
+    looks, renewals = 0, 0
+
+    def list_looked_at() -> list[Path]:
+        nonlocal looks
+        looks += 1
+        return [file]
+
+    async def renew() -> str:
+        nonlocal renewals
+        renewals += 1
+        return "nothing changed"
+
+    reloads = Reloads(renew, list_looked_at, read_contents([file]), interval_seconds=0.01)
+    file.write_text("two")
+    await reloads.reload()
+    watching = asyncio.create_task(reloads.watch())
+    await wait_for(lambda: looks >= 4)
+    watching.cancel()
+    assert renewals == 1
+    assert repr(reloads) == "<Reloads successful>"

@@ -110,6 +110,17 @@ def test_check_config_checks_it_too(tmp_path: Path) -> None:
     assert run_command(*arguments).stdout == "configuration is valid: 1 database\n"
 
 
+def test_check_of_the_syntax_alone_reads_it_and_no_certificate(tmp_path: Path) -> None:
+    config = tmp_path / "exporter.yaml"
+    config.write_text("databases: {shop: {url: 'sqlite://'}}")
+    arguments = ("check-config", "--syntax-only", str(config), "--web.config.file")
+    missing = run_command(*arguments, str(tmp_path / "missing.yml"))
+    right = run_command(*arguments, str(write(tmp_path, TLS)))
+    wrong = run_command(*arguments, str(write(tmp_path, "tls_sever_config: {}\n")))
+    assert (missing.returncode, right.returncode, wrong.returncode) == (0, 0, 1)
+    assert wrong.stdout.startswith(f"tls_sever_config ({tmp_path}/web.yml line 1): unknown key")
+
+
 def test_an_option_without_a_value_is_none(log: Path) -> None:
     with (
         run_exporter(log, "--web.config.file=", settings=SETTINGS) as exporter,
