@@ -18,7 +18,6 @@ from starlette.routing import Route
 
 from exporter.web.limits import Limits
 from exporter.web.protocol import HTTPProtocol
-from exporter.web.rules import Rules
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.serving import Connection, Served, build_guarded_app, serve
 from tests.servers.endpoints import LOCALHOST
@@ -62,7 +61,6 @@ class Doors:
             ]
         )
         app.state.service = build_guarded_app(None).state.service
-        app.state.rules = Rules(None)
         return app
 
 
