@@ -1,5 +1,6 @@
 """The address to serve on: read from text, opened as a socket; it knows no HTTP."""
 
+import errno
 import re
 import socket
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ def parse_address(text: str) -> Address:
 def open_listener(address: Address) -> socket.socket:
     """Returns a socket that listens on the address: clients wait there until they are served.
 
+    Without a host that is every address, of IPv6 and of IPv4, or of IPv4 where there is no IPv6.
     Raises AddressError when the address is taken, not this machine's, or not allowed.
     """
     try:
@@ -53,15 +55,24 @@ def read_address(listener: socket.socket) -> Address:
 
 
 def _listen(address: Address) -> socket.socket:
+    if not address.host and socket.has_dualstack_ipv6():
+        try:
+            return _listen_on("::", address.port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise
+    return _listen_on(address.host or "0.0.0.0", address.port)  # noqa: S104 - for other machines
+
+
+def _listen_on(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, place = socket.getaddrinfo(
-        address.host or "0.0.0.0",  # noqa: S104 - an exporter is scraped from other machines
-        address.port,
-        type=socket.SOCK_STREAM,
-        flags=socket.AI_PASSIVE,
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if host == "::":  # the kernel's default can be IPv6 alone
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(place)
         listener.listen(BACKLOG)
     except OSError:

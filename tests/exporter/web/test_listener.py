@@ -1,6 +1,8 @@
 """Addresses as people write them, and one line for each that cannot be served on."""
 
+import errno
 import socket
+from typing import Any
 
 import pytest
 
@@ -48,9 +50,46 @@ def test_port_zero_listens_on_a_free_port() -> None:
             pass
 
 
-def test_empty_host_listens_on_all_addresses() -> None:
+@pytest.mark.parametrize("host", ["", "::"])
+def test_every_address_is_listened_on_of_ipv6_and_of_ipv4(host: str) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with open_listener(Address(host, 0)) as listener:
+        address = read_address(listener)
+        assert address.host == "::"
+        with socket.create_connection(("127.0.0.1", address.port)):
+            pass
+
+
+@pytest.mark.parametrize("failing", ["socket", "bind"])
+def test_without_ipv6_every_address_is_one_of_ipv4(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with ipv6.disable=1, and as in a namespace that has no such address."""
+
+    class OldSocket(socket.socket):
+        def __init__(self, family: int, *arguments: int) -> None:
+            if failing == "socket" and family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *arguments)
+
+        def bind(self, address: Any) -> None:
+            if self.family == socket.AF_INET6:
+                raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+            super().bind(address)
+
+    monkeypatch.setattr("socket.socket", OldSocket)
     with open_listener(Address("", 0)) as listener:
         assert read_address(listener).host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("taken_host", ["0.0.0.0", ""])
+def test_every_address_is_not_had_where_one_is_taken(taken_host: str) -> None:
+    with open_listener(Address(taken_host, 0)) as listener:
+        address = Address("", read_address(listener).port)
+        with pytest.raises(AddressError) as caught:
+            open_listener(address)
+    assert str(caught.value) == f"cannot listen on {address}: address already in use"
 
 
 def test_taken_port_is_one_clear_line() -> None:
