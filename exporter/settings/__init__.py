@@ -5,6 +5,7 @@ from exporter.settings.errors import SettingsError, SettingsErrors
 from exporter.settings.loading import list_files, load_settings
 from exporter.settings.pools import PoolClass, PoolSettings
 from exporter.settings.probes import ProbeSettings
+from exporter.settings.rest import load_rest, load_start
 from exporter.settings.settings import AppSettings, LogSettings, Settings, WebSettings
 
 __all__ = [
@@ -20,5 +21,7 @@ __all__ = [
     "SettingsErrors",
     "WebSettings",
     "list_files",
+    "load_rest",
     "load_settings",
+    "load_start",
 ]

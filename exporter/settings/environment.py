@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -33,11 +33,14 @@ def find_variables(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def read_secrets_dir(environ: Mapping[str, str]) -> dict[str, str]:
+def read_secrets_dir(
+    environ: Mapping[str, str], is_wanted: Callable[[str], bool] = lambda _: True
+) -> dict[str, str]:
     """What the files in the secrets directory hold, by their names in capitals.
 
-    Raises SettingsErrors for a directory or any file of ours that cannot be read. pydantic's own
-    secrets sources leave such files out, and the settings would lack them without a word.
+    Only those whose names `is_wanted` are read. Raises SettingsErrors for a directory or any of
+    these files that cannot be read. pydantic's own secrets sources leave such files out, and the
+    settings would lack them without a word.
     """
     folder = environ.get(SECRETS_DIR)
     if not folder:
@@ -50,7 +53,7 @@ def read_secrets_dir(environ: Mapping[str, str]) -> dict[str, str]:
         raise SettingsErrors(
             [SettingsError(SECRETS_DIR, f"got {show_path(folder)}", expected)]
         ) from None
-    return _read_files(files)
+    return _read_files([file for file in files if is_wanted(file.name.upper())])
 
 
 def list_secret_files(environ: Mapping[str, str]) -> list[Path]:

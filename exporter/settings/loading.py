@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +28,7 @@ _HALF: Final = re.compile("[\ud800-\udfff]")
 FindErrors: TypeAlias = Callable[
     [Mapping[str, DatabaseSettings], AppSettings], Sequence[SettingsError]
 ]
+Sources: TypeAlias = tuple[VariableSource, VariableSource, DocumentSource]
 
 
 def find_no_errors(
@@ -50,20 +52,14 @@ def load_settings(
     Raises SettingsErrors with every mistake that can be found at once, without secrets, and without
     an exception in its context that holds any.
     """
-    # With PYDANTIC_SETTINGS_DEBUG set it would log every value.
-    logging.getLogger("pydantic_settings").setLevel(logging.INFO)
-    file = DocumentSource(Settings, read_document(config) if config else Document())
-    databases = file.list_databases()
-    variables = read_secrets_dir(environ) if reads_files else {}
-    secrets = VariableSource(Settings, variables, databases)
-    environment = VariableSource(Settings, find_variables(environ), databases)
+    sources = _build_sources(config, environ, read_secrets_dir(environ) if reads_files else {})
     merged = MergedSource(Settings)
-    origins = {**file.origins, **secrets.origins, **environment.origins}
+    origins = _find_origins(sources)
     errors: Sequence[SettingsError] = ()
     settings = None
     with check_files(reads_files):
         try:
-            settings = Settings(environment, secrets, file, merged)
+            settings = Settings(*sources, merged)
         except ValidationError as error:
             errors = explain(error, origins).errors
         databases_found = settings.databases if settings else salvage_databases(merged.data)
@@ -72,6 +68,39 @@ def load_settings(
     if settings is None or found:
         raise SettingsErrors([*errors, *(locate(error, origins) for error in found)])
     return settings
+
+
+def merge_sources(
+    config: Path | None, environ: Mapping[str, str], secrets: Mapping[str, str]
+) -> tuple[Mapping[str, Any], Mapping[KeyPath, str]]:
+    """What file, secrets directory and environment say together, right or wrong, and where.
+
+    Raises SettingsErrors for a file that cannot be read.
+    """
+    sources = _build_sources(config, environ, secrets)
+    merged = MergedSource(Settings)
+    with suppress(ValidationError):
+        Settings(*sources, merged)
+    return merged.data, _find_origins(sources)
+
+
+def _build_sources(
+    config: Path | None, environ: Mapping[str, str], secrets: Mapping[str, str]
+) -> Sources:
+    """The last word first. Raises SettingsErrors for a file that cannot be read."""
+    # With PYDANTIC_SETTINGS_DEBUG set it would log every value.
+    logging.getLogger("pydantic_settings").setLevel(logging.INFO)
+    file = DocumentSource(Settings, read_document(config) if config else Document())
+    databases = file.list_databases()
+    return (
+        VariableSource(Settings, find_variables(environ), databases),
+        VariableSource(Settings, secrets, databases),
+        file,
+    )
+
+
+def _find_origins(sources: Sources) -> dict[KeyPath, str]:
+    return {path: origin for each in reversed(sources) for path, origin in each.origins.items()}
 
 
 def list_files(config: Path | None, environ: Mapping[str, str] = os.environ) -> list[Path]:
