@@ -5,7 +5,6 @@ It knows the life of these parts, nothing of requests and answers.
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -23,7 +22,7 @@ from exporter.engines import Database, EngineRegistry
 from exporter.logs import configure_logging
 from exporter.probes import Probe, ProbeSet
 from exporter.settings import Settings
-from exporter.threads import start_in_daemon
+from exporter.threads import SharedCall
 from exporter.web.changes import list_changes
 from exporter.web.reloads import READ_SECONDS, ReloadError, Reloads, Source
 from exporter.web.rules import Rules
@@ -58,7 +57,7 @@ class Service:
         self.has_source = source is not None
         self._first_settings = settings
         self._source = source or Source(lambda: settings, list)
-        self._reading: Future[tuple[Settings, dict[str, Database]]] | None = None
+        self._reading = SharedCall(self._load, "reading of the configuration")
         self.reloads = self._build_reloads(self._source)
         self._stopping = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -114,7 +113,7 @@ class Service:
         certificate is exchanged whatever else is wrong.
         """
         has_new_rules = await self.rules.renew()
-        settings, databases = await self._read_source()
+        settings, databases = await self._reading.run(READ_SECONDS)
         self._check_ready()
         probes = await self.probes.prepare(databases)
         self._check_ready()  # who stops meanwhile ends those, too
@@ -129,13 +128,6 @@ class Service:
         self.probes.replace(probes)
         self._adopt(settings)
         return "; ".join(changes) or nothing
-
-    async def _read_source(self) -> tuple[Settings, dict[str, Database]]:
-        """Reads in a thread; one that hangs is joined, not left behind for another."""
-        if self._reading is None or self._reading.done():
-            self._reading = start_in_daemon(self._load, "reading of the configuration")
-        async with asyncio.timeout(READ_SECONDS):
-            return await asyncio.wrap_future(self._reading)
 
     def _load(self) -> tuple[Settings, dict[str, Database]]:
         settings = self._source.load()
