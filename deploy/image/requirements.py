@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Prints what the distributions in the folders named need of others, one requirement to a line.
 
-With --build first: what builds them. Python 3.11 and no other package is all it takes.
+With --build first: what builds them. It runs in the image's build, where there is only Python.
 """
+
+from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ EXTRAS = ("mysql", "prometheus", "psycopg")
 OURS = "sqlalchemy-pool-"
 
 
-def list_requirements(document: dict[str, Any], *, build: bool) -> Iterable[str]:
+def list_requirements(document: dict[str, Any], *, build: bool) -> list[str]:
     """All that one pyproject.toml names, our own distributions included."""
     if build:
         return list(document["build-system"]["requires"])
@@ -25,11 +26,12 @@ def list_requirements(document: dict[str, Any], *, build: bool) -> Iterable[str]
 
 
 def main(arguments: list[str]) -> None:
+    """Prints the requirements of others."""
     build = arguments[:1] == ["--build"]
     folders = [Path(name) for name in arguments[build:]]
     documents = [tomllib.loads((folder / "pyproject.toml").read_text()) for folder in folders]
     found = {line for document in documents for line in list_requirements(document, build=build)}
-    print("\n".join(sorted(line for line in found if not line.startswith(OURS))))
+    sys.stdout.writelines(f"{line}\n" for line in sorted(found) if not line.startswith(OURS))
 
 
 if __name__ == "__main__":
