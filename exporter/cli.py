@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 from exporter.check import check_config, load_checked_settings
 from exporter.engines import EnginesError
 from exporter.logs import configure_logging
-from exporter.settings import Settings, SettingsErrors, list_files
+from exporter.settings import Settings, SettingsErrors, list_files, load_rest, load_start
 from exporter.settings.settings import DEFAULT_LISTEN
 from exporter.version import DISTRIBUTION, read_version
 from exporter.watch import read_contents
@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{DISTRIBUTION} {read_version()}")
     parser.set_defaults(run=run_serve, config=None, listen=None, enable_lifecycle=False)
-    parser.set_defaults(web_config_file=None)
+    parser.set_defaults(web_config_file=None, wait_for_config=False)
     add_commands(parser)
     return parser
 
@@ -123,6 +123,12 @@ def build_serve_options() -> argparse.ArgumentParser:
         action="store_true",
         help="allow POST requests that change something: to reload, to recreate a pool",
     )
+    options.add_argument(
+        "--wait-for-config",
+        action="store_true",
+        help="do not end because the configuration cannot be used: log what is wrong, serve "
+        "without it, and go on reading until it can",
+    )
     add_web_config_file(options)
     return options
 
@@ -160,36 +166,42 @@ def run_demo(options: argparse.Namespace) -> int:
 
 def run_serve(options: argparse.Namespace) -> int:
     """Serves until told to stop."""
+    environment = build_environment(options)
+    source = build_source(options, environment)
     try:
-        source = build_source(options)
-        settings = source.load()
+        settings = (
+            load_start(options.config, environment) if options.wait_for_config else source.load()
+        )
         configure_logging(settings.log.level, settings.log.format)
         listener = open_listener(parse_address(settings.listen))
         app = create_app(settings, source)
     except (SettingsErrors, AddressError, EnginesError) as error:
         return complain(str(error))
-    log_start(str(read_address(listener)), settings)
+    log_start(str(read_address(listener)), None if options.wait_for_config else settings)
     serve(app, listener, exit_within=EXIT_SECONDS)
     return 0
 
 
-def log_start(address: str, settings: Settings) -> None:
-    """Says what runs where, and what it looks at."""
-    databases = len(settings.databases)
-    extra = {"version": read_version(), "address": address, "databases": databases}
-    if settings.app.dir is not None:
+def log_start(address: str, settings: Settings | None) -> None:
+    """Says what runs where, and what it looks at if that is known."""
+    extra: dict[str, object] = {"version": read_version(), "address": address}
+    if settings is not None:
+        extra["databases"] = len(settings.databases)
+    if settings is not None and settings.app.dir is not None:
         extra["app_dir"] = str(settings.app.dir)
     logger.info("serving", extra=extra)
 
 
-def build_source(options: argparse.Namespace) -> Source:
+def build_source(options: argparse.Namespace, environment: Mapping[str, str]) -> Source:
     """Returns where the settings come from, to be read now and at every reload."""
-    environment = build_environment(options)
     list_sources = partial(list_files, options.config, environment)
     return Source(
         partial(load_checked_settings, options.config, environment),
         list_sources,
         read_contents(list_sources()),
+        load_rest=partial(load_rest, options.config, environment)
+        if options.wait_for_config
+        else None,
     )
 
 

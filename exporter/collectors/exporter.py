@@ -17,8 +17,12 @@ from exporter.version import read_version
 class Configuration(Protocol):
     """Whether the last attempt to load the configuration succeeded, and when one last did."""
 
-    is_successful: bool
-    succeeded_at: float  # unix seconds
+    @property
+    def is_successful(self) -> bool: ...
+
+    @property
+    def succeeded_at(self) -> float | None:
+        """In unix seconds; None as long as none was in use."""
 
 
 class ExporterCollector(Collector):
@@ -42,8 +46,9 @@ class ExporterCollector(Collector):
             "Whether the last attempt to load the configuration succeeded: 1 or 0.",
             value=self._configuration.is_successful,
         )
-        yield GaugeMetricFamily(
-            "sqlalchemy_pool_exporter_config_last_reload_success_timestamp_seconds",
-            "When the configuration in use was loaded, in unix seconds.",
-            value=self._configuration.succeeded_at,
-        )
+        if self._configuration.succeeded_at is not None:
+            yield GaugeMetricFamily(
+                "sqlalchemy_pool_exporter_config_last_reload_success_timestamp_seconds",
+                "When the configuration in use was loaded, in unix seconds.",
+                value=self._configuration.succeeded_at,
+            )

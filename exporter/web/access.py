@@ -1,6 +1,7 @@
 """Who gets an answer at all: users with their passwords, and not more often than allowed.
 
-Every path is protected, those for Kubernetes, too, as by Prometheus' exporter-toolkit.
+Every path is protected, those for Kubernetes, too, as by Prometheus' exporter-toolkit. As long as
+nobody knows who may ask, nobody gets an answer, but for the one that the process runs.
 """
 
 import base64
@@ -13,11 +14,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.web.answers import answer_text
 from exporter.web.logins import BusyError, Logins
+from exporter.web.paths import HEALTHY
 from exporter.web.rate import Bucket
 from exporter.web.rules import Rules
 
 UNAUTHORIZED: Final = "Unauthorized: basic_auth_users of the web configuration may ask."
 TOO_OFTEN: Final = "Too many requests: see rate_limit of the web configuration."
+CLOSED: Final = "The configuration cannot be used: nothing is shown until it can, the log says why."
+PLAIN: Final = "This connection is without TLS, and the web configuration asks for it."
 BUSY: Final = "Too many passwords are being checked; ask again."
 
 
@@ -34,8 +38,21 @@ class AccessMiddleware:
         """Serves one connection of the ASGI server."""
         refusal = None
         if scope["type"] == "http":
-            refusal = self._refuse_often() or await self._refuse_unknown(Headers(scope=scope))
+            refusal = self._refuse_closed(scope) or self._refuse_plain(scope)
+            refusal = (
+                refusal or self._refuse_often() or await self._refuse_unknown(Headers(scope=scope))
+            )
         await (refusal or self._app)(scope, receive, send)
+
+    def _refuse_closed(self, scope: Scope) -> Response | None:
+        is_refused = self._rules.is_closed and scope["path"] != HEALTHY
+        return answer_text(CLOSED, 503) if is_refused else None
+
+    def _refuse_plain(self, scope: Scope) -> Response | None:
+        """Ends connections from before the rules asked for TLS, and perhaps for a certificate."""
+        if self._rules.context is None or scope["scheme"] == "https":
+            return None
+        return answer_text(PLAIN, 400, {"Connection": "close"})
 
     def _refuse_often(self) -> Response | None:
         if self._bucket.limit != self._rules.config.rate_limit:

@@ -14,6 +14,7 @@ from exporter.web.headers import HeadersMiddleware
 from exporter.web.health import answer_all_health, answer_health
 from exporter.web.landing import answer_landing_page
 from exporter.web.metrics import answer_metrics
+from exporter.web.paths import HEALTHY
 from exporter.web.process import answer_healthy, answer_ready
 from exporter.web.recreate import answer_recreate
 from exporter.web.reload import answer_reload
@@ -24,8 +25,9 @@ from exporter.web.service import Service
 def create_app(settings: Settings, source: Source | None = None) -> Starlette:
     """Returns the application; its lifespan starts the probes and stops them, bounded in time.
 
-    `source` is where settings are read anew, on request and when its files change. Raises
-    SettingsErrors and EnginesError; no database is asked anything before the lifespan begins.
+    `source` is where settings are read anew, on request and when its files change; one that can
+    `load_rest` is read at the start, too, and waited for. Raises SettingsErrors and EnginesError;
+    no database is asked anything before the lifespan begins.
     """
     service = Service(settings, source)
 
@@ -59,7 +61,7 @@ def build_routes() -> list[Route]:
         Route("/metrics", answer_metrics),
         Route("/health/db", answer_all_health),
         Route("/health/db/{name}", answer_health),
-        Route("/-/healthy", answer_healthy),
+        Route(HEALTHY, answer_healthy),
         Route("/-/ready", answer_ready),
         Route("/-/reload", answer_reload, methods=["POST"]),
         Route("/-/databases/{name}/recreate", answer_recreate, methods=["POST"]),

@@ -14,7 +14,7 @@ from exporter.probes import Check, Probe
 from exporter.probes.cancellation import is_cancelled
 from exporter.timestamps import format_timestamp
 from exporter.web.answers import answer_json
-from exporter.web.service import Service, read_service
+from exporter.web.service import Service, State, read_service
 
 Health = dict[str, Any]
 
@@ -53,7 +53,9 @@ async def answer_health(request: Request) -> Response:
 
 
 def answer_unknown(service: Service, name: str) -> Response:
-    """Answers 404: whoever mistypes a name sees the right one."""
+    """Answers 404: whoever mistypes a name sees the right one; 503 while no name is known."""
+    if service.state is State.WAITING:
+        return answer_not_ready(service, name)
     known = list(service.probes.probes)
     return answer_json({"error": f"no database {name!r}", "databases": known}, 404)
 

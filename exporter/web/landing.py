@@ -17,7 +17,7 @@ from exporter.probes import Probe
 from exporter.version import read_version
 from exporter.web.app_pools import build_app_pools
 from exporter.web.paths import PATHS
-from exporter.web.service import Service, read_service
+from exporter.web.service import Service, State, read_service
 
 PAGE: Final = Template("""\
 <!doctype html>
@@ -77,15 +77,23 @@ $rows
 WARNING: Final = """\
 <p class="down">The configuration could not be reloaded: an earlier one is in use, the log says why.
 </p>"""
+WAITING: Final = """\
+<p class="down">The configuration cannot be used, and no database is probed: the log says why.
+</p>"""
 
 
 async def answer_landing_page(request: Request) -> Response:
     """Answers with the page, 200 whatever the databases' state."""
     service = read_service(request)
     probes = service.probes.probes.values()
-    return HTMLResponse(
-        build_page(probes, read_app_pools(service), is_current=service.reloads.is_successful)
-    )
+    return HTMLResponse(build_page(probes, read_app_pools(service), choose_warning(service)))
+
+
+def choose_warning(service: Service) -> str:
+    """Returns what people are to know of the configuration; empty when it is in use."""
+    if service.state is State.WAITING:
+        return WAITING
+    return "" if service.reloads.is_successful else WARNING
 
 
 def read_app_pools(service: Service) -> str:
@@ -97,12 +105,12 @@ def read_app_pools(service: Service) -> str:
     return build_app_pools(path, reading, list(service.app_pools.sum(reading)))
 
 
-def build_page(probes: Iterable[Probe], app_pools: str = "", *, is_current: bool = True) -> str:
+def build_page(probes: Iterable[Probe], app_pools: str = "", warning: str = "") -> str:
     """Returns the whole page, with only the parts there is something for; all is escaped."""
     rows = "\n".join(map(build_row, probes))
     return PAGE.substitute(
         version=escape(read_version()),
-        warning="" if is_current else WARNING,
+        warning=warning,
         databases=DATABASES.substitute(rows=rows) if rows else "",
         app_pools=app_pools,
         paths="\n".join(build_path(path, meaning) for path, meaning in PATHS.items()),

@@ -14,7 +14,7 @@ async def answer_reload(request: Request) -> Response:
     service = read_service(request)
     if refusal := find_refusal(service):
         return refusal
-    if not service.is_ready:
+    if not service.is_running:
         return answer_text(f"the exporter is {service.state}", 503)
     try:
         change = await service.reloads.reload()

@@ -29,15 +29,17 @@ class ReloadError(Exception):
 class Source:
     """Where settings come from: how to read them, and the files that they are read from.
 
-    Both block, and are called in a thread; `load` raises SettingsErrors, `list_files` nothing.
+    All block, and are called in a thread; they raise SettingsErrors, `list_files` nothing.
     `contents` is what the files held before the settings in use were read, `interval_seconds` how
-    often it is looked whether they have changed.
+    often it is looked whether they have changed. With `load_rest`, which reads them without
+    databases, they are waited for at the start until they can be used.
     """
 
     load: Callable[[], Settings]
     list_files: ListFiles
     contents: Contents | None = None
     interval_seconds: float = INTERVAL_SECONDS
+    load_rest: Callable[[], Settings] | None = None
 
 
 # Puts what is configured into use and says what changed. Raises what its parts raise.
@@ -47,8 +49,8 @@ Renew: TypeAlias = Callable[[], Awaitable[str]]
 class Reloads:
     """Reloads on request, when files change, and after a failure again and again.
 
-    `is_successful` tells about the last attempt; `succeeded_at` is when settings were last put into
-    use, in unix seconds.
+    `is_loaded` says that settings are in use already. `is_successful` tells about the last attempt;
+    `succeeded_at` is when settings were last put into use, in unix seconds; None if never.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class Reloads:
         list_files: ListFiles,
         contents: Contents | None = None,
         interval_seconds: float = INTERVAL_SECONDS,
+        *,
+        is_loaded: bool = True,
     ) -> None:
-        self.is_successful = True
-        self.succeeded_at = time.time()
+        self.is_successful = is_loaded
+        self.succeeded_at = time.time() if is_loaded else None
         self._renew = renew
         self._turn = asyncio.Lock()
         self._problem = ""
@@ -90,13 +94,17 @@ class Reloads:
                 text = f"its files could not be read within {READ_SECONDS:g} s"
                 raise self._note_failure(text) from None
             except Exception as error:
-                logger.exception("configuration not reloaded")
+                logger.exception("configuration not %s", self._verb)
                 raise self._note_failure("an error of the exporter's own, see its log") from error
+            logger.info("configuration %s: %s", self._verb, change)
             self.is_successful = True
             self.succeeded_at = time.time()
             self._problem = ""
-        logger.info("configuration reloaded: %s", change)
         return change
+
+    @property
+    def _verb(self) -> str:
+        return "loaded" if self.succeeded_at is None else "reloaded"
 
     async def _look(self) -> None:
         """Knows what is there before it is read: what changes later is another change."""
@@ -108,7 +116,7 @@ class Reloads:
         self.is_successful = False
         if text != self._problem:
             for line in text.splitlines():
-                logger.error("configuration not reloaded: %s", line)
+                logger.error("configuration not %s: %s", self._verb, line)
         self._problem = text
         return ReloadError(text)
 

@@ -7,6 +7,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,16 +28,20 @@ class Reading:
 
 
 class Rules:
-    """Without a file there are none. For the event loop's thread, but for `list_files`."""
+    """Without a file there are none. For the event loop's thread, but for `list_files`.
 
-    def __init__(self, file: Path | None) -> None:
+    While `is_closed` nobody knows which file counts, and nobody is to be told anything.
+    """
+
+    def __init__(self, file: Path | None, *, is_closed: bool = False) -> None:
         """Reads the file and those it names, blocking. Raises SettingsErrors."""
-        self._file = file
+        self.file = file
+        self.is_closed = is_closed
         # Also those of a file that could not be used: what was wrong with them may be mended.
         self._files = [file] if file else []
         self._turn = asyncio.Lock()
         before = read_contents(self._files)
-        self._reading = self._read()
+        self._reading = self._read(file)
         # What the files held when they were read, or before.
         self.contents: Contents = {**read_contents(self._files), **before}
 
@@ -70,21 +75,37 @@ class Rules:
 
         Raises SettingsErrors and TimeoutError, and then what was in force stays.
         """
+        return await self._take(self.file)
+
+    async def open(self, file: Path | None) -> None:
+        """Puts the rules of this file into force where nobody knew which file counts.
+
+        Raises as `renew`, and then they stay closed.
+        """
+        if self.is_closed:
+            self._files = [file] if file else []
+            await self._take(file)
+            self.file, self.is_closed = file, False
+
+    async def _take(self, file: Path | None) -> bool:
+        read = partial(self._read, file)
         async with self._turn, asyncio.timeout(READ_SECONDS):
-            reading = await call_in_daemon(self._read, "reading of the web configuration")
+            reading = await call_in_daemon(read, "reading of the web configuration")
         is_new = reading != self._reading
         if is_new:
             self._reading = reading
         return is_new
 
-    def _read(self) -> Reading:
-        if self._file is None:
+    def _read(self, path: Path | None) -> Reading:
+        if path is None:
             return Reading(WebConfig(), None, None)
-        file = read_web_file(self._file)
+        file = read_web_file(path)
         self._files = file.list_files()
         pems = file.read_pems() if file.tls.is_enabled else None
         return Reading(file.config, pems, file.build_context(pems))
 
     def __repr__(self) -> str:
+        if self.is_closed:
+            return "<Rules closed>"
         tls = "TLS" if self.context else "no TLS"
-        return f"<Rules {self._file} {tls}, {len(self.config.basic_auth_users)} users>"
+        return f"<Rules {self.file} {tls}, {len(self.config.basic_auth_users)} users>"

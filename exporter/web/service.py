@@ -18,10 +18,10 @@ from exporter.collectors.exporter import ExporterCollector
 from exporter.collectors.labels import read_label_names
 from exporter.collectors.pool import PoolCollector
 from exporter.collectors.timed import TimedCollectors
-from exporter.engines import Database, EngineRegistry
+from exporter.engines import Database, EngineRegistry, EnginesError
 from exporter.logs import configure_logging
 from exporter.probes import Probe, ProbeSet
-from exporter.settings import Settings
+from exporter.settings import Settings, SettingsErrors
 from exporter.threads import SharedCall
 from exporter.web.changes import list_changes
 from exporter.web.reloads import READ_SECONDS, ReloadError, Reloads, Source
@@ -34,6 +34,7 @@ class State(StrEnum):
     """Where the service is in its life; the words are shown."""
 
     STARTING = "starting"
+    WAITING = "waiting for a configuration that can be used; the log says what is wrong"
     READY = "ready"
     STOPPING = "stopping"
 
@@ -45,19 +46,23 @@ class Service:
         """Builds every engine without connecting. Raises SettingsErrors and EnginesError.
 
         `source` is where settings are read anew, which makes them `settings` again unless given.
+        One that can `load_rest` is waited for: until it was read, of `settings` only the log's are
+        in use, and nothing is shown to anybody.
         """
         self.settings = settings
         self.state = State.STARTING
-        self.rules = Rules(settings.web.config_file)
+        self._source = source or Source(lambda: settings, list)
+        is_waiting = self._source.load_rest is not None
+        self.rules = Rules(settings.web.config_file, is_closed=is_waiting)
         self.engines = EngineRegistry()
         self.engines.replace(self.engines.plan(settings.databases))
         self.probes = ProbeSet(self.engines)
         self.app_folder = AppFolder(settings.app.dir)
         self.scrapes = Scrapes()
         self.has_source = source is not None
-        self._first_settings = settings
-        self._source = source or Source(lambda: settings, list)
+        self._first_listen = self._told_listen = settings.listen
         self._reading = SharedCall(self._load, "reading of the configuration")
+        self._reading_rest = SharedCall(self._load_rest, "reading of the rest")
         self.reloads = self._build_reloads(self._source)
         self._stopping = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -69,6 +74,7 @@ class Service:
             lambda: [*source.list_files(), *self.rules.list_files()],
             None if source.contents is None else {**source.contents, **self.rules.contents},
             source.interval_seconds,
+            is_loaded=source.load_rest is None,
         )
 
     def _build_collectors(self) -> None:
@@ -90,11 +96,20 @@ class Service:
         """Whether the probes run and may be asked."""
         return self.state is State.READY
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it is between start and stop, with a configuration or waiting for one."""
+        return self.state in (State.READY, State.WAITING)
+
     async def start(self) -> None:
         """Starts the probes; returns before their first answers."""
         await self.probes.start()
+        if self._source.load_rest is None:
+            self.state = State.READY
+        else:
+            self.state = State.WAITING
+            await self.reloads.reload_quietly()
         self._watching = asyncio.create_task(self.reloads.watch(), name="watch of files")
-        self.state = State.READY
 
     async def stop(self) -> None:
         """Ends the probes and closes every connection, bounded in time; a second call waits."""
@@ -108,41 +123,75 @@ class Service:
     async def _renew(self) -> str:
         """Puts what the source says into use, and says what changed.
 
+        As long as it never could be used, what can be is. Raises what its parts raise.
+        """
+        try:
+            return await self._renew_all()
+        except (SettingsErrors, EnginesError) as error:
+            if self.state is not State.WAITING:
+                raise
+            lines = [*str(error).splitlines(), *(await self._make_do()).splitlines()]
+            raise ReloadError("\n".join(dict.fromkeys(lines))) from None
+
+    async def _make_do(self) -> str:
+        """Puts into use what can be without databases; returns what is wrong even then."""
+        try:
+            settings = await self._reading_rest.run(READ_SECONDS)
+            await self.rules.open(settings.web.config_file)
+        except SettingsErrors as errors:
+            return str(errors)
+        if self.state is State.WAITING and settings != self.settings:
+            self._adopt(settings)
+        return ""
+
+    async def _renew_all(self) -> str:
+        """As `_renew`, the whole configuration or nothing.
+
         Databases whose settings are the same go on untouched. Raises SettingsErrors, EnginesError,
         TimeoutError and ReloadError, and then no database has changed. The rules come first: a
         certificate is exchanged whatever else is wrong.
         """
         has_new_rules = await self.rules.renew()
         settings, databases = await self._reading.run(READ_SECONDS)
-        self._check_ready()
+        await self.rules.open(settings.web.config_file)
+        self._check_running()
         probes = await self.probes.prepare(databases)
-        self._check_ready()  # who stops meanwhile ends those, too
+        self._check_running()  # who stops meanwhile ends those, too
         before = {database.name: database for database in self.engines}
         changes = [
             *list_changes(before, databases),
             *(["web configuration"] if has_new_rules else []),
-            *self._list_waiting(settings),
+            *self._list_delayed(settings),
         ]
-        nothing = "nothing changed" if settings == self.settings else "its databases are the same"
+        nothing = self._describe_same(settings)
         self.engines.replace(databases)
         self.probes.replace(probes)
         self._adopt(settings)
+        self.state = State.READY
         return "; ".join(changes) or nothing
 
     def _load(self) -> tuple[Settings, dict[str, Database]]:
         settings = self._source.load()
         return settings, self.engines.plan(settings.databases)
 
-    def _check_ready(self) -> None:
-        if not self.is_ready:
+    def _load_rest(self) -> Settings:
+        return (self._source.load_rest or self._source.load)()
+
+    def _check_running(self) -> None:
+        if not self.is_running:
             raise ReloadError(f"the exporter is {self.state}")
 
-    def _list_waiting(self, settings: Settings) -> Iterator[str]:
+    def _describe_same(self, settings: Settings) -> str:
+        if self.state is State.WAITING:
+            return "no databases"
+        return "nothing changed" if settings == self.settings else "its databases are the same"
+
+    def _list_delayed(self, settings: Settings) -> Iterator[str]:
         """Yields what waits for a restart; not again for a value that is in use, or was told."""
-        old, first = self.settings, self._first_settings
-        if settings.listen not in (old.listen, first.listen):
+        if settings.listen not in (self._first_listen, self._told_listen):
             yield "listen changed; restart the exporter to serve there"
-        if settings.web.config_file not in (old.web.config_file, first.web.config_file):
+        self._told_listen = settings.listen
+        if settings.web.config_file not in (self.settings.web.config_file, self.rules.file):
             yield "web.config_file changed; restart the exporter to use that file"
 
     def _adopt(self, settings: Settings) -> None:

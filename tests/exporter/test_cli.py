@@ -252,7 +252,15 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nonsense"], ["--listen", "here"], ["check-config"], ["--conf", "x"], ["demo", "--config"]],
+    [
+        ["nonsense"],
+        ["--listen", "here"],
+        ["--listen", "here", "--wait-for-config"],
+        ["check-config"],
+        ["--conf", "x"],
+        ["demo", "--config"],
+        ["demo", "--wait-for-config"],
+    ],
 )
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -273,6 +281,7 @@ def test_file_in_place_of_a_command_is_told_its_option(capsys: pytest.CaptureFix
         (["check-config"], ["The environment counts, too", "Exit status: 0", "else 1"]),
         ([], ["(default: none, only the environment)", "else 0.0.0.0:9723)"]),
         (["serve"], ["(default: none, only the environment)", "else 0.0.0.0:9723)"]),
+        (["serve"], ["--wait-for-config do not end because the configuration cannot be used"]),
     ],
 )
 def test_help_explains(

@@ -19,7 +19,14 @@ class Reading:
     """How reading the configuration went."""
 
     is_successful: bool
-    succeeded_at: float
+    succeeded_at: float | None
+
+
+def test_as_long_as_no_configuration_was_in_use_there_is_no_time_of_it() -> None:
+    registry = CollectorRegistry()
+    registry.register(ExporterCollector(Reading(is_successful=False, succeeded_at=None)))
+    families = [family.name for family in registry.collect()]
+    assert families == [f"{PREFIX}_build_info", f"{PREFIX}_config_last_reload_successful"]
 
 
 @pytest.mark.parametrize("is_successful", [True, False])

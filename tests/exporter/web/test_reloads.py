@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from exporter.demo.postgres import EmbeddedPostgres
-from exporter.settings import Settings, load_settings
+from exporter.settings import Settings, load_settings, load_start
 from exporter.settings.explanation import explain
 from exporter.watch import read_contents
 from exporter.web.app import create_app
 from exporter.web.reloads import ReloadError, Reloads, Source
+from exporter.web.service import State
 from tests.exporter.databases import plain_url
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import (
@@ -53,8 +54,19 @@ class Changing:
         except ValidationError as error:
             raise explain(error, {}) from None
 
+    def load_rest(self) -> Settings:
+        """As `load`, without the databases that these tests have wrong."""
+        databases, self.databases = self.databases, {}
+        try:
+            return self.load()
+        finally:
+            self.databases = databases
+
     def build_app(self) -> Starlette:
         return create_app(self.load(), Source(self.load, list))
+
+    def build_waiting_app(self) -> Starlette:
+        return create_app(load_start(None, {}), Source(self.load, list, load_rest=self.load_rest))
 
 
 async def read_samples(client: httpx.AsyncClient) -> dict[tuple[str, str], float]:
@@ -354,6 +366,57 @@ async def test_a_certificate_is_exchanged_whatever_else_is_wrong(
         response = await client.post(RELOAD)
     assert response.status_code == 422
     assert response.headers["x-frame-options"] == "deny"
+
+
+async def test_what_is_waited_for_can_be_asked_for(
+    up: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    changing = Changing({"shop": {}}, listen="127.0.0.1:1")
+    async with open_client(changing.build_waiting_app()) as client:
+        response = await client.post(RELOAD)
+        assert response.status_code == 422
+        assert "databases.shop.url" in response.text
+        response = await client.post("/-/databases/shop/recreate")
+        assert (response.status_code, "waiting" in response.text) == (503, True)
+        changing.databases["shop"] = up
+        assert (await client.post(RELOAD)).status_code == 200
+        assert (await client.get("/health/db/shop")).status_code == 200
+        changing.databases["shop"] = {}
+        assert (await client.post(RELOAD)).status_code == 422
+        assert "an earlier one is in use" in (await client.get("/")).text
+        assert (await client.get("/-/ready")).status_code == 200
+    assert "configuration not loaded: databases.shop.url: missing" in caplog.text
+    assert "configuration not reloaded: databases.shop.url: missing" in caplog.text
+    (told,) = [each for each in caplog.messages if each.startswith("configuration loaded: ")]
+    assert told.endswith("added shop; listen changed; restart the exporter to serve there")
+
+
+async def test_what_is_right_at_the_start_is_waited_for_by_nobody(up: dict[str, Any]) -> None:
+    async with open_client(Changing({"shop": up}).build_waiting_app()) as client:
+        assert (await client.get("/-/ready")).status_code == 200
+        assert (await client.get("/health/db")).status_code == 200
+
+
+async def test_an_exporter_that_ends_while_it_waits_takes_nothing_over() -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def hang() -> Settings:
+        started.set()
+        release.wait(20)
+        return load_start(None, {})
+
+    changing = Changing({"shop": {}})
+    source = Source(changing.load, list, load_rest=hang)
+    service = read_service(create_app(load_start(None, {}), source))
+    starting = asyncio.create_task(service.start())
+    await wait_for(started.is_set)
+    settings = service.settings
+    await service.stop()
+    release.set()
+    await starting
+    assert service.settings is settings
+    assert service.state is State.STOPPING
 
 
 async def test_a_reading_that_hangs_is_joined(up: dict[str, Any]) -> None:

@@ -1,0 +1,257 @@
+"""serve --wait-for-config: what cannot be used yet ends nothing, gives nothing away, is taken over.
+
+In Kubernetes an exporter that ends takes the pod of its application out of its Service.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bcrypt
+import httpx
+import pytest
+
+from tests.exporter.app_workers import run_worker
+from tests.exporter.commands import PATIENCE, RunningExporter, run_command, run_exporter
+from tests.faults.mounted_secrets import MountedSecrets
+from tests.servers.conditions import wait_until
+from tests.servers.tls import Authority
+
+OPTION = "--wait-for-config"
+CANARY = "cAnArY-7"
+SUCCESSFUL = "sqlalchemy_pool_exporter_config_last_reload_successful"
+TIMESTAMP = "sqlalchemy_pool_exporter_config_last_reload_success_timestamp_seconds"
+SECRET = "POOL_EXPORTER_DATABASES__SHOP__URL"
+PATHS = ["/", "/metrics", "/health/db", "/health/db/shop", "/-/ready", "/-/healthy/", "/nowhere"]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "stderr"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A database that is up."""
+    (tmp_path / "shop.db").touch()
+    return f"sqlite:///{tmp_path}/shop.db"
+
+
+@pytest.fixture
+def pools(tmp_path: Path) -> Path:
+    """The folder of an application."""
+    folder = tmp_path / "pools"
+    folder.mkdir()
+    return folder
+
+
+def write(file: Path, text: str) -> Path:
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    return new.replace(file)
+
+
+def write_users(file: Path) -> Path:
+    hashed = bcrypt.hashpw(CANARY.encode(), bcrypt.gensalt(4)).decode()
+    return write(file, f"basic_auth_users: {{ops: '{hashed}'}}\n")
+
+
+def ask(exporter: RunningExporter, path: str, **options: object) -> httpx.Response:
+    with exporter.open_client() as client:
+        return client.get(path, **options)  # type: ignore[arg-type]
+
+
+def read_errors(log: Path) -> list[str]:
+    return [line for line in log.read_text().splitlines() if " error " in line]
+
+
+@contextmanager
+def run_closed(log: Path, *arguments: str, **settings: str) -> Iterator[RunningExporter]:
+    """Yields an exporter of which nobody is told anything but that it runs."""
+    with run_exporter(log, OPTION, *arguments, settings=settings) as exporter:
+        exporter.wait_for_log("configuration not loaded")
+        assert ask(exporter, "/-/healthy").status_code == 200
+        told = {(each.status_code, each.text) for each in (ask(exporter, path) for path in PATHS)}
+        ((status, text),) = told
+        assert status == 503
+        assert re.fullmatch("The configuration cannot be used.*the log says why.\n", text)
+        yield exporter
+        assert exporter.stop() == 0
+    assert CANARY not in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_bad_secret_of_a_database_leaves_the_pools_of_the_app(
+    log: Path, tmp_path: Path, pools: Path, url: str
+) -> None:
+    secrets = MountedSecrets(tmp_path / "secrets", **{SECRET: f"sqlite{CANARY}", "other": "\xff"})
+    settings = {"SECRETS_DIR": str(tmp_path / "secrets"), "APP__DIR": str(pools)}
+    with (
+        run_exporter(log, OPTION, settings=settings) as exporter,
+        run_worker(pools, pool="orders") as worker,
+        exporter.open_client() as client,
+    ):
+        worker.do("checkout")
+        exporter.wait_for_log("configuration not loaded: databases.shop.url")
+        metrics = client.get("/metrics").text
+        assert re.search(r'sqlalchemy_pool_checked_out\{.*pool="orders".*\} 1\.0\n', metrics)
+        assert f"\n{SUCCESSFUL} 0.0\n" in metrics
+        assert TIMESTAMP not in metrics
+        assert client.get("/-/healthy").status_code == 200
+        shown = [client.get(path) for path in ("/-/ready", "/health/db", "/health/db/shop")]
+        assert [each.status_code for each in shown] == [503] * 3
+        shown.append(client.get("/"))
+        assert all("configuration" in each.text and "log says" in each.text for each in shown)
+        assert all(CANARY not in each.text for each in shown)
+
+        secrets.swap(**{SECRET: url, "other": "\xff"})
+        exporter.wait_for_log("configuration loaded: added shop")
+        assert client.get("/health/db/shop").status_code == 200
+        assert client.get("/-/ready").status_code == 200
+        assert client.get("/").text.count('class="down"') == 0
+        metrics = client.get("/metrics").text
+        assert f"\n{SUCCESSFUL} 1.0\n" in metrics
+        assert f"\n{TIMESTAMP} " in metrics
+        assert exporter.stop() == 0
+    assert len(read_errors(log)) == 1
+    assert CANARY not in log.read_text()
+
+
+def test_a_secret_that_is_not_there_is_told_once_and_used_when_it_comes(
+    log: Path, tmp_path: Path, url: str
+) -> None:
+    """The folder is empty as that of an optional Secret, then what is in it cannot be used."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    with run_exporter(log, OPTION, settings={"SECRETS_DIR": str(secrets)}) as exporter:
+        exporter.wait_for_log("configuration not loaded: databases: missing")
+        (secrets / SECRET).touch()
+        exporter.wait_for_log("expected a file that is not empty")
+        write(secrets / SECRET, url)
+        exporter.wait_for_log("configuration loaded: added shop")
+        assert len(read_errors(log)) == 2
+
+
+def test_a_hangup_signal_reads_at_once_what_is_waited_for(
+    log: Path, tmp_path: Path, url: str
+) -> None:
+    """What is not databases' is taken over although those cannot be used yet."""
+    file = write(tmp_path / "exporter.yaml", f"databases: {{shop: {{url: {CANARY}}}}}\n")
+    with run_exporter(log, OPTION, "--config", str(file)) as exporter:
+        exporter.wait_for_log("configuration not loaded: databases.shop.url")
+        write(file, f"log: {{format: json}}\ndatabases: {{shop: {{url: {CANARY}, colour: red}}}}\n")
+        exporter.process.send_signal(signal.SIGHUP)
+        exporter.wait_for_log("configuration not loaded: databases.shop.colour")
+        write(file, f"log: {{format: json}}\ndatabases: {{shop: {{url: '{url}'}}}}\n")
+        exporter.process.send_signal(signal.SIGHUP)
+        exporter.wait_for_log('"message": "configuration loaded: added shop"')
+        assert exporter.stop() == 0
+
+
+def test_users_of_the_web_configuration_alone_may_ask_while_a_database_is_waited_for(
+    log: Path, tmp_path: Path
+) -> None:
+    settings = {
+        "WEB__CONFIG_FILE": str(write_users(tmp_path / "web.yaml")),
+        "DATABASES__SHOP__URL_FILE": str(tmp_path / "absent"),
+    }
+    with run_exporter(log, OPTION, settings=settings) as exporter:
+        exporter.wait_for_log("configuration not loaded")
+        assert {ask(exporter, path).status_code for path in (*PATHS, "/-/healthy")} == {401}
+        assert ask(exporter, "/metrics", auth=("ops", CANARY)).status_code == 200
+        assert ask(exporter, "/-/ready", auth=("ops", CANARY)).status_code == 503
+
+
+def test_a_missing_file_is_waited_for_and_nothing_given_away(
+    log: Path, tmp_path: Path, pools: Path, url: str
+) -> None:
+    file = tmp_path / "exporter.yaml"
+    with run_closed(log, "--config", str(file), APP__DIR=str(pools)) as exporter:
+        write(file, f"databases: {{shop: {{url: '{url}'}}}}\n")
+        exporter.wait_for_log("configuration loaded: added shop")
+        assert ask(exporter, "/health/db/shop").status_code == 200
+        assert str(pools) in ask(exporter, "/").text
+    (error,) = read_errors(log)
+    assert str(file) in error
+
+
+def test_what_could_be_used_without_databases_is_used_when_the_rest_is_mended(
+    log: Path, tmp_path: Path, pools: Path
+) -> None:
+    file = write(tmp_path / "exporter.yaml", f"databases: {{shop: {{url: {CANARY}}}}}\nap: {{}}\n")
+    with run_closed(log, "--config", str(file)) as exporter:
+        assert re.search(r"configuration not loaded: ap\b", log.read_text())
+        write(file, f"databases: {{shop: {{url: {CANARY}}}}}\napp: {{dir: '{pools}'}}\n")
+        exporter.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: ask(exporter, "/").status_code == 200, "a page", PATIENCE)
+        assert str(pools) in ask(exporter, "/").text
+        assert ask(exporter, "/-/ready").status_code == 503
+
+
+@pytest.mark.parametrize("has_other_mistake", [False, True])
+def test_a_broken_web_configuration_gives_nothing_away_and_asks_for_passwords_when_mended(
+    log: Path, tmp_path: Path, url: str, *, has_other_mistake: bool
+) -> None:
+    web = write(tmp_path / "web.yaml", f"basic_auth_users: {{ops: {CANARY}}}\n")
+    file = tmp_path / "exporter.yaml"
+    bad = f"web: {{config_file: '{web}'}}\ndatabases: {{shop: {{url: nonsense}}}}\n"
+    good = bad.replace("nonsense", f"'{url}'")
+    write(file, bad if has_other_mistake else good)
+    with run_closed(log, "--config", str(file)) as exporter:
+        assert "basic_auth_users" in log.read_text()
+        assert ("databases.shop.url" in log.read_text()) is has_other_mistake
+        write_users(web)
+        write(file, good)
+        exporter.process.send_signal(signal.SIGHUP)
+        exporter.wait_for_log("configuration loaded: added shop")
+        assert ask(exporter, "/metrics").status_code == 401
+        assert ask(exporter, "/health/db/shop", auth=("ops", CANARY)).status_code == 200
+        assert "restart" not in log.read_text()
+
+
+def test_a_connection_from_before_is_told_nothing_when_certificates_are_asked_for(
+    log: Path, tmp_path: Path
+) -> None:
+    authority = Authority()
+    signed = authority.sign(tmp_path / "tls")
+    web = write(tmp_path / "web.yaml", "{")
+    arguments = ("--web.config.file", str(web))
+    with (
+        run_closed(log, *arguments, DATABASES__SHOP__URL="sqlite://") as exporter,
+        socket.create_connection(exporter.address) as before,
+    ):
+        tls = f"{{cert_file: {signed.certificate}, key_file: {signed.key}}}"
+        write(web, f"tls_server_config: {tls}\n")
+        exporter.process.send_signal(signal.SIGHUP)
+        exporter.wait_for_log("configuration loaded")
+        before.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b"".join(iter(lambda: before.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"sqlalchemy" not in answer
+
+
+def test_the_address_of_the_options_is_served_on_whatever_is_wrong(tmp_path: Path) -> None:
+    """As is what cannot be listened on: it ends the exporter, and is one line."""
+    file = write(tmp_path / "exporter.yaml", "listen: 192.0.2.1:1\n{")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        arguments = (OPTION, "--config", str(file))
+        finished = run_command("serve", *arguments, "--listen", address)
+        variable = run_command("serve", *arguments, settings={"LISTEN": address})
+    for each in (finished, variable):
+        assert each.returncode == 1
+        (line,) = each.stderr.splitlines()
+        assert line.endswith(f"cannot listen on {address}: address already in use")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_whoever_waits_ends_when_told_to(log: Path, tmp_path: Path, number: int) -> None:
+    with run_exporter(log, OPTION, "--config", str(tmp_path / "absent.yaml")) as exporter:
+        exporter.wait_for_log("configuration not loaded")
+        assert exporter.stop(number) == 0
+    assert "Traceback" not in log.read_text()
