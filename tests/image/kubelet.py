@@ -1,0 +1,71 @@
+"""What a kubelet does before it starts a pod, as far as podman does not do it.
+
+podman 4.3 knows no projected volumes, makes an emptyDir writable for its first user alone, starts
+an init container again and again unless the pod's containers are never restarted, and wants systemd
+for probes; and on the host's network no port may be named. The rest stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+Manifest = dict[str, Any]
+# Values of Secrets and ConfigMaps by key.
+Data = Mapping[str, str]
+
+
+def prepare_pod(
+    template: Manifest, name: str, folder: Path, objects: Mapping[tuple[str, str], Data]
+) -> Manifest:
+    """The pod of a template on the host's network, with its volumes below `folder`.
+
+    `objects` are what is in the cluster, by kind and name.
+    """
+    spec = deepcopy(template["spec"])
+    spec |= {"hostNetwork": True, "restartPolicy": "Never"}
+    for volume in spec["volumes"]:
+        path = folder / volume["name"]
+        path.mkdir(mode=0o755)
+        fill_volume(path, volume, objects)
+        volume.clear()
+        volume |= {"name": path.name, "hostPath": {"path": str(path), "type": "Directory"}}
+    for container in [*spec["initContainers"], *spec["containers"]]:
+        for key in ("livenessProbe", "ports"):
+            container.pop(key, None)
+        container["env"] = [resolve(entry, objects) for entry in container.get("env", [])]
+    metadata = {"name": name, "labels": template["metadata"]["labels"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def fill_volume(path: Path, volume: Manifest, objects: Mapping[tuple[str, str], Data]) -> None:
+    """Writes what the volume has in it when the pod starts."""
+    if "emptyDir" in volume:
+        path.chmod(0o777)
+    elif "configMap" in volume:
+        write_files(path, objects["ConfigMap", volume["configMap"]["name"]])
+    else:
+        for source in volume["projected"]["sources"]:
+            write_files(path, pick_items(source["secret"], objects))
+
+
+def pick_items(secret: Manifest, objects: Mapping[tuple[str, str], Data]) -> Data:
+    """What a projection shows of a Secret: all of it, or the items under their names."""
+    data = objects["Secret", secret["name"]]
+    items = secret.get("items")
+    return data if items is None else {item["path"]: data[item["key"]] for item in items}
+
+
+def write_files(folder: Path, data: Data) -> None:
+    for name, value in data.items():
+        (folder / name).write_text(value)
+
+
+def resolve(entry: Manifest, objects: Mapping[tuple[str, str], Data]) -> Manifest:
+    """The variable with its value out of a Secret."""
+    if "valueFrom" not in entry:
+        return entry
+    reference = entry["valueFrom"]["secretKeyRef"]
+    return {"name": entry["name"], "value": objects["Secret", reference["name"]][reference["key"]]}
