@@ -7,7 +7,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,16 @@ class Container:
             return "serving" in log
 
         wait_until(is_serving, f"{self.name} to serve", PATIENCE)
+
+    def wait_until_answering(self) -> None:
+        """Also after one before it has served."""
+
+        def is_answering() -> bool:
+            with suppress(httpx.TransportError):
+                return self.get("/-/healthy").is_success
+            return False
+
+        wait_until(is_answering, f"{self.name} to answer", PATIENCE)
 
     def wait_for_metric(self, line: str) -> None:
         """Until /metrics has the line; the error tells what it has instead."""

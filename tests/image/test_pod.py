@@ -21,6 +21,7 @@ from tests.image.kubelet import prepare_pod
 from tests.image.podman import PATIENCE, Container, podman, run_once
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.folders import make_folder
+from tests.servers.programs import find_program
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("image")
@@ -92,6 +93,8 @@ def build_manifest(
 @contextmanager
 def play(manifest: Manifest, folder: Path) -> Iterator[None]:
     """The pod runs in the block."""
+    # What keeps a pod of podman alive.
+    find_program("catatonit", "catatonit")
     file = folder / "pod.yaml"
     file.write_text(yaml.safe_dump(manifest))
     try:
@@ -129,6 +132,18 @@ def test_each_checkout_is_counted(pod: Pod) -> None:
     for _ in range(10):
         pod.sell(2)
     assert read_value(pod, name) == before + 20
+
+
+def test_an_exporter_that_is_killed_goes_on_with_what_was_counted(pod: Pod) -> None:
+    name = f"sqlalchemy_pool_checkouts_total{LABELS}"
+    pod.sell(1)
+    before = read_value(pod, name)
+    podman("kill", "--signal=KILL", pod.exporter.name)
+    podman("wait", pod.exporter.name)
+    pod.sell(3)
+    podman("start", pod.exporter.name)
+    pod.exporter.wait_until_answering()
+    assert read_value(pod, name) == before + 3
 
 
 def read_value(pod: Pod, name: str) -> float:
