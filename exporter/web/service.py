@@ -4,30 +4,25 @@ It knows the life of these parts, nothing of requests and answers.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import StrEnum
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from prometheus_client.registry import Collector
 from starlette.requests import Request
 
 from exporter.app_pools import AppFolder
-from exporter.collectors.app_pools import AppPools
 from exporter.collectors.database import DatabaseCollector
 from exporter.collectors.exporter import ExporterCollector
-from exporter.collectors.labels import read_label_names
 from exporter.collectors.pool import PoolCollector
-from exporter.collectors.timed import TimedCollectors
 from exporter.engines import Database, EngineRegistry, EnginesError
 from exporter.logs import configure_logging
-from exporter.probes import Probe, ProbeSet
+from exporter.probes import ProbeSet
 from exporter.settings import Settings, SettingsErrors
 from exporter.threads import SharedCall
 from exporter.web.changes import list_changes
+from exporter.web.registry import build_app_sums, build_registry
 from exporter.web.reloads import READ_SECONDS, ReloadError, Reloads, Source
 from exporter.web.rules import Rules
 from exporter.web.scrapes import Scrapes
-from sqlalchemy_pool_metrics.prometheus import POOL_LABELS
 
 
 class State(StrEnum):
@@ -204,23 +199,6 @@ class Service:
 
     def __repr__(self) -> str:
         return f"<Service {self.state} {self.probes!r}>"
-
-
-def build_registry(collectors: Mapping[str, Collector]) -> CollectorRegistry:
-    """Returns a registry of our own with all families, each group a collector by name."""
-    about_process = {
-        "process": ProcessCollector(registry=None),
-        "python": PlatformCollector(registry=None),
-    }
-    registry = CollectorRegistry()
-    registry.register(TimedCollectors({**collectors, **about_process}))
-    return registry
-
-
-def build_app_sums(probes: Mapping[str, Probe]) -> AppPools:
-    """Returns what sums the application's pools for people: over processes in any case."""
-    configured = read_label_names(probe.labels for probe in probes.values())
-    return AppPools(probes.values(), (*POOL_LABELS, *configured))
 
 
 def read_service(request: Request) -> Service:
