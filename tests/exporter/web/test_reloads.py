@@ -400,13 +400,13 @@ async def test_what_is_right_at_the_start_is_waited_for_by_nobody(up: dict[str, 
 
 async def test_an_exporter_that_ends_while_it_waits_takes_nothing_over() -> None:
     started, release = threading.Event(), threading.Event()
+    changing = Changing({"shop": {}})
 
     def hang() -> Settings:
         started.set()
         release.wait(20)
-        return load_start(None, {})
+        return changing.load_rest()
 
-    changing = Changing({"shop": {}})
     source = Source(changing.load, list, load_rest=hang)
     service = read_service(create_app(load_start(None, {}), source))
     starting = asyncio.create_task(service.start())
