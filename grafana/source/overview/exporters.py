@@ -1,0 +1,128 @@
+"""Overview, last row: whether the exporters themselves can be believed."""
+
+from grafana.source.layout import Line, PanelBuilder, Row
+from grafana.source.panels import build_time_series
+from grafana.source.queries import (
+    POD,
+    Query,
+    Selectors,
+    at,
+    exporter,
+    of_exporters,
+    rate,
+    top,
+)
+from grafana.source.shared import build_pool_table
+from grafana.source.tables import Column, build_table
+
+_OWN = "sqlalchemy_pool_exporter_"
+NO_EXPORTER = "no exporter is seen"
+
+
+def build_exporter_row() -> Row:
+    """Returns the row of the exporters."""
+    own_pools = build_pool_table(
+        "What do the exporters' own pools do?",
+        "The pools that probes use, one for each database, apart from the applications'. "
+        "**Good:** one connection, idle nearly always. **Bad:** it waits or times out: "
+        "probes last longer than their interval. **Do:** see the database's row above.",
+        Selectors("probe"),
+        link_origin="probe",
+    )
+    lines = [
+        Line(8, [_list_exporters()]),
+        Line(8, [_show_scrapes(), _show_collectors(), _show_memory(), _show_files()]),
+        Line(7, [own_pools]),
+    ]
+    return Row("Exporter", lines)
+
+
+def _list_exporters() -> PanelBuilder:
+    def of_pod(name: str, extra: str = "") -> str:
+        return at(f"max by ({POD}) ({exporter(_OWN + name, extra)})")
+
+    collectors = exporter(f"{_OWN}collector_success")
+    processor = rate(exporter("process_cpu_seconds_total"))
+    failed = {"0": ("failed", "red"), "1": ("ok", "green")}
+    loaded = of_pod("config_last_reload_success_timestamp_seconds")
+    columns = [
+        Column(
+            "Build",
+            at(
+                f"max by ({POD}, version, python, sqlalchemy) "
+                f"({exporter('sqlalchemy_pool_exporter_build_info')})"
+            ),
+            hidden=True,
+        ),
+        Column("Scraped", at(of_exporters(exporter("up"))), names=failed),
+        Column("Configuration", of_pod("config_last_reload_successful"), names=failed),
+        Column("Loaded", f"1000 * {loaded}", "dateTimeFromNow"),
+        Column("Collectors", at(f"min by ({POD}) ({collectors})"), names=failed),
+        Column("Unreadable files", of_pod("app_files", 'state="unreadable"'), steps=_UNREADABLE),
+        Column("CPU", at(of_exporters(f"sum by ({POD}) ({processor})")), "percentunit", 1),
+    ]
+    return build_table(
+        "Can each exporter be believed?",
+        "**Good:** all say ok, one version everywhere. **Bad:** configuration failed: it goes on "
+        "with the one before, its log names each mistake; a collector failed or files are "
+        "unreadable: part of the metrics is missing. **Do:** read the log of pool-exporter "
+        "in that pod.",
+        columns,
+        first=("at", "namespace", "version", "python", "sqlalchemy"),
+        sort="Pod",
+        descending=False,
+        no_value="-",
+    )
+
+
+_UNREADABLE = ((None, "green"), (1, "red"))
+
+
+def _show_scrapes() -> PanelBuilder:
+    duration = of_exporters(exporter("scrape_duration_seconds"))
+    return build_time_series(
+        "How long does a scrape take?",
+        "Ten longest, the network included. **Good:** far below a second. **Bad:** near "
+        "Prometheus' scrape_timeout (10 s unless set): scrapes fail. **Do:** see which "
+        "collector is slow; too little CPU is the usual cause.",
+        "s",
+        Query(top(10, duration), "{{at}}"),
+        no_value=NO_EXPORTER,
+    )
+
+
+def _show_collectors() -> PanelBuilder:
+    duration = exporter(f"{_OWN}collector_duration_seconds")
+    return build_time_series(
+        "Which part of a scrape is slow?",
+        "Longest over all exporters, by collector. **Good:** milliseconds. **Bad:** the "
+        "application's pools take long: very many processes or files. **Do:** see the files "
+        "beside this.",
+        "s",
+        Query(f"max by (collector) ({duration})", "{{collector}}"),
+        no_value=NO_EXPORTER,
+    )
+
+
+def _show_memory() -> PanelBuilder:
+    resident = of_exporters(exporter("process_resident_memory_bytes"))
+    return build_time_series(
+        "How much memory do exporters use?",
+        "Ten largest. **Good:** below 100 MB, and flat. **Bad:** rising for days. **Do:** raise "
+        "the container's limit for now, and report it with the number of databases and pools.",
+        "bytes",
+        Query(top(10, resident), "{{at}}"),
+        no_value="not told on this system",
+    )
+
+
+def _show_files() -> PanelBuilder:
+    return build_time_series(
+        "Are the files of the applications' processes read?",
+        "Files in app.dir of all exporters by state. **Good:** one live for each process, few "
+        "dead. **Bad:** unreadable: damaged or of a newer version; 0 live: the application does "
+        "not write there. **Do:** see docs/application.md: the folder, its owner, the variable.",
+        "short",
+        Query(f"sum by (state) ({exporter(_OWN + 'app_files')})", "{{state}}"),
+        no_value="app.dir is not set",
+    )

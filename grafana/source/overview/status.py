@@ -1,0 +1,161 @@
+"""Overview, first row: is anything wrong, and where."""
+
+from grafana.source.layout import Line, PanelBuilder, Row
+from grafana.source.links import build_database_link
+from grafana.source.panels import NONE_IS_GOOD, UP, build_stat
+from grafana.source.queries import (
+    DATABASE,
+    POOL,
+    Query,
+    Selectors,
+    alerts,
+    database,
+    exporter,
+    of_exporters,
+    quantile_of,
+)
+from grafana.source.shared import NO_ALERT, NO_APP_POOL, build_alert_table, build_pool_table
+from grafana.source.tables import Column, build_table
+
+_APP = Selectors("app")
+NO_DATABASE = "no database is configured"
+
+
+def build_status_row() -> Row:
+    """Returns the row that is looked at first."""
+    stats = (
+        _count_down_databases(),
+        _count_reasons(),
+        _count_exhausted_pools(),
+        _count_waiting_pools(),
+        _count_down_exporters(),
+        _count_alerts(),
+    )
+    pools = build_pool_table(
+        "Which pools are fullest?",
+        "One row for each pool of each pod, the fullest first; a pool's name leads to its details. "
+        "**Good:** below 70 % in use in the mean, nobody waits. **Bad:** 90 % and more, callers "
+        "wait or time out. **Do:** follow the name: are connections held long (slow queries, "
+        "leaks), or is the pool too small for its demand?",
+        _APP,
+    )
+    return Row(
+        "Status",
+        [
+            Line(4, stats),
+            Line(9, [pools]),
+            Line(8, [_list_databases(), build_alert_table()]),
+        ],
+    )
+
+
+def _count_down_databases() -> PanelBuilder:
+    down = f"min by ({DATABASE}) ({database('up')}) == bool 0"
+    return build_stat(
+        "How many databases are down?",
+        "Databases whose last probe failed in at least one pod. **Good:** 0. **Bad:** 1 or more: "
+        "the next tile says why, the table below which. **Do:** follow the reason: refused "
+        "and timeout mean server or network, auth the password.",
+        "short",
+        Query(f"sum({down})"),
+        thresholds=NONE_IS_GOOD,
+        no_value=NO_DATABASE,
+    )
+
+
+def _count_reasons() -> PanelBuilder:
+    errors = database("probe_errors_total")
+    failing = f"sum by ({DATABASE}, reason) (increase({errors}[5m])) > 0"
+    return build_stat(
+        "Why do probes fail?",
+        "Databases by the reason that their probes failed for in the last 5 minutes. **Good:** "
+        "none. **Bad:** any; several reasons for one database mean that it changes. **Do:** "
+        "look the reason up in docs/metrics.md; /health/db of the exporter has the message.",
+        "short",
+        Query(f"count by (reason) ({failing})", "{{reason}}"),
+        thresholds=NONE_IS_GOOD,
+        no_value="no probe fails",
+        named=True,
+    )
+
+
+def _count_exhausted_pools() -> PanelBuilder:
+    timeouts = _APP.pool("checkout_failures_total", 'reason="timeout"')
+    return build_stat(
+        "In how many pools do callers give up?",
+        "Pools of pods in which a checkout timed out in the last 5 minutes: each is an error of "
+        "the application. **Good:** 0. **Bad:** 1 or more. **Do:** see the fullest pools below.",
+        "short",
+        Query(f"sum(sum by ({POOL}) (increase({timeouts}[5m])) > bool 0)"),
+        thresholds=NONE_IS_GOOD,
+        no_value=NO_APP_POOL,
+    )
+
+
+def _count_waiting_pools() -> PanelBuilder:
+    peak = _APP.pool("pending_checkouts_peak")
+    return build_stat(
+        "In how many pools do callers wait?",
+        "Pools of pods in which a caller had to wait for a connection in the last 60 seconds, "
+        "however short. **Good:** 0. **Bad:** the same ones all the time: users feel it as slow "
+        "answers. **Do:** see how long they wait in the row Wait.",
+        "short",
+        Query(f"sum(sum by ({POOL}) ({peak}) > bool 0)"),
+        thresholds=((None, "green"), (1, "orange")),
+        no_value=NO_APP_POOL,
+    )
+
+
+def _count_down_exporters() -> PanelBuilder:
+    down = of_exporters(f"({exporter('up')} == bool 0)")
+    return build_stat(
+        "How many exporters are down?",
+        "Exporters that Prometheus knows and cannot scrape. **Good:** 0. **Bad:** 1 or more: their "
+        "pools and databases are missing on this page. **Do:** look at the target's error in "
+        "Prometheus, then at the container pool-exporter of that pod.",
+        "short",
+        Query(f"sum({down})"),
+        thresholds=NONE_IS_GOOD,
+        no_value="no exporter is seen",
+    )
+
+
+def _count_alerts() -> PanelBuilder:
+    return build_stat(
+        "How many alerts fire?",
+        "Alerts of the exporter's rules that fire now. **Good:** none. **Bad:** any page. "
+        "**Do:** see which in the table below.",
+        "short",
+        Query(f"count({alerts()})"),
+        thresholds=NONE_IS_GOOD,
+        no_value=NO_ALERT,
+    )
+
+
+def _list_databases() -> PanelBuilder:
+    def by_database(function: str, expr: str) -> str:
+        return f"{function} by ({DATABASE}) ({expr})"
+
+    buckets = database("probe_duration_seconds_bucket", 'phase="query"')
+    query = quantile_of(0.95, buckets, DATABASE)
+    last = database("probe_last_success_timestamp_seconds")
+    errors = f"increase({database('probe_errors_total')}[5m])"
+    columns = [
+        Column("Pods that reach it", by_database("avg", database("up")), "percentunit", 0, UP),
+        Column("Pods", by_database("count", database("up"))),
+        Column("p95 query", query, "s", 1),
+        Column("Failed in 5 min", by_database("sum", errors), decimals=0, steps=NONE_IS_GOOD),
+        Column("Last answer", f"time() - {by_database('max', last)}", "s", 0),
+    ]
+    return build_table(
+        "Which databases answer?",
+        "Each configured database, the worst first. **Good:** all of its pods reach it. **Bad:** "
+        "0 %: it is down for all; between: the network or one pod's secrets. **Do:** see the row "
+        "Database for since when and why.",
+        columns,
+        first=("database", "namespace"),
+        sort="Pods that reach it",
+        descending=False,
+        links={"database": build_database_link()},
+        no_value=NO_DATABASE,
+    )

@@ -1,0 +1,35 @@
+"""Overview: where callers wait, and where they give up."""
+
+from grafana.source.layout import Line, Row
+from grafana.source.panels import SOME_IS_BAD, WAITS, build_time_series
+from grafana.source.queries import POOL, Query, Selectors, rate, top
+from grafana.source.shared import NO_APP_POOL
+
+_APP = Selectors("app")
+_LEGEND = "{{pool}} · {{at}}"
+
+
+def build_wait_row() -> Row:
+    """Returns the row of the slowest pools."""
+    slow = build_time_series(
+        "In which pools do callers wait longest for a connection?",
+        "One in 20 checkouts takes longer than this, ten highest: waiting, connecting and pre-ping "
+        "together. **Good:** milliseconds. **Bad:** above 0.5 s: every request has it on top. "
+        "**Do:** open the pool's details and see whether it is waiting or connecting.",
+        "s",
+        Query(top(10, _APP.quantile(0.95, "checkout_duration_seconds", POOL)), _LEGEND),
+        thresholds=WAITS,
+        no_value="no checkout was seen",
+    )
+    timeouts = rate(_APP.pool("checkout_failures_total", 'reason="timeout"'))
+    given_up = build_time_series(
+        "In which pools do callers give up?",
+        "Checkouts that pool_timeout ended, per second, ten highest: each is an error of the "
+        "application. **Good:** 0. **Bad:** anything else. **Do:** find out what holds the "
+        "connections before making the pool larger.",
+        "cps",
+        Query(top(10, f"sum by ({POOL}) ({timeouts})"), _LEGEND),
+        thresholds=SOME_IS_BAD,
+        no_value=NO_APP_POOL,
+    )
+    return Row("Wait", [Line(9, [slow, given_up])])

@@ -1,0 +1,202 @@
+"""Kinds of panels with the look that all of them share; knows nothing of what they show."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from grafana_foundation_sdk.builders import common as styles
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import heatmap, prometheus, stat, statetimeline, timeseries
+from grafana_foundation_sdk.cog import variants
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common, dashboard
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from grafana.source.queries import Query
+
+DATASOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="$datasource")
+
+Steps = Sequence[tuple[float | None, str]]
+NEUTRAL: Final[Steps] = ((None, "text"),)
+# Nine in ten: what is left does not last through a burst.
+FULL: Final[Steps] = ((None, "green"), (0.7, "orange"), (0.9, "red"))
+NONE_IS_GOOD: Final[Steps] = ((None, "green"), (1, "red"))
+SOME_IS_BAD: Final[Steps] = ((None, "green"), (1e-9, "red"))
+# Seconds that a caller may wait; half a second is what the alert on slow checkouts begins at.
+WAITS: Final[Steps] = ((None, "green"), (0.1, "orange"), (0.5, "red"))
+HELD: Final[Steps] = ((None, "green"), (60, "orange"), (300, "red"))
+UP: Final[Steps] = ((None, "red"), (0.0001, "orange"), (1, "green"))
+
+
+def build_time_series(
+    title: str,
+    description: str,
+    unit: str,
+    *queries: Query,
+    no_value: str = "",
+    stacked: bool = False,
+    bars: bool = False,
+    thresholds: Steps | None = None,
+) -> timeseries.Panel:
+    """Returns lines over time, or with `stacked` areas that add up; thresholds are dashed lines."""
+    panel = (
+        timeseries.Panel()
+        .unit(unit)
+        .min(0)
+        .draw_style(common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE)
+        .fill_opacity(60 if bars else 25 if stacked else 5)
+        .line_width(1)
+        .show_points(common.VisibilityMode.NEVER if bars else common.VisibilityMode.AUTO)
+        .legend(_build_legend())
+        .tooltip(_build_tooltip())
+        .title(title)
+        .description(description)
+        .datasource(DATASOURCE)
+        .targets(build_targets(queries))
+    )
+    if stacked or bars:
+        panel.stacking(styles.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    if thresholds:
+        panel.thresholds(build_thresholds(thresholds))
+        style = styles.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED)
+        panel.thresholds_style(style)
+    return panel.no_value(no_value) if no_value else panel
+
+
+def build_stat(
+    title: str,
+    description: str,
+    unit: str,
+    *queries: Query,
+    thresholds: Steps = NEUTRAL,
+    no_value: str = "",
+    named: bool = False,
+) -> stat.Panel:
+    """Returns one number as of now, coloured by `thresholds`; `named` shows names beside values."""
+    text_mode = common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.VALUE
+    panel = (
+        stat.Panel()
+        .unit(unit)
+        .reduce_options(styles.ReduceDataOptions().calcs(["lastNotNull"]))
+        .color_mode(common.BigValueColorMode.BACKGROUND)
+        .graph_mode(common.BigValueGraphMode.NONE)
+        .text_mode(text_mode)
+        .thresholds(build_thresholds(thresholds))
+        .title(title)
+        .description(description)
+        .datasource(DATASOURCE)
+        .targets(build_targets(queries, instant=True))
+    )
+    return panel.no_value(no_value) if no_value else panel
+
+
+def build_timeline(
+    title: str,
+    description: str,
+    unit: str,
+    *queries: Query,
+    thresholds: Steps,
+    mappings: Sequence[dashboard.ValueMapping] = (),
+    no_value: str = "",
+) -> statetimeline.Panel:
+    """Returns a line of states for each series, coloured by `thresholds`."""
+    panel = (
+        statetimeline.Panel()
+        .unit(unit)
+        .color_scheme(builders.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
+        .thresholds(build_thresholds(thresholds))
+        .mappings(list(mappings))
+        .show_value(common.VisibilityMode.AUTO)
+        .merge_values(True)
+        .row_height(0.8)
+        .legend(styles.VizLegendOptions().show_legend(False).calcs([]))
+        .title(title)
+        .description(description)
+        .datasource(DATASOURCE)
+        .targets(build_targets(queries))
+    )
+    return panel.no_value(no_value) if no_value else panel
+
+
+def build_heatmap(
+    title: str, description: str, unit: str, buckets: str, no_value: str = ""
+) -> heatmap.Panel:
+    """Returns how often each bucket of a histogram was hit, the longest on top."""
+    target = build_target("A", Query(buckets, "{{le}}")).format(PromQueryFormat.HEATMAP)
+    colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
+    panel = (
+        heatmap.Panel()
+        .unit("cps")
+        .calculate(False)
+        .color(colors)
+        .y_axis(heatmap.YAxisConfig().unit(unit).reverse(False))
+        .title(title)
+        .description(description)
+        .datasource(DATASOURCE)
+        .targets([target])
+    )
+    return panel.no_value(no_value) if no_value else panel
+
+
+def build_targets(
+    queries: Sequence[Query], instant: bool = False
+) -> list[Builder[variants.Dataquery]]:
+    """Returns the queries of a panel under the names A, B, C and so on."""
+    return [
+        build_target(chr(ord("A") + position), query, instant)
+        for position, query in enumerate(queries)
+    ]
+
+
+def build_target(name: str, query: Query, instant: bool = False) -> prometheus.Dataquery:
+    """Returns a query of a panel, over time or as of now."""
+    target = prometheus.Dataquery().ref_id(name).expr(query.expr).legend_format(query.legend)
+    return target.instant() if instant else target.range()
+
+
+def build_thresholds(steps: Steps) -> builders.ThresholdsConfig:
+    """Returns the colours from each value on; the first step has none."""
+    config = builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE)
+    return config.steps([dashboard.Threshold(value=value, color=color) for value, color in steps])
+
+
+def build_names(names: dict[str, tuple[str, str]]) -> dashboard.ValueMap:
+    """Returns words (and their colours) for values."""
+    return dashboard.ValueMap(
+        options={
+            value: dashboard.ValueMappingResult(text=text, color=color)
+            for value, (text, color) in names.items()
+        }
+    )
+
+
+def _build_legend() -> styles.VizLegendOptions:
+    return (
+        styles.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(common.LegendDisplayMode.TABLE)
+        .placement(common.LegendPlacement.BOTTOM)
+        .calcs(["lastNotNull", "max"])
+        .sort_by("Last *")
+        .sort_desc(True)
+    )
+
+
+def _build_tooltip() -> styles.VizTooltipOptions:
+    mode, order = common.TooltipDisplayMode.MULTI, common.SortOrder.DESCENDING
+    return styles.VizTooltipOptions().mode(mode).sort(order)
+
+
+def draw_as_line(panel: timeseries.Panel, names: str, color: str = "red") -> timeseries.Panel:
+    """Draws the series whose names match, a limit, as a dashed line across the others."""
+    properties = {
+        "color": {"mode": "fixed", "fixedColor": color},
+        "custom.fillOpacity": 0,
+        "custom.lineWidth": 2,
+        "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
+        "custom.stacking": {"mode": "none", "group": "A"},
+    }
+    return panel.override_by_regexp(
+        f"/^{names}$/",
+        [dashboard.DynamicConfigValue(id_val=name, value=v) for name, v in properties.items()],
+    )

@@ -1,0 +1,130 @@
+"""Pool detail: what the probes say of the selected pools' databases."""
+
+from grafana.source.layout import Line, PanelBuilder, Row
+from grafana.source.overview.saturation import UP_NAMES
+from grafana.source.panels import UP, build_names, build_time_series, build_timeline
+from grafana.source.pool_detail.selection import NO_DATABASE
+from grafana.source.queries import (
+    DATABASE,
+    POD_DATABASE,
+    Query,
+    at,
+    database,
+    quantile_of,
+    rate,
+)
+from grafana.source.tables import Column, build_table
+
+_BY_POD = "{{database}} · {{at}}"
+
+
+def build_database_row() -> Row:
+    """Returns the row of the databases."""
+    lines = [
+        Line(8, [_show_up(), _show_phases(), _show_reasons()]),
+        Line(8, [_show_role(), _show_lag(), _show_probes(), _list_servers()]),
+    ]
+    return Row("Database", lines)
+
+
+def _show_up() -> PanelBuilder:
+    return build_timeline(
+        "Which pods reach the database, and when?",
+        "**Good:** up in every pod. **Bad:** down in all: the server; in one: its node's network "
+        "or its secrets. **Do:** see the reasons beside this.",
+        "percentunit",
+        Query(at(f"min by ({POD_DATABASE}) ({database('up')})"), _BY_POD),
+        thresholds=UP,
+        mappings=[UP_NAMES],
+        no_value=NO_DATABASE,
+    )
+
+
+def _show_phases() -> PanelBuilder:
+    phases = quantile_of(0.95, database("probe_duration_seconds_bucket"), "database, phase")
+    return build_time_series(
+        "How long does the database take to answer?",
+        "One in 20 probes takes longer: for a connection of the exporter's pool, for a new one, "
+        "for the query. What the application gets beyond that is its own doing. **Good:** "
+        "milliseconds. **Bad:** the same rise as in the pool's waits: the server is slow, a larger "
+        "pool makes it worse. **Do:** look at the server.",
+        "s",
+        Query(phases, "{{database}} · {{phase}}"),
+        no_value=f"no probe succeeded, or {NO_DATABASE}",
+    )
+
+
+def _show_reasons() -> PanelBuilder:
+    errors = f"sum by (database, reason) ({rate(database('probe_errors_total'))})"
+    return build_time_series(
+        "Why do probes fail?",
+        "Failed probes a minute by reason. **Good:** none. **Bad:** any. **Do:** look the reason "
+        "up in docs/metrics.md; /health/db of the exporter has the message.",
+        "cpm",
+        Query(f"60 * ({errors} > 0)", "{{database}} · {{reason}}"),
+        bars=True,
+        no_value="no probe fails",
+    )
+
+
+def _show_role() -> PanelBuilder:
+    names = build_names({"0": ("no", "orange"), "1": ("yes", "green")})
+    mismatch = f"max by ({POD_DATABASE}) ({database('role_mismatch')})"
+    writable = f"min by ({POD_DATABASE}) ({database('writable')})"
+    return build_timeline(
+        "Does it accept writes, and should it?",
+        "Whether the server accepts writes, and whether that is what the configured role says. "
+        "**Good:** as expected: yes. **Bad:** no: a primary that is read-only, after a failover "
+        "or a full disk. **Do:** point the address at the new primary.",
+        "bool_yes_no",
+        Query(at(writable), "writable · {{database}} · {{at}}"),
+        Query(f"1 - {at(mismatch)}", "as expected · {{database}} · {{at}}"),
+        thresholds=((None, "orange"), (1, "green")),
+        mappings=[names],
+        no_value="not known while it is down",
+    )
+
+
+def _show_lag() -> PanelBuilder:
+    lag = f"max by ({POD_DATABASE}) ({database('replication_lag_seconds')})"
+    return build_time_series(
+        "How far is the replica behind?",
+        "**Good:** below a second. **Bad:** growing: readers see old data. **Do:** look for long "
+        "queries on the replica and for its network and disk.",
+        "s",
+        Query(at(lag), _BY_POD),
+        thresholds=((None, "green"), (10, "orange"), (60, "red")),
+        no_value="not a replica",
+    )
+
+
+def _show_probes() -> PanelBuilder:
+    probes = f"sum by (kind, result) ({rate(database('probes_total'))})"
+    return build_time_series(
+        "Do new connections work like the pooled ones?",
+        "Probes a minute on pooled and on fresh connections. **Good:** all ok. **Bad:** fresh ones "
+        "fail while pooled ones work: the application fails as soon as it has to open one. **Do:** "
+        "look at the password, the server's limit and pg_hba.conf.",
+        "cpm",
+        Query(f"60 * {probes}", "{{kind}} · {{result}}"),
+        no_value=NO_DATABASE,
+    )
+
+
+def _list_servers() -> PanelBuilder:
+    labels = f"{DATABASE}, dialect, driver, server_version"
+    last = f"max by ({DATABASE}) ({database('probe_last_success_timestamp_seconds')})"
+    columns = [
+        Column("Last answer", f"time() - {last}", "s", 0),
+        Column("Info", f"max by ({labels}) ({database('info')})", hidden=True),
+    ]
+    return build_table(
+        "What server is it?",
+        "**Good:** one line for each database. **Bad:** two: pods reach different servers under "
+        "one name; no version: it is down. **Do:** compare the pods' configuration.",
+        columns,
+        first=("database", "server_version", "dialect", "driver"),
+        sort="Database",
+        descending=False,
+        no_value="-",
+    )

@@ -1,0 +1,48 @@
+"""Pool detail, last row: where these numbers come from."""
+
+from grafana.source.layout import Line, PanelBuilder, Row
+from grafana.source.panels import build_names, build_time_series, build_timeline
+from grafana.source.pool_detail.selection import BY_POD, SELECTED
+from grafana.source.queries import POD, POOL, Query, at, exporter, of_exporters
+
+
+def build_exporter_row() -> Row:
+    """Returns the row of the exporters that see these pools."""
+    return Row("Exporter", [Line(8, [_show_processes(), _show_files(), _show_scraped()])])
+
+
+def _show_processes() -> PanelBuilder:
+    return build_time_series(
+        "How many processes have this pool?",
+        "Live processes whose pool was asked for a connection at least once. **Good:** as many as "
+        "workers, once each had a request. **Bad:** fewer: workers die or are not instrumented. "
+        "**Do:** see docs/application.md.",
+        "short",
+        Query(at(f"sum by ({POOL}) ({SELECTED.pool('processes')})"), BY_POD),
+        no_value="the exporter's own pools have none, and no application's is seen",
+    )
+
+
+def _show_files() -> PanelBuilder:
+    files = exporter("sqlalchemy_pool_exporter_app_files")
+    return build_time_series(
+        "Are the files of the processes read?",
+        "Files in app.dir by pod and state. **Good:** live: one for each process. **Bad:** "
+        "unreadable: damaged or of a newer version. **Do:** see docs/application.md.",
+        "short",
+        Query(at(f"sum by ({POD}, state) ({files})"), "{{state}} · {{at}}"),
+        no_value="app.dir is not set",
+    )
+
+
+def _show_scraped() -> PanelBuilder:
+    return build_timeline(
+        "When was the exporter scraped?",
+        "**Good:** yes throughout. **Bad:** no: what the pools did then is only in the counters, "
+        "which the next scrape catches up with. **Do:** look at the target's error in Prometheus.",
+        "bool_yes_no",
+        Query(at(of_exporters(exporter("up"))), "{{at}}"),
+        thresholds=((None, "red"), (1, "green")),
+        mappings=[build_names({"0": ("no", "red"), "1": ("yes", "green")})],
+        no_value="no exporter is seen",
+    )

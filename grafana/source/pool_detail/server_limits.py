@@ -1,0 +1,60 @@
+"""Pool detail: what part of the server these pools may take."""
+
+from grafana.source.layout import Line, PanelBuilder, Row
+from grafana.source.overview.server_limits import NO_LIMIT
+from grafana.source.panels import build_time_series, draw_as_line
+from grafana.source.pool_detail.selection import SELECTED
+from grafana.source.queries import DATABASE, Query, available, committed, server, share
+
+_LEGEND = "{{database}} · {{job}}"
+
+
+def build_server_limits_row() -> Row:
+    """Returns the row of the server's limit; what belongs to the server is of all pods."""
+    return Row("Server limits", [Line(8, [_show_share(), _show_owners(), _show_states()])])
+
+
+def _show_share() -> PanelBuilder:
+    own = f"sum by ({DATABASE}) ({SELECTED.pool('max_connections')})"
+    return build_time_series(
+        "What share of the server may these pools take?",
+        "pool_size + max_overflow of every process of the selected pools against what the server "
+        "has for its clients. **Good:** what you planned for this application. **Bad:** near "
+        "100 %: nobody else gets in. **Do:** fewer processes or smaller pools, or PgBouncer.",
+        "percentunit",
+        Query(share(own, available()), _LEGEND),
+        thresholds=((None, "green"), (0.8, "orange"), (1, "red")),
+        no_value=NO_LIMIT,
+    )
+
+
+def _show_owners() -> PanelBuilder:
+    owners = committed(f"{DATABASE}, application, pool")
+    panel = build_time_series(
+        "Who may fill the server?",
+        "What the pools of all pods may open, by application and pool (without an application: "
+        "the exporters' own), and what the server has. **Good:** the stack stays below the line. "
+        "**Bad:** above: too many clients, once all are busy. **Do:** begin with the widest.",
+        "short",
+        Query(f"{owners} and on ({DATABASE}) {available()}", "{{application}} · {{pool}}"),
+        Query(available(), "limit of {{database}}"),
+        stacked=True,
+        no_value=NO_LIMIT,
+    )
+    return draw_as_line(panel, "limit of .*")
+
+
+def _show_states() -> PanelBuilder:
+    states = server("sqlalchemy_database_server_connections")
+    panel = build_time_series(
+        "How full is the server, and with what?",
+        "Connections of all clients by state, and what the server has for them. **Good:** the "
+        "stack stays clear of the line. **Bad:** it touches: nobody can open a new one; many "
+        "idle_in_transaction: forgotten transactions. **Do:** find them in pg_stat_activity.",
+        "short",
+        Query(f"max by ({DATABASE}, state) ({states})", "{{database}} · {{state}}"),
+        Query(available(), "limit of {{database}}"),
+        stacked=True,
+        no_value=NO_LIMIT,
+    )
+    return draw_as_line(panel, "limit of .*")

@@ -1,0 +1,112 @@
+"""Pool detail, first row: how the selected pools do now."""
+
+from grafana.source.layout import Line, PanelBuilder, Row
+from grafana.source.panels import (
+    FULL,
+    HELD,
+    NONE_IS_GOOD,
+    UP,
+    WAITS,
+    build_names,
+    build_stat,
+)
+from grafana.source.pool_detail.selection import AFFECTED, NO_DATABASE, NO_LIMIT, NO_POOL, SELECTED
+from grafana.source.queries import Query, database
+from grafana.source.shared import build_alert_table, build_pool_table
+
+
+def build_status_row() -> Row:
+    """Returns the row that is looked at first."""
+    pods = build_pool_table(
+        "Which pods have this pool, and how do they do?",
+        "One row for each pool of each pod, the fullest first; a name narrows the page to it. "
+        "**Good:** all alike. **Bad:** one pod stands out: uneven load, or a leak there. **Do:** "
+        "narrow to it; a restart of that pod buys time.",
+        SELECTED,
+        link_origin="$origin",
+    )
+    stats = (
+        _show_utilization(),
+        _show_waiters(),
+        _show_wait(),
+        _show_timeouts(),
+        _show_oldest(),
+        _show_database(),
+    )
+    return Row(
+        "Status", [Line(4, stats), Line(8, [pods, build_alert_table(AFFECTED)], widths=(16, 8))]
+    )
+
+
+def _show_utilization() -> PanelBuilder:
+    return build_stat(
+        "How full are the pools?",
+        "Mean share of the allowed connections in use. **Good:** below 70 %. **Bad:** 90 % and "
+        "more. **Do:** see the row Use: are connections held long, or is the demand larger?",
+        "percentunit",
+        Query(SELECTED.utilization("")),
+        thresholds=FULL,
+        no_value=NO_LIMIT,
+    )
+
+
+def _show_waiters() -> PanelBuilder:
+    return build_stat(
+        "How many callers wait now?",
+        "Callers blocked on an empty pool at the last scrape. **Good:** 0. **Bad:** 1 or more, "
+        "again and again. **Do:** see who holds the connections: rows Use and Leaks.",
+        "short",
+        Query(f"sum({SELECTED.pool('pending_checkouts')})"),
+        thresholds=((None, "green"), (1, "orange")),
+        no_value=NO_POOL,
+    )
+
+
+def _show_wait() -> PanelBuilder:
+    return build_stat(
+        "How long does a checkout take at most, in 95 of 100 cases?",
+        "From asking for a connection to having it. **Good:** milliseconds. **Bad:** above 0.5 s. "
+        "**Do:** see the row Wait: if callers do not block, connecting or pre-ping is slow.",
+        "s",
+        Query(SELECTED.quantile(0.95, "checkout_duration_seconds")),
+        thresholds=WAITS,
+        no_value="no checkout was seen",
+    )
+
+
+def _show_timeouts() -> PanelBuilder:
+    timeouts = SELECTED.pool("checkout_failures_total", 'reason="timeout"')
+    return build_stat(
+        "How many callers gave up?",
+        "Checkouts that pool_timeout ended in the time shown: each an error of the application. "
+        "**Good:** 0. **Bad:** 1 or more. **Do:** see since when in the row Wait.",
+        "short",
+        Query(f"round(sum(increase({timeouts}[$__range])))"),
+        thresholds=NONE_IS_GOOD,
+        no_value=NO_POOL,
+    )
+
+
+def _show_oldest() -> PanelBuilder:
+    return build_stat(
+        "How old is the oldest checkout?",
+        "Age of the connection that is out longest now. **Good:** as long as your longest request. "
+        "**Bad:** minutes: it was never returned, or a transaction is open all that time. **Do:** "
+        "see the row Leaks.",
+        "s",
+        Query(f"max({SELECTED.pool('oldest_checkout_age_seconds')})"),
+        thresholds=HELD,
+        no_value=NO_POOL,
+    )
+
+
+def _show_database() -> PanelBuilder:
+    return build_stat(
+        "Does the database answer?",
+        "Share of pods whose last probe succeeded. **Good:** yes. **Bad:** no, or some: network or "
+        "secrets of those pods. **Do:** see the row Database for the reason.",
+        "percentunit",
+        Query(f"avg({database('up')})"),
+        thresholds=UP,
+        no_value=NO_DATABASE,
+    ).mappings([build_names({"0": ("no", "red"), "1": ("yes", "green")})])

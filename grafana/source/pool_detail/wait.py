@@ -1,0 +1,90 @@
+"""Pool detail: who waits for a connection, and how long."""
+
+from grafana.source.layout import Line, PanelBuilder, Row
+from grafana.source.panels import WAITS, build_heatmap, build_time_series
+from grafana.source.pool_detail.selection import NO_POOL, SELECTED
+from grafana.source.queries import Query, at
+
+_QUANTILES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+
+
+def build_wait_row() -> Row:
+    """Returns the row of the waiting callers."""
+    lines = [
+        Line(9, [_map_checkouts(), _show_checkouts()]),
+        Line(8, [_show_waiters(), _show_blocked(), _show_failures()]),
+    ]
+    return Row("Wait", lines)
+
+
+def list_quantiles(histogram: str) -> list[Query]:
+    """Returns the median and the slow ends of a histogram of the selected pools."""
+    return [Query(SELECTED.quantile(value, histogram), name) for value, name in _QUANTILES]
+
+
+def _map_checkouts() -> PanelBuilder:
+    return build_heatmap(
+        "How long do checkouts take?",
+        "How many checkouts a second took how long: waiting, connecting and pre-ping together. "
+        "**Good:** one dark band far below a millisecond. **Bad:** a second band near "
+        "pool_timeout (30 s unless set): callers that wait. **Do:** a band at the time that a "
+        "connect takes means churn: see that row.",
+        "s",
+        f"sum by (le) ({SELECTED.rate('checkout_duration_seconds_bucket')})",
+        no_value=NO_POOL,
+    )
+
+
+def _show_checkouts() -> PanelBuilder:
+    return build_time_series(
+        "How long does a caller wait for a connection?",
+        "Half, 95 and 99 of 100 checkouts take no longer. **Good:** milliseconds. **Bad:** p95 "
+        "above 0.5 s. **Do:** compare with blocked callers below: if nobody blocks, new "
+        "connections or pre-ping are slow, see Churn and Database.",
+        "s",
+        *list_quantiles("checkout_duration_seconds"),
+        thresholds=WAITS,
+        no_value="no checkout was seen",
+    )
+
+
+def _show_waiters() -> PanelBuilder:
+    by = "namespace, job, pod, instance"
+    return build_time_series(
+        "Who waits for a connection?",
+        "Callers blocked on an empty pool by pod: at each scrape, the highest of the last 60 "
+        "seconds, and the exact mean of all. **Good:** 0. **Bad:** anything that lasts. **Do:** "
+        "see who holds the connections in the rows Use and Leaks.",
+        "short",
+        Query(at(f"sum by ({by}) ({SELECTED.pool('pending_checkouts')})"), "now · {{at}}"),
+        Query(at(f"sum by ({by}) ({SELECTED.pool('pending_checkouts_peak')})"), "peak · {{at}}"),
+        Query(f"sum({SELECTED.rate('pending_seconds_total')})", "mean of all"),
+        no_value=NO_POOL,
+    )
+
+
+def _show_blocked() -> PanelBuilder:
+    return build_time_series(
+        "How long do those wait that have to?",
+        "Time blocked on the empty pool, of the callers that blocked. **Good:** none. **Bad:** "
+        "near pool_timeout: they are about to give up. **Do:** a shorter pool_timeout fails "
+        "faster, and helps an overloaded application to recover.",
+        "s",
+        *list_quantiles("wait_duration_seconds"),
+        no_value="nobody has had to wait",
+    )
+
+
+def _show_failures() -> PanelBuilder:
+    failures = SELECTED.rate("checkout_failures_total")
+    return build_time_series(
+        "Why do checkouts fail?",
+        "Failed checkouts a second: timeout of the pool, cancelled by the caller, error of the "
+        "database. **Good:** 0. **Bad:** timeout: the pool is exhausted; error: the database "
+        "refuses; cancelled: callers have shorter patience than the pool. **Do:** timeout: row "
+        "Use; error: row Database.",
+        "cps",
+        Query(f"sum by (reason) ({failures})", "{{reason}}"),
+        bars=True,
+        no_value=NO_POOL,
+    )

@@ -1,0 +1,144 @@
+"""Pieces of PromQL that hold the dashboards' variables; knows nothing of panels.
+
+Everything is built on the exporter's own metrics, never on recording rules: a dashboard works
+where no rule is loaded.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+# One pool of one pod, or one database of one pod, with or without Kubernetes' labels.
+POOL: Final = "namespace, job, pod, instance, application, pool, database"
+POD_DATABASE: Final = "namespace, job, pod, instance, database"
+POD: Final = "namespace, job, pod, instance"
+# As the recording rules have it: one database, whoever looks at it.
+DATABASE: Final = "namespace, job, database"
+
+_FLEET: Final = 'namespace=~"$namespace", job=~"$job"'
+_POD: Final = _FLEET + ', pod=~"$pod", instance=~"$instance"'
+_DATABASE: Final = 'database=~"$database"'
+_POOL: Final = f'application=~"$application", pool=~"$pool", {_DATABASE}'
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """An expression and the name of what it returns, in which `{{label}}` is a label's value."""
+
+    expr: str
+    legend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Selectors:
+    """Selects series by the variables; `origin` is that label's value, or a variable."""
+
+    origin: str
+
+    def pool(self, name: str, extra: str = "") -> str:
+        """Returns a metric of pools, `name` without `sqlalchemy_pool_`."""
+        labels = join_labels(f'origin="{self.origin}"', extra, _POD, _POOL)
+        return f"sqlalchemy_pool_{name}{{{labels}}}"
+
+    def rate(self, name: str, extra: str = "") -> str:
+        """Returns how fast a counter of pools rises, per second."""
+        return rate(self.pool(name, extra))
+
+    def quantile(self, quantile: float, histogram: str, by: str = "") -> str:
+        """Returns a quantile of a histogram of pools, and nothing where nothing was observed."""
+        return quantile_of(quantile, self.pool(f"{histogram}_bucket"), by)
+
+    def utilization(self, by: str) -> str:
+        """Returns the mean share of the allowed connections in use, of pools with a limit."""
+        limit = self.pool("max_connections")
+        out = f"sum by ({by}) ({self.rate('checked_out_seconds_total')} and {limit})"
+        return share(out, f"sum by ({by}) ({limit})")
+
+    def saturation(self) -> str:
+        """Returns the share of time with every allowed connection out, the mean of processes."""
+        processes = f"sum by ({POOL}) ({self.pool('processes')})"
+        # The exporter's own pools have no processes; they live in one.
+        one = f"count by ({POOL}) ({self.pool('checked_out')})"
+        return f"sum by ({POOL}) ({self.rate('saturated_seconds_total')}) / ({processes} or {one})"
+
+    def demand(self, by: str) -> str:
+        """Returns the connections that callers had or waited for, in the mean (Little's law)."""
+        out = f"sum by ({by}) ({self.rate('checked_out_seconds_total')})"
+        return f"{out} + sum by ({by}) ({self.rate('pending_seconds_total')})"
+
+
+def database(name: str, extra: str = "") -> str:
+    """Returns a metric of databases in the selected pods, without `sqlalchemy_database_`."""
+    return f"sqlalchemy_database_{name}{{{join_labels(extra, _POD, _DATABASE)}}}"
+
+
+def server(name: str) -> str:
+    """Returns a metric of databases as all pods see them, also those that are not selected."""
+    return f"{name}{{{join_labels(_FLEET, _DATABASE)}}}"
+
+
+def exporter(name: str, extra: str = "") -> str:
+    """Returns a metric of the selected exporters, by its whole name."""
+    return f"{name}{{{join_labels(extra, _POD)}}}"
+
+
+def of_exporters(expr: str) -> str:
+    """Returns what belongs to an exporter: other programs have metrics of that name, too."""
+    own = f"last_over_time({exporter('sqlalchemy_pool_exporter_build_info')}[1d])"
+    return f"{expr} and on (namespace, job, instance) {own}"
+
+
+def alerts(extra: str = "") -> str:
+    """Returns the alerts that fire; those of a server have no pod, those of an exporter no pool."""
+    own = 'alertname=~"SQLAlchemy.*", alertstate="firing"'
+    some = 'pod=~"$pod|", instance=~"$instance|", database=~"$database|"'
+    return f"ALERTS{{{join_labels(own, extra, _FLEET, some)}}}"
+
+
+def available() -> str:
+    """Returns the connections that a server has for clients like these."""
+    limit = server("sqlalchemy_database_server_max_connections")
+    reserved = server("sqlalchemy_database_server_reserved_connections")
+    return f"max by ({DATABASE}) ({limit} - {reserved})"
+
+
+def taken() -> str:
+    """Returns the connections of all clients of a server, also of those that are not ours."""
+    states = server("sqlalchemy_database_server_connections")
+    return f"max by ({DATABASE}) (sum without (state) ({states}))"
+
+
+def committed(by: str = DATABASE) -> str:
+    """Returns the connections that the pools of all pods may open, the exporters' own included."""
+    return f"sum by ({by}) ({server('sqlalchemy_pool_max_connections')})"
+
+
+def rate(selector: str) -> str:
+    """Returns how fast a counter rises, per second."""
+    return f"rate({selector}[$__rate_interval])"
+
+
+def quantile_of(quantile: float, buckets: str, by: str = "") -> str:
+    """Returns a quantile, and nothing (instead of NaN) where nothing was observed."""
+    labels = join_labels("le", by)
+    return f"histogram_quantile({quantile}, sum by ({labels}) ({rate(buckets)})) >= 0"
+
+
+def share(part: str, whole: str) -> str:
+    """Returns part / whole, and nothing where the whole is zero."""
+    return f"{part} / ({whole} > 0)"
+
+
+def at(expr: str) -> str:
+    """Adds the label `at`, the place: the pod's name, without Kubernetes the instance."""
+    instance = f'label_replace({expr}, "at", "$1", "instance", "(.*)")'
+    return f'label_replace({instance}, "at", "$1", "pod", "(.+)")'
+
+
+def top(count: int, expr: str) -> str:
+    """Returns the highest, each with its place."""
+    return at(f"topk({count}, {expr})")
+
+
+def join_labels(*labels: str) -> str:
+    """Returns matchers, or names of labels, as a list; empty ones are left out."""
+    return ", ".join(each for each in labels if each)

@@ -1,0 +1,64 @@
+"""The tables that stand on both dashboards."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import table
+
+from grafana.source.links import build_pool_link
+from grafana.source.panels import FULL, HELD, SOME_IS_BAD, WAITS
+from grafana.source.queries import POOL, Selectors, alerts, at, rate
+from grafana.source.tables import Column, build_table
+
+NO_APP_POOL: Final = "no pool of an application is seen: is app.dir set?"
+NO_ALERT: Final = "none fires (or the rules are not loaded)"
+
+
+def build_pool_table(
+    title: str, description: str, pools: Selectors, link_origin: str = "app"
+) -> table.Panel:
+    """Returns a row for each pool of each pod, the fullest first, linked to Pool detail."""
+    return build_table(
+        title,
+        description,
+        _describe_pools(pools),
+        first=("pool", "application", "database", "at", "namespace"),
+        sort="Utilisation",
+        links={"pool": build_pool_link(link_origin)},
+        no_value="-" if pools.origin == "probe" else NO_APP_POOL,
+    )
+
+
+def build_alert_table(affected: str = "") -> table.Panel:
+    """Returns the alerts that fire, pages before tickets."""
+    columns = [Column("Firing", at(alerts(affected)), hidden=True)]
+    return build_table(
+        "Which alerts fire?",
+        "**Good:** none. **Bad:** a page: users feel it now; a ticket: they will. "
+        "**Do:** read the alert's section in docs/runbooks.md (the link above): what it means, "
+        "what to look at and what to change.",
+        columns,
+        first=("severity", "alertname", "database", "pool", "at"),
+        sort="Severity",
+        descending=False,
+        no_value=NO_ALERT,
+    )
+
+
+def _describe_pools(pools: Selectors) -> list[Column]:
+    def total(metric: str) -> str:
+        return at(f"sum by ({POOL}) ({pools.pool(metric)})")
+
+    timeouts = rate(pools.pool("checkout_failures_total", 'reason="timeout"'))
+    oldest = pools.pool("oldest_checkout_age_seconds")
+    slow = at(pools.quantile(0.95, "checkout_duration_seconds", POOL))
+    waiters = ((None, "green"), (1, "orange"))
+    return [
+        Column("In use", total("checked_out")),
+        Column("Utilisation", at(pools.utilization(POOL)), "percentunit", 0, FULL),
+        Column("Idle", total("checked_in")),
+        Column("Limit", total("max_connections")),
+        Column("Waiting", total("pending_checkouts"), steps=waiters),
+        Column("p95 checkout", slow, "s", steps=WAITS),
+        Column("Timeouts/s", at(f"sum by ({POOL}) ({timeouts})"), "cps", steps=SOME_IS_BAD),
+        Column("Oldest checkout", at(f"max by ({POOL}) ({oldest})"), "s", 0, HELD),
+    ]

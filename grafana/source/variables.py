@@ -1,0 +1,73 @@
+"""The variables that both dashboards have, each offering what those before it leave."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard
+
+from grafana.source.panels import DATASOURCE
+
+_EXPORTERS: Final = "sqlalchemy_pool_exporter_build_info"
+_POOLS: Final = "sqlalchemy_pool_checkouts_total"
+# A database may be known from its probes or from an application's pool alone.
+_BOTH: Final = '__name__=~"sqlalchemy_database_up|sqlalchemy_pool_checkouts_total"'
+_FLEET: Final = 'namespace=~"$namespace", job=~"$job"'
+_POD: Final = f'{_FLEET}, pod=~"$pod", instance=~"$instance"'
+
+# `.+` where every series has the label; `.*` also takes those without, as outside of Kubernetes.
+_QUERIES: Final = {
+    "namespace": (f"{_EXPORTERS}", ".*"),
+    "job": (f'{_EXPORTERS}{{namespace=~"$namespace"}}', ".+"),
+    "pod": (f"{_EXPORTERS}{{{_FLEET}}}", ".*"),
+    "instance": (f'{_EXPORTERS}{{{_FLEET}, pod=~"$pod"}}', ".+"),
+    "application": (f"{_POOLS}{{{_POD}}}", ".*"),
+    "database": (f"{{{_BOTH}, {_POD}}}", ".*"),
+    "pool": (
+        f'{_POOLS}{{{_POD}, application=~"$application", database=~"$database"}}',
+        ".*",
+    ),
+}
+
+
+def build_variables() -> list[Builder[dashboard.VariableModel]]:
+    """Returns the variables, in the order of their dependence."""
+    source = builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    queries = [
+        _build_query_variable(name, f"label_values({series}, {name})", all_value)
+        for name, (series, all_value) in _QUERIES.items()
+    ]
+    return [source, *queries]
+
+
+def build_origin_variable() -> builders.CustomVariable:
+    """Returns the choice between the pools of applications and the exporters' own."""
+    return (
+        builders.CustomVariable("origin")
+        .label("Origin")
+        .description("app: the applications' pools; probe: those that the exporters probe with")
+        .values("app,probe")
+        .current(dashboard.VariableOption(selected=True, text="app", value="app"))
+        .options(
+            [
+                dashboard.VariableOption(selected=True, text="app", value="app"),
+                dashboard.VariableOption(selected=False, text="probe", value="probe"),
+            ]
+        )
+    )
+
+
+def _build_query_variable(name: str, query: str, all_value: str) -> builders.QueryVariable:
+    return (
+        builders.QueryVariable(name)
+        .label(name.title())
+        .datasource(DATASOURCE)
+        .query(query)
+        .definition(query)
+        .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(all_value)
+        .current(dashboard.VariableOption(selected=True, text="All", value="$__all"))
+    )
