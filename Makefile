@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check generated bench pictures clean
+.PHONY: run test check generated image-test bench pictures clean
 
 run: .venv/ready
 	$(BIN)/sqlalchemy-pool-exporter demo
@@ -21,6 +21,11 @@ check: .venv/tools
 # What follows from something else: parts of the chart from the exporter's settings and from grafana/, the snippets.
 generated: .venv/tools
 	$(BIN)/python -m deploy.schema
+
+# The image, built by buildah on a base of Debian's packages, and tested in containers; needs root, buildah and podman.
+image-test: .venv/tools
+	deploy/image/build --base-from-debian localhost/sqlalchemy-pool-exporter:test
+	POOL_EXPORTER_TEST_IMAGE=localhost/sqlalchemy-pool-exporter:test $(BIN)/pytest tests/image $(ARGS)
 
 bench: .venv/tools
 	for each in checkout postgres read_files scrape; do $(BIN)/python benchmarks/$$each.py || exit 1; done

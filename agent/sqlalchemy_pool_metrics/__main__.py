@@ -16,14 +16,17 @@ EXPORT_HELP = "write a folder that switches the recording on when it is on an ap
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status is 0, 1 when it failed, 2 for wrong arguments."""
+    """Run the command; the exit status is 0, 1 when it failed, 2 for wrong arguments.
+
+    With --never-fail it is 0 also when it failed: an export that is cut off switches nothing on.
+    """
     command = _build_parser().parse_args(arguments)
     folder = Path(command.folder).absolute()
     try:
         export(folder)
     except (NotOursError, OSError) as error:
         sys.stderr.write(f"{_PROGRAM}: cannot export to {folder}: {_tell(error)}\n")
-        return 1
+        return 0 if command.never_fail else 1
     sys.stdout.write(_NEXT_STEP.format(folder=folder))
     return 0
 
@@ -46,6 +49,11 @@ def _build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     command = commands.add_parser("export", help=EXPORT_HELP, description=EXPORT_HELP)
     command.add_argument("folder", metavar="DIR", help="made when it is missing")
+    command.add_argument(
+        "--never-fail",
+        action="store_true",
+        help="exit with 0 whatever goes wrong: for an init container, which must not hold up its pod",
+    )
     return parser
 
 

@@ -216,8 +216,9 @@ def test_a_folder_that_cannot_be_written_is_named(
     assert f"cannot export to {name}: {name}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("options", "status"), [([], 1), (["--never-fail"], 0)])
 def test_an_export_that_finds_no_room_names_the_file_and_is_finished_by_the_next(
-    tmp_path: Path,
+    tmp_path: Path, options: list[str], status: int
 ) -> None:
     folder, whole = tmp_path / "agent", export(tmp_path / "whole")
     program = f"""
@@ -225,11 +226,11 @@ import resource, sys
 sys.dont_write_bytecode = True  # it would be cut off, too
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 from sqlalchemy_pool_metrics.__main__ import main
-raise SystemExit(main(["export", {str(folder)!r}]))
+raise SystemExit(main(["export", *{options}, {str(folder)!r}]))
 """
     ended = run("-c", program, path=[AGENT.parent], measured=False)
 
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (status, "")
     assert f"cannot export to {folder}: {folder}/{PACKAGE}/" in ended.stderr
     assert ended.stderr.endswith(".py: File too large\n")
     assert list_files(folder) < whole - {"sitecustomize.py"}

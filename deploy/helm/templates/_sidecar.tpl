@@ -64,7 +64,7 @@ The lines for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.po
 name: pool-metrics-agent
 image: {{ include "poolexporter.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-command: [python, -m, sqlalchemy_pool_metrics, export, {{ include "poolexporter.agentFolder" . }}]
+command: [python, -m, sqlalchemy_pool_metrics, export, --never-fail, {{ include "poolexporter.agentFolder" . }}]
 resources:
   {{- toYaml .Values.injectResources | nindent 2 }}
 securityContext:
