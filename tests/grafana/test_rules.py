@@ -1,0 +1,143 @@
+"""The rules for Prometheus: promtool accepts them, and each is held by tests beside it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.servers.programs import find_program
+
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "grafana" / "alerts"
+RULE_FILES = sorted(ALERTS.glob("*.yaml"))
+TEST_FILES = sorted((ALERTS / "tests").glob("*.yaml"))
+DOCS = (ROOT / "docs" / "metrics.md").read_text()
+
+RULES: list[dict[str, Any]] = [
+    rule
+    for path in RULE_FILES
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+]
+ALERT_RULES = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+RECORDS = {rule["record"] for rule in RULES if "record" in rule}
+CASES: list[dict[str, Any]] = [
+    case for path in TEST_FILES for case in yaml.safe_load(path.read_text())["tests"]
+]
+
+# What Prometheus itself writes.
+PROMETHEUS_SERIES = {"up", "ALERTS"}
+METRIC = re.compile(r"\b(?:sqlalchemy_[\w:]+|ALERTS\w*|up)\b(?=\s*[{\[)<>=]|\s|$)")
+THRESHOLD = re.compile(r"([\d.]+)  # threshold: (\w+)$", re.MULTILINE)
+DASHBOARD = re.compile(r"/d/(sqlalchemy-pool-(?:overview|detail))\?")
+
+
+def read_documented() -> set[str]:
+    """Names of all series of the catalogue, those of histograms included."""
+    names = set()
+    for section in re.split(r"^## ", DOCS, flags=re.MULTILINE):
+        for name, kind in re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.MULTILINE):
+            prefix = re.search(r"Prefix `(\w+)`", section)
+            ends = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+            names |= {f"{prefix[1] if prefix else ''}{name}{end}" for end in ends}
+    return names
+
+
+def list_expressions() -> list[str]:
+    """Every query, also those in texts; without strings and comments, which hold other words."""
+    queries = [rule["expr"] for rule in RULES]
+    for rule in ALERT_RULES.values():
+        queries += re.findall(r'query \(printf "([^"]+)"', str(rule["annotations"]))
+    return [re.sub(r'"[^"]*"|#.*', "", query) for query in queries]
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
+def test_promtool_finds_nothing_wrong_with_the_rules(path: Path) -> None:
+    promtool = find_program("promtool", package="prometheus")
+
+    result = subprocess.run(
+        [promtool, "check", "rules", "--lint=all", "--lint-fatal", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
+def test_rules_do_what_their_tests_say(path: Path) -> None:
+    promtool = find_program("promtool", package="prometheus")
+
+    result = subprocess.run(
+        [promtool, "test", "rules", path], capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_quiet() -> None:
+    seen: dict[str, set[bool]] = defaultdict(set)
+    for case in CASES:
+        for test in case.get("alert_rule_test", []):
+            seen[test["alertname"]].add(bool(test["exp_alerts"]))
+
+    assert seen == {name: {True, False} for name in ALERT_RULES}
+
+
+def test_every_alert_is_held_to_its_labels_and_texts() -> None:
+    keys = {"summary", "description", "runbook_url", "dashboard_url"}
+    for case in CASES:
+        for test in case.get("alert_rule_test", []):
+            for alert in test["exp_alerts"]:
+                assert set(alert["exp_annotations"]) == keys, test["alertname"]
+                assert "severity" in alert["exp_labels"], test["alertname"]
+
+
+def test_every_recording_rule_has_a_case_with_its_value() -> None:
+    valued = set()
+    for case in CASES:
+        for test in case.get("promql_expr_test", []):
+            if test["exp_samples"]:
+                valued |= RECORDS & set(re.findall(r"[\w:]+", test["expr"]))
+
+    assert valued == RECORDS
+
+
+@pytest.mark.parametrize("name", sorted(ALERT_RULES))
+def test_alert_tells_what_it_is_and_where_to_look(name: str) -> None:
+    rule = ALERT_RULES[name]
+    annotations = rule["annotations"]
+
+    assert set(annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
+    assert annotations["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
+    assert DASHBOARD.match(annotations["dashboard_url"])
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert rule["for"]
+
+
+def test_rules_ask_only_for_metrics_that_exist() -> None:
+    asked = {name for query in list_expressions() for name in METRIC.findall(query)}
+
+    assert {"up", "ALERTS", "sqlalchemy_database_up"} <= asked
+    assert asked <= read_documented() | RECORDS | PROMETHEUS_SERIES
+
+
+def test_a_threshold_has_one_value_wherever_its_name_stands() -> None:
+    values = defaultdict(set)
+    for path in RULE_FILES:
+        text = path.read_text()
+        found = THRESHOLD.findall(text)
+        # All but the one at the top of the file, which explains the notation.
+        assert len(found) == len(re.findall(r"^ .*# threshold:", text, re.MULTILINE)), path.name
+        for value, name in found:
+            values[name].add(value)
+
+    assert values
+    assert {name: found for name, found in values.items() if len(found) > 1} == {}
