@@ -95,15 +95,18 @@ def build_timeline(
     description: str,
     unit: str,
     *queries: Query,
-    thresholds: Steps,
+    thresholds: Steps = NEUTRAL,
     mappings: Sequence[dashboard.ValueMapping] = (),
     no_value: str = "",
 ) -> statetimeline.Panel:
-    """Returns a line of states for each series, coloured by `thresholds`."""
+    """Returns a line of states for each series, coloured by `thresholds` or `mappings`."""
+    # Coloured by thresholds, a state is named by its threshold and not by its mapping.
+    modes = dashboard.FieldColorModeId
+    mode = modes.PALETTE_CLASSIC if mappings else modes.THRESHOLDS
     panel = (
         statetimeline.Panel()
         .unit(unit)
-        .color_scheme(builders.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
+        .color_scheme(builders.FieldColor().mode(mode))
         .thresholds(build_thresholds(thresholds))
         .mappings(list(mappings))
         .show_value(common.VisibilityMode.AUTO)
@@ -168,6 +171,13 @@ def build_names(names: dict[str, tuple[str, str]]) -> dashboard.ValueMap:
             for value, (text, color) in names.items()
         }
     )
+
+
+def build_range_name(low: float, high: float, text: str, color: str) -> dashboard.RangeMap:
+    """Returns a word and its colour for values from `low` to `high`."""
+    result = dashboard.ValueMappingResult(text=text, color=color)
+    options = dashboard.DashboardRangeMapOptions(from_val=low, to=high, result=result)
+    return dashboard.RangeMap(options=options)
 
 
 def _build_legend() -> styles.VizLegendOptions:

@@ -109,7 +109,8 @@ def _build_transformations(
 
 
 def _describe_column(column: Column) -> list[dashboard.DynamicConfigValue]:
-    properties = [_property("unit", column.unit)]
+    # The panel's own text is for a table without rows; a cell may be empty in others.
+    properties = [_property("unit", column.unit), _property("noValue", "-")]
     if column.decimals is not None:
         properties.append(_property("decimals", column.decimals))
     if column.hidden:

@@ -2,13 +2,23 @@
 
 from grafana.source.layout import Line, Row
 from grafana.source.overview.status import NO_DATABASE
-from grafana.source.panels import FULL, UP, build_names, build_time_series, build_timeline
+from grafana.source.panels import (
+    FULL,
+    build_names,
+    build_range_name,
+    build_time_series,
+    build_timeline,
+)
 from grafana.source.queries import DATABASE, POOL, Query, Selectors, database, top
 from grafana.source.shared import NO_APP_POOL
 
 _APP = Selectors("app")
 _LEGEND = "{{pool}} · {{at}}"
-UP_NAMES = build_names({"0": ("down", "red"), "1": ("up", "green")})
+# Of several pods, the share that reach it.
+UP_NAMES = (
+    build_names({"0": ("down", "red"), "1": ("up", "green")}),
+    build_range_name(0.001, 0.999, "some pods", "orange"),
+)
 
 
 def build_saturation_row() -> Row:
@@ -35,13 +45,12 @@ def build_saturation_row() -> Row:
     )
     up = build_timeline(
         "Which databases were up, and when?",
-        "Share of the pods that reach each database. **Good:** up throughout. **Bad:** down; a "
-        "percentage means that only some pods reach it. **Do:** compare with the errors in the row "
+        "Share of the pods that reach each database. **Good:** up throughout. **Bad:** down; some "
+        "pods: the others do not. **Do:** compare with the errors in the row "
         "Database.",
         "percentunit",
         Query(f"avg by ({DATABASE}) ({database('up')})", "{{database}} · {{job}}"),
-        thresholds=UP,
-        mappings=[UP_NAMES],
+        mappings=UP_NAMES,
         no_value=NO_DATABASE,
     )
     return Row("Saturation", [Line(9, [used, full, up])])

@@ -2,7 +2,7 @@
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.overview.saturation import UP_NAMES
-from grafana.source.panels import UP, build_names, build_time_series, build_timeline
+from grafana.source.panels import build_names, build_time_series, build_timeline
 from grafana.source.pool_detail.selection import NO_DATABASE
 from grafana.source.queries import (
     DATABASE,
@@ -34,8 +34,7 @@ def _show_up() -> PanelBuilder:
         "or its secrets. **Do:** see the reasons beside this.",
         "percentunit",
         Query(at(f"min by ({POD_DATABASE}) ({database('up')})"), _BY_POD),
-        thresholds=UP,
-        mappings=[UP_NAMES],
+        mappings=UP_NAMES,
         no_value=NO_DATABASE,
     )
 
@@ -79,7 +78,6 @@ def _show_role() -> PanelBuilder:
         "bool_yes_no",
         Query(at(writable), "writable · {{database}} · {{at}}"),
         Query(f"1 - {at(mismatch)}", "as expected · {{database}} · {{at}}"),
-        thresholds=((None, "orange"), (1, "green")),
         mappings=[names],
         no_value="not known while it is down",
     )

@@ -42,7 +42,6 @@ def _show_scraped() -> PanelBuilder:
         "which the next scrape catches up with. **Do:** look at the target's error in Prometheus.",
         "bool_yes_no",
         Query(at(of_exporters(exporter("up"))), "{{at}}"),
-        thresholds=((None, "red"), (1, "green")),
         mappings=[build_names({"0": ("no", "red"), "1": ("yes", "green")})],
         no_value="no exporter is seen",
     )

@@ -89,7 +89,7 @@ def _list_sizes() -> PanelBuilder:
         columns,
         first=("pool", "application", "database", "namespace"),
         sort="Demand",
-        no_value="-",
+        no_value="not known in the first minutes, or no such pool is seen",
     )
 
 

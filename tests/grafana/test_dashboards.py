@@ -1,0 +1,239 @@
+"""The dashboards are what the code makes, whole, and show all that there is."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import chain
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana.source.__main__ import DASHBOARDS, FOLDER
+from grafana.source.layout import render_dashboard
+from tests.grafana.dashboard_queries import (
+    VARIABLE,
+    Json,
+    list_annotations,
+    list_panels,
+    list_queries,
+    load_dashboard,
+)
+from tests.grafana.promql import list_selectors
+from tests.test_docs_metrics import read_documented
+
+ALERTS = Path(__file__).parents[2] / "grafana" / "alerts" / "alerts.yaml"
+OTHERS = {"up", "ALERTS", "scrape_duration_seconds"}
+SHARED_ROWS = ["Status", "Saturation", "Wait", "Database", "Server limits", "Exporter"]
+ROWS = {
+    "overview.json": SHARED_ROWS,
+    "pool-detail.json": [
+        *("Status", "Saturation", "Wait", "Use", "Churn", "Leaks"),
+        *("Database", "Server limits", "Exporter"),
+    ],
+}
+PARAMETRIZED = pytest.mark.parametrize("name", list(DASHBOARDS))
+
+
+def list_variables(dashboard: Json) -> set[str]:
+    return {each["name"] for each in dashboard["templating"]["list"]}
+
+
+def list_urls(dashboard: Json) -> list[str]:
+    """Every link in the panels of a dashboard to a dashboard."""
+    return re.findall(r'"url": "(/d/[^"]+)"', json.dumps(dashboard["panels"]))
+
+
+def find_dashboard(url: str) -> Json:
+    uid = urlsplit(url).path.removeprefix("/d/")
+    [found] = [each for each in map(load_dashboard, DASHBOARDS) if each["uid"] == uid]
+    return found
+
+
+def forget_placement(dashboard: Json) -> Json:
+    """Without what the SDK says of every link: that it goes into a menu, where nobody sees it."""
+    for each in chain(dashboard["links"], dashboard["annotations"]["list"]):
+        each.pop("placement", None)
+    return dashboard
+
+
+def strip_suffix(name: str) -> str:
+    return re.sub(r"_(bucket|sum|count)$", "", name)
+
+
+@PARAMETRIZED
+def test_committed_dashboard_is_what_the_code_makes(name: str) -> None:
+    committed = (FOLDER / name).read_text(encoding="utf-8")
+
+    assert committed == render_dashboard(DASHBOARDS[name]()), "run `make dashboards`"
+
+
+@PARAMETRIZED
+def test_sdk_reads_the_dashboard_without_loss(name: str) -> None:
+    register_default_plugins()
+
+    read = Dashboard.from_json(load_dashboard(name))
+
+    assert forget_placement(json.loads(JSONEncoder().encode(read))) == load_dashboard(name)
+
+
+@PARAMETRIZED
+def test_rows_come_in_the_order_in_which_trouble_is_looked_for(name: str) -> None:
+    titles = [p["title"] for p in load_dashboard(name)["panels"] if p["type"] == "row"]
+
+    assert [re.sub(r" \(.*", "", title) for title in titles] == ROWS[name]
+
+
+@PARAMETRIZED
+def test_every_panel_asks_a_question_and_says_what_good_and_bad_are_and_what_to_do(
+    name: str,
+) -> None:
+    for _, panel in list_panels(load_dashboard(name)):
+        assert re.search(r"\?( \(.*\))?$", panel["title"]), panel["title"]
+        for word in ("**Good:**", "**Bad:**", "**Do:**"):
+            assert word in panel["description"], panel["title"]
+
+
+@PARAMETRIZED
+def test_every_panel_says_why_it_is_empty(name: str) -> None:
+    for _, panel in list_panels(load_dashboard(name)):
+        assert panel["fieldConfig"]["defaults"]["noValue"], panel["title"]
+
+
+@PARAMETRIZED
+def test_panels_fill_the_width_and_do_not_overlap(name: str) -> None:
+    places = [panel["gridPos"] for panel in load_dashboard(name)["panels"]]
+    cells = [
+        (x, y)
+        for place in places
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+
+    assert len(set(cells)) == len(cells)
+    assert len(cells) == 24 * max(place["y"] + place["h"] for place in places)
+    assert {x for x, _ in cells} == set(range(24))
+
+
+@PARAMETRIZED
+def test_panels_have_ids_of_their_own(name: str) -> None:
+    ids = [panel["id"] for panel in load_dashboard(name)["panels"]]
+
+    assert len(set(ids)) == len(ids)
+
+
+@PARAMETRIZED
+def test_queries_name_only_metrics_that_exist(name: str) -> None:
+    dashboard = load_dashboard(name)
+    named = {
+        strip_suffix(selector.name)
+        for query in list_queries(dashboard)
+        for selector in list_selectors(query.expr)
+    }
+
+    unknown = named - set(read_documented()) - OTHERS
+
+    assert {each for each in unknown if not each.startswith("process_")} == set()
+
+
+def test_every_metric_is_shown_somewhere() -> None:
+    shown = {
+        strip_suffix(selector.name)
+        for name in DASHBOARDS
+        for query in list_queries(load_dashboard(name))
+        for selector in list_selectors(query.expr)
+    }
+
+    assert set(read_documented()) - shown == set()
+
+
+@PARAMETRIZED
+def test_names_of_lines_use_labels_that_their_query_leaves(name: str) -> None:
+    for _, panel in list_panels(load_dashboard(name)):
+        for target in panel["targets"]:
+            for label in re.findall(r"\{\{(\w+)\}\}", target["legendFormat"] or ""):
+                assert re.search(rf'by \([^)]*\b{label}\b|, "{label}", "\$1"', target["expr"])
+
+
+@PARAMETRIZED
+def test_variables_in_queries_exist(name: str) -> None:
+    dashboard = load_dashboard(name)
+    known = list_variables(dashboard) | {"__rate_interval", "__range"}
+
+    used = {
+        match[1] or match[2]
+        for _, panel in list_panels(dashboard)
+        for target in panel["targets"]
+        for match in VARIABLE.finditer(target["expr"])
+    }
+
+    assert {each for each in used if not each.isdigit()} <= known
+
+
+@PARAMETRIZED
+def test_all_means_pods_without_kubernetes_labels_too(name: str) -> None:
+    """A label that a series does not have is matched as an empty one."""
+    chosen = {each["name"]: each for each in load_dashboard(name)["templating"]["list"]}
+
+    for label in ("namespace", "pod", "application", "database"):
+        assert re.fullmatch(chosen[label]["allValue"], "")
+    for query in list_queries(load_dashboard(name)):
+        for selector in list_selectors(query.expr):
+            for label in ("namespace", "pod"):
+                assert re.fullmatch(selector.matchers.get(label, ""), ""), query.title
+
+
+@PARAMETRIZED
+def test_links_lead_to_a_dashboard_that_has_their_variables(name: str) -> None:
+    dashboard = load_dashboard(name)
+    urls = list_urls(dashboard)
+
+    assert urls
+    for url in urls:
+        kept = set(re.findall(r"\$\{(\w+):queryparam\}", url))
+        given = {key.removeprefix("var-") for key, _ in parse_qsl(urlsplit(url).query)}
+        assert "${__url_time_range}" in url
+        assert kept <= list_variables(dashboard)
+        assert kept | {each for each in given if "$" not in each} <= list_variables(
+            find_dashboard(url)
+        )
+
+
+def test_alerts_lead_to_a_dashboard_that_has_their_variables() -> None:
+    rules = [
+        rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
+    ]
+    urls = [rule["annotations"]["dashboard_url"] for rule in rules]
+
+    assert urls
+    for url in urls:
+        given = set(re.findall(r"var-(\w+)=", url))
+        assert given <= list_variables(find_dashboard(url[url.index("/d/") :]))
+
+
+@PARAMETRIZED
+def test_top_links_keep_time_and_variables(name: str) -> None:
+    dashboards, runbooks = load_dashboard(name)["links"]
+
+    assert set(dashboards["tags"]) <= set(load_dashboard(name)["tags"])
+    assert dashboards["keepTime"]
+    assert dashboards["includeVars"]
+    assert runbooks["url"] == "docs/runbooks.md"
+
+
+@PARAMETRIZED
+def test_pages_and_tickets_are_drawn_into_the_panels(name: str) -> None:
+    annotations = list_annotations(load_dashboard(name))
+
+    severities = {
+        selector.matchers["severity"]: selector.matchers["alertstate"]
+        for _, expr in annotations
+        for selector in list_selectors(expr)
+    }
+
+    assert severities == {"page": "firing", "ticket": "firing"}
