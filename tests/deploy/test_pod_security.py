@@ -1,0 +1,198 @@
+"""Our containers satisfy the restricted Pod Security standard, and leave your pod alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.deploy.charts import SCENARIOS, Manifest, read_manifests, read_values, render_shop
+from tests.deploy.pod_security import (
+    find_container_faults,
+    find_pod_faults,
+    find_resource_faults,
+)
+
+Container = dict[str, Any]
+OURS = ("pool-exporter", "pool-metrics-agent")
+# What our lines are put below; nothing else is in the pod that the example's chart has not set.
+KEYS_OF_THE_POD = {"containers", "initContainers", "volumes"}
+
+
+def render_deployments(scenario: str) -> Iterator[Manifest]:
+    for manifest in read_manifests(render_shop(read_values(scenario))):
+        if manifest["kind"] == "Deployment":
+            yield manifest
+
+
+def get_pod(deployment: Manifest) -> dict[str, Any]:
+    pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
+    return pod
+
+
+def find_containers(scenario: str) -> list[Container]:
+    """Our containers of all pods."""
+    return [
+        container
+        for deployment in render_deployments(scenario)
+        for key in ("initContainers", "containers")
+        for container in get_pod(deployment).get(key) or []
+        if container["name"] in OURS
+    ]
+
+
+def find_sidecars(scenario: str) -> list[Container]:
+    """The exporters beside an application."""
+    return [
+        container
+        for deployment in render_deployments(scenario)
+        if deployment["metadata"]["name"] == "shop"
+        for container in [
+            *(get_pod(deployment)["initContainers"] or []),
+            *get_pod(deployment)["containers"],
+        ]
+        if container["name"] == "pool-exporter"
+    ]
+
+
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
+def test_our_containers_are_restricted(scenario: str) -> None:
+    containers = find_containers(scenario)
+    assert containers
+    assert [fault for each in containers for fault in find_container_faults(each)] == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_pods_are_restricted(scenario: str) -> None:
+    pods = map(get_pod, render_deployments(scenario))
+    assert [fault for pod in pods for fault in find_pod_faults(pod)] == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_our_containers_have_a_memory_limit_and_no_cpu_limit(scenario: str) -> None:
+    containers = find_containers(scenario)
+    assert [fault for each in containers for fault in find_resource_faults(each)] == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_nothing_is_set_on_the_pod_of_the_application(scenario: str) -> None:
+    (deployment,) = [
+        each for each in render_deployments(scenario) if each["metadata"]["name"] == "shop"
+    ]
+    assert set(get_pod(deployment)) == KEYS_OF_THE_POD
+    assert set(deployment["spec"]["template"]["metadata"]) == {"labels"}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_application_gets_variables_and_the_volume_alone(scenario: str) -> None:
+    (deployment,) = [
+        each for each in render_deployments(scenario) if each["metadata"]["name"] == "shop"
+    ]
+    (application,) = [each for each in get_pod(deployment)["containers"] if each["name"] == "shop"]
+    own = {"name", "image", "command", "ports"}
+    assert set(application) == own | {"env", "volumeMounts"}
+    assert {each["name"] for each in application["volumeMounts"] or []} <= {"pool-metrics"}
+
+
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
+def test_trouble_of_the_sidecar_is_not_the_pods(scenario: str) -> None:
+    (sidecar,) = find_sidecars(scenario)
+    assert {"readinessProbe", "startupProbe", "lifecycle"} & set(sidecar) == set()
+    assert sidecar["livenessProbe"]["httpGet"]["path"] == "/-/healthy"
+    assert (
+        sidecar["livenessProbe"]["failureThreshold"] * sidecar["livenessProbe"]["periodSeconds"]
+        >= 120
+    )
+    assert "--wait-for-config" in sidecar["args"]
+
+
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
+def test_the_exporter_may_write_nothing(scenario: str) -> None:
+    (sidecar,) = find_sidecars(scenario)
+    assert all(mount["readOnly"] for mount in sidecar["volumeMounts"])
+
+
+def build_restricted_container() -> Container:
+    """One without faults."""
+    (container,) = find_sidecars("default")
+    container = copy.deepcopy(container)
+    assert list(find_container_faults(container)) == []
+    return container
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("allowPrivilegeEscalation", True, "allowPrivilegeEscalation is not false"),
+        ("allowPrivilegeEscalation", None, "allowPrivilegeEscalation is not false"),
+        ("runAsNonRoot", None, "runAsNonRoot is not true"),
+        ("runAsUser", 0, "runAsUser is not the number of somebody but root"),
+        ("runAsUser", None, "runAsUser is not the number of somebody but root"),
+        ("runAsUser", "exporter", "runAsUser is not the number of somebody but root"),
+        ("runAsGroup", 0, "runAsGroup is not the number of somebody but root"),
+        ("readOnlyRootFilesystem", None, "readOnlyRootFilesystem is not true"),
+        ("seccompProfile", None, "seccompProfile is neither RuntimeDefault nor Localhost"),
+        (
+            "seccompProfile",
+            {"type": "Unconfined"},
+            "seccompProfile is neither RuntimeDefault nor Localhost",
+        ),
+        ("capabilities", {"drop": ["NET_RAW"]}, "not all capabilities are dropped"),
+        ("capabilities", {"drop": ["ALL"], "add": ["SYS_PTRACE"]}, "capabilities are added"),
+        ("privileged", True, "privileged is set"),
+        ("procMount", "Unmasked", "procMount is set"),
+        ("seLinuxOptions", {"user": "system_u"}, "seLinuxOptions is set"),
+    ],
+)
+def test_a_context_that_allows_more_would_be_found(key: str, value: object, fault: str) -> None:
+    container = build_restricted_container()
+    container["securityContext"][key] = value
+    assert list(find_container_faults(container)) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("ports", [{"containerPort": 9723, "hostPort": 9723}], "hostPort is set"),
+        ("livenessProbe", {"httpGet": {"host": "db"}}, "livenessProbe asks another host"),
+    ],
+)
+def test_a_container_that_reaches_out_would_be_found(key: str, value: object, fault: str) -> None:
+    container = build_restricted_container() | {key: value}
+    assert list(find_container_faults(container)) == [fault]
+
+
+def test_a_container_without_a_context_would_be_found() -> None:
+    container = build_restricted_container()
+    del container["securityContext"]
+    assert len(list(find_container_faults(container))) == 7
+
+
+@pytest.mark.parametrize(
+    ("pod", "fault"),
+    [
+        ({"hostNetwork": True}, "hostNetwork is set"),
+        ({"hostPID": True}, "hostPID is set"),
+        ({"hostIPC": True}, "hostIPC is set"),
+        ({"volumes": [{"name": "x", "hostPath": {}}]}, "volume x is of kind hostPath"),
+        ({"volumes": [{"name": "x"}]}, "volume x is of kind none"),
+    ],
+)
+def test_a_pod_that_reaches_out_would_be_found(pod: dict[str, Any], fault: str) -> None:
+    assert list(find_pod_faults(pod)) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("resources", "faults"),
+    [
+        (None, ["it has no memory limit", "it requests no cpu", "it requests no memory"]),
+        (
+            {"limits": {"cpu": 1, "memory": 1}, "requests": {"cpu": 1, "memory": 1}},
+            ["it has a CPU limit"],
+        ),
+    ],
+)
+def test_unfit_resources_would_be_found(resources: object, faults: list[str]) -> None:
+    assert list(find_resource_faults({"resources": resources})) == faults
