@@ -1,0 +1,98 @@
+"""What is rendered, the image and the application are named as asked for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.charts import (
+    copy_charts,
+    copy_shop,
+    pick,
+    read_manifests,
+    render,
+    render_alone,
+    render_shop,
+    resolve,
+)
+from tests.deploy.deployments import find_volume, get_env, get_pod
+
+DEPLOYMENT = Path("templates/deployment.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "override"),
+    [("s", ""), ("x" * 53, ""), ("x" * 53, "abcdefgh-x"), ("x" * 40, "y" * 70)],
+)
+def test_names_are_no_longer_than_kubernetes_allows(name: str, override: str) -> None:
+    values = {"nameOverride": override, "standalone": {"enabled": True}}
+    for manifest in read_manifests(render_alone(values, name=name)):
+        assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", manifest["metadata"]["name"])
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({}, "shop-poolexporter"),
+        ({"nameOverride": "databases"}, "shop-databases"),
+        ({"fullnameOverride": "probes"}, "probes"),
+    ],
+)
+def test_the_name_is_what_is_asked_for(values: dict[str, Any], name: str) -> None:
+    rendered = render_shop(values)
+    assert pick(rendered, "ConfigMap")["metadata"]["name"] == name
+    volume = find_volume(get_pod(rendered), "pool-exporter-config")
+    assert volume["configMap"] == {"name": name, "optional": True}
+
+
+def test_a_digest_wins_over_the_tag() -> None:
+    digest = "sha256:" + 64 * "0"
+    image = {"registry": "r.example:5000", "repository": "a/b", "tag": "1"}
+    for values, expected in (
+        ({"image": image}, "r.example:5000/a/b:1"),
+        ({"image": {**image, "digest": digest}}, f"r.example:5000/a/b@{digest}"),
+    ):
+        containers = get_pod(render_shop(values))["initContainers"]
+        assert [each["image"] for each in containers] == [expected, expected]
+
+
+def test_the_application_is_named_after_the_release_unless_it_has_a_name() -> None:
+    assert get_env(get_pod(render_shop()))["SQLALCHEMY_POOL_METRICS_APP"] == "shop"
+    env = get_env(get_pod(render_shop({"app": {"name": "web"}})))
+    assert env["SQLALCHEMY_POOL_METRICS_APP"] == "web"
+
+
+def test_two_deployments_of_a_chart_have_the_lines_and_each_its_name(tmp_path: Path) -> None:
+    shop = copy_shop(tmp_path)
+    web = (shop / DEPLOYMENT).read_text()
+    worker = web.replace(
+        "name: {{ .Release.Name }}", "name: {{ .Release.Name }}-worker", 1
+    ).replace(
+        'appEnv" .Subcharts.poolexporter',
+        'appEnv" (merge (dict "application" "shop-worker") .Subcharts.poolexporter)',
+    )
+    (shop / "templates" / "a-worker.yaml").write_text(worker)
+    (shop / "templates" / "worker.yaml").write_text(worker.replace("-worker", "-late"))
+    rendered = render(shop)
+    names = {
+        name: get_env(get_pod(rendered, name))["SQLALCHEMY_POOL_METRICS_APP"]
+        for name in ("shop", "shop-worker", "shop-late")
+    }
+    assert names == {"shop": "shop", "shop-worker": "shop-worker", "shop-late": "shop-late"}
+    assert get_pod(rendered)["volumes"] == get_pod(rendered, "shop-worker")["volumes"]
+
+
+def test_the_dependency_may_have_another_name(tmp_path: Path) -> None:
+    _, shop = copy_charts(tmp_path)
+    chart = yaml.safe_load((shop / "Chart.yaml").read_text())
+    chart["dependencies"][0]["alias"] = "poolmetrics"
+    (shop / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    for file in (shop / "values.yaml", *(shop / "templates").iterdir()):
+        text = file.read_text().replace(".Subcharts.poolexporter", ".Subcharts.poolmetrics")
+        file.write_text(text.replace("poolexporter:", "poolmetrics:"))
+    ours = copy_shop(tmp_path / "unchanged")
+    assert read_manifests(render(resolve(shop))) == read_manifests(render(ours))

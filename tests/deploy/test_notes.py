@@ -1,0 +1,113 @@
+"""NOTES.txt says what people forget, each where it matters and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.deploy.charts import (
+    CHART,
+    NAMESPACE,
+    Values,
+    helm,
+    read_notes,
+    render_alone,
+    render_shop,
+)
+
+SECRET = {"POOL_EXPORTER_DATABASES__PRIMARY__URL": "sqlite://"}
+LINES = "Your Deployment needs its lines"
+LABELS = "Your pods need the labels"
+PYTHONPATH = "PYTHONPATH is set"
+IMAGE = "must be where your nodes find it"
+NO_DATABASE = "No database is configured"
+IN_THE_CLEAR = "Passwords in `secrets`"
+NO_SCRAPE = "Nothing tells Prometheus to scrape"
+LABEL = "{}.labels is empty"
+EVERYTHING = (
+    LINES,
+    LABELS,
+    PYTHONPATH,
+    IMAGE,
+    NO_DATABASE,
+    IN_THE_CLEAR,
+    NO_SCRAPE,
+    *map(LABEL.format, ("podMonitor", "serviceMonitor", "prometheusRule")),
+)
+
+
+def find_reminders(values: Values) -> list[str]:
+    notes = read_notes(render_alone(values))
+    return [reminder for reminder in EVERYTHING if reminder in notes]
+
+
+@pytest.mark.parametrize(
+    ("values", "reminders"),
+    [
+        ({}, [LINES, LABELS, PYTHONPATH, IMAGE, NO_DATABASE, NO_SCRAPE]),
+        ({"app": {"inject": False}}, [LINES, LABELS, IMAGE, NO_DATABASE, NO_SCRAPE]),
+        ({"image": {"registry": "r.example"}}, [LINES, LABELS, PYTHONPATH, NO_DATABASE, NO_SCRAPE]),
+        (
+            {"existingSecrets": [{"name": "shop"}]},
+            [LINES, LABELS, PYTHONPATH, IMAGE, NO_SCRAPE],
+        ),
+        (
+            {"config": {"databases": {"a": {"url": "sqlite://"}}}},
+            [LINES, LABELS, PYTHONPATH, IMAGE, NO_SCRAPE],
+        ),
+        ({"secrets": SECRET}, [LINES, LABELS, PYTHONPATH, IMAGE, IN_THE_CLEAR, NO_SCRAPE]),
+        (
+            {"podMonitor": {"enabled": True}},
+            [LINES, LABELS, PYTHONPATH, IMAGE, NO_DATABASE, LABEL.format("podMonitor")],
+        ),
+        (
+            {"serviceMonitor": {"enabled": True}},
+            [LINES, LABELS, PYTHONPATH, IMAGE, NO_DATABASE, LABEL.format("serviceMonitor")],
+        ),
+        (
+            {"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+            [LINES, LABELS, PYTHONPATH, IMAGE, NO_DATABASE],
+        ),
+        (
+            {"prometheusRule": {"enabled": True}},
+            [
+                LINES,
+                LABELS,
+                PYTHONPATH,
+                IMAGE,
+                NO_DATABASE,
+                NO_SCRAPE,
+                LABEL.format("prometheusRule"),
+            ],
+        ),
+        ({"standalone": {"enabled": True}}, [IMAGE, NO_DATABASE, NO_SCRAPE]),
+        ({"enabled": False, "secrets": SECRET, "podMonitor": {"enabled": True}}, []),
+    ],
+)
+def test_what_is_forgotten_is_said(values: dict[str, Any], reminders: list[str]) -> None:
+    assert find_reminders(values) == reminders
+
+
+def test_the_labels_are_those_that_are_selected_by() -> None:
+    assert "app.kubernetes.io/instance=shop," in read_notes(render_alone())
+    notes = read_notes(render_alone({"selector": {"app": "web", "tier": "front"}}))
+    assert "app=web tier=front," in notes
+
+
+def test_the_commands_are_those_of_the_release() -> None:
+    notes = read_notes(render_alone({"standalone": {"enabled": True}, "port": 9800}))
+    assert f"--namespace {NAMESPACE} port-forward deployment/shop-poolexporter 9800\n" in notes
+    assert "http://127.0.0.1:9800/health/db" in notes
+
+
+def test_a_chart_around_it_has_the_notes_in_its_own() -> None:
+    """Helm shows no others."""
+    rendered = render_shop()
+    assert rendered["shop/templates/NOTES.txt"].strip() == read_notes(rendered).strip()
+
+
+def test_helm_shows_them() -> None:
+    with helm.Config(storage_driver="memory", kubeconfig_content="{}") as nowhere:
+        release = nowhere.install(helm.Chart.load(CHART), "shop", dry_run="client")
+    assert LINES in release["notes"]

@@ -1,0 +1,123 @@
+"""The lines for an application's own chart do what values.yaml says of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.charts import (
+    SCENARIOS,
+    SHOP,
+    copy_shop,
+    read_manifests,
+    read_values,
+    render,
+    render_alone,
+    render_shop,
+)
+from tests.deploy.deployments import find_volume, get_deployment, get_env, get_pod
+
+LINE = re.compile(
+    r'\{\{- include "(poolexporter\.\w+)" \.Subcharts\.poolexporter \| nindent \d+ \}\}'
+)
+DEPLOYMENT = Path("templates/deployment.yaml")
+
+
+def drop_empty(value: Any) -> Any:
+    """Without the keys that have nothing below them."""
+    if isinstance(value, list):
+        return [drop_empty(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: drop_empty(each) for key, each in value.items() if each not in (None, [], {})}
+
+
+def test_the_example_has_each_line_once() -> None:
+    assert sorted(LINE.findall((SHOP / DEPLOYMENT).read_text())) == [
+        "poolexporter.appEnv",
+        "poolexporter.appVolumeMounts",
+        "poolexporter.containers",
+        "poolexporter.initContainers",
+        "poolexporter.volumes",
+    ]
+
+
+def test_without_it_the_deployment_is_as_without_our_lines(tmp_path: Path) -> None:
+    shop = copy_shop(tmp_path)
+    disabled = get_deployment(render(shop, {"poolexporter": {"enabled": False}}))
+    file = shop / DEPLOYMENT
+    file.write_text(LINE.sub("", file.read_text()))
+    without = get_deployment(render(shop))
+    assert drop_empty(disabled) == drop_empty(without)
+    assert "pool" not in yaml.safe_dump(disabled)
+
+
+def test_without_it_nothing_else_is_rendered() -> None:
+    manifests = read_manifests(render_shop(read_values("disabled")))
+    assert [each["kind"] for each in manifests] == ["Deployment"]
+    assert read_manifests(render_alone(read_values("disabled"))) == []
+
+
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
+def test_every_volume_is_there_that_is_mounted(scenario: str) -> None:
+    rendered = render_shop(read_values(scenario))
+    for manifest in read_manifests(rendered):
+        if manifest["kind"] == "Deployment":
+            pod = manifest["spec"]["template"]["spec"]
+            containers = [*(pod.get("initContainers") or []), *pod["containers"]]
+            mounted = {
+                mount["name"] for each in containers for mount in each.get("volumeMounts") or []
+            }
+            assert mounted == {each["name"] for each in pod["volumes"] or []}
+
+
+def test_the_agent_comes_before_the_exporter_and_the_application() -> None:
+    pod = get_pod(render_shop())
+    assert [each["name"] for each in pod["initContainers"]] == [
+        "pool-metrics-agent",
+        "pool-exporter",
+    ]
+    assert pod["initContainers"][1]["restartPolicy"] == "Always"
+    assert "restartPolicy" not in pod["initContainers"][0]
+
+
+def test_the_agent_goes_where_python_looks_for_it() -> None:
+    pod = get_pod(render_shop({"volume": {"mountPath": "/pools"}}))
+    env = get_env(pod)
+    assert pod["initContainers"][0]["command"][-1] == env["PYTHONPATH"] == "/pools/agent"
+    assert env["SQLALCHEMY_POOL_METRICS_DIR"] == "/pools"
+    assert {"name": "POOL_EXPORTER_APP__DIR", "value": "/pools"} in pod["initContainers"][1]["env"]
+
+
+def test_a_python_path_of_the_image_is_kept_behind_ours() -> None:
+    env = get_env(get_pod(render_shop({"app": {"pythonPath": "/srv:/lib"}})))
+    assert env["PYTHONPATH"] == "/run/sqlalchemy-pool-metrics/agent:/srv:/lib"
+
+
+def test_an_image_with_the_package_gets_neither_agent_nor_python_path() -> None:
+    pod = get_pod(render_shop({"app": {"inject": False}}))
+    assert [each["name"] for each in pod["initContainers"]] == ["pool-exporter"]
+    assert "PYTHONPATH" not in get_env(pod)
+
+
+def test_a_secret_that_is_missing_holds_up_no_pod_unless_it_has_to() -> None:
+    secrets = [{"name": "a"}, {"name": "b", "optional": False}, {"name": "c", "optional": True}]
+    pod = get_pod(render_shop({"existingSecrets": secrets}))
+    sources = find_volume(pod, "pool-exporter-secrets")["projected"]["sources"]
+    assert [each["secret"] for each in sources] == [
+        {"name": "a", "optional": True},
+        {"name": "b", "optional": False},
+        {"name": "c", "optional": True},
+    ]
+
+
+def test_the_exporter_reads_the_secrets_where_they_are_mounted() -> None:
+    for values in ({"existingSecrets": [{"name": "a"}]}, {"secrets": {"POOL_EXPORTER_A": "b"}}):
+        exporter = get_pod(render_shop(values))["initContainers"][1]
+        env = {each["name"]: each["value"] for each in exporter["env"]}
+        mounts = {each["name"]: each["mountPath"] for each in exporter["volumeMounts"]}
+        assert env["POOL_EXPORTER_SECRETS_DIR"] == mounts["pool-exporter-secrets"]
