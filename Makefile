@@ -20,6 +20,7 @@ check: .venv/tools
 
 # What follows from something else: parts of the chart from the exporter's settings and from grafana/, the snippets.
 generated: .venv/tools
+	$(BIN)/python -m grafana.source
 	$(BIN)/python -m deploy.schema
 
 # The image, built by buildah on a base of Debian's packages, and tested in containers; needs root, buildah and podman.

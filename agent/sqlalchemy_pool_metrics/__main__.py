@@ -52,7 +52,7 @@ def _build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--never-fail",
         action="store_true",
-        help="exit with 0 whatever goes wrong: for an init container, which must not hold up its pod",
+        help="exit with 0 whatever goes wrong: an init container must not hold up its pod",
     )
     return parser
 
