@@ -22,6 +22,8 @@ check: .venv/tools
 generated: .venv/tools
 	$(BIN)/python -m grafana.source
 	$(BIN)/python -m deploy.schema
+	$(BIN)/python -m deploy.component
+	$(BIN)/python -m deploy.snippet
 
 # The image, built by buildah on a base of Debian's packages, and tested in containers; needs root, buildah and podman.
 image-test: .venv/tools
