@@ -112,6 +112,7 @@ def test_a_bad_secret_of_a_database_leaves_the_pools_of_the_app(
         shown = [client.get(path) for path in ("/-/ready", "/health/db", "/health/db/shop")]
         assert [each.status_code for each in shown] == [503] * 3
         shown.append(client.get("/"))
+        assert "and no database is probed" in shown[-1].text
         assert all("configuration" in each.text and "log says" in each.text for each in shown)
         assert all(CANARY not in each.text for each in shown)
 
@@ -160,8 +161,9 @@ def test_a_hangup_signal_reads_at_once_what_is_waited_for(
 
 
 def test_users_of_the_web_configuration_alone_may_ask_while_a_database_is_waited_for(
-    log: Path, tmp_path: Path
+    log: Path, tmp_path: Path, url: str
 ) -> None:
+    """And nobody has to tell that a file has come which only the settings know of."""
     settings = {
         "WEB__CONFIG_FILE": str(write_users(tmp_path / "web.yaml")),
         "DATABASES__SHOP__URL_FILE": str(tmp_path / "absent"),
@@ -171,6 +173,8 @@ def test_users_of_the_web_configuration_alone_may_ask_while_a_database_is_waited
         assert {ask(exporter, path).status_code for path in (*PATHS, "/-/healthy")} == {401}
         assert ask(exporter, "/metrics", auth=("ops", CANARY)).status_code == 200
         assert ask(exporter, "/-/ready", auth=("ops", CANARY)).status_code == 503
+        write(tmp_path / "absent", url)
+        exporter.wait_for_log("configuration loaded: added shop")
 
 
 def test_a_missing_file_is_waited_for_and_nothing_given_away(
