@@ -37,6 +37,8 @@ def render_for(shop: Path, version: str, values: dict[str, Any]) -> dict[str, li
         ("v1.29.0", "auto", True),
         ("v1.29.0-alpha.1", "auto", True),
         ("v1.35.1-gke.100", "auto", True),
+        ("v1.28.15", None, False),
+        ("v1.29.0", None, True),
         ("v1.28.15", True, True),
         ("v1.28.15", "true", True),
         ("v1.35.0", False, False),
@@ -44,9 +46,11 @@ def render_for(shop: Path, version: str, values: dict[str, Any]) -> dict[str, li
     ],
 )
 def test_the_sidecar_is_native_where_it_can_be(
-    tmp_path: Path, version: str, native: str | bool, is_native: bool
+    tmp_path: Path, version: str, native: str | bool | None, is_native: bool
 ) -> None:
-    found = render_for(copy_shop(tmp_path), version, {"sidecar": {"native": native}})
+    found = render_for(
+        copy_shop(tmp_path), version, {} if native is None else {"sidecar": {"native": native}}
+    )
     init = [each["name"] for each in found["initContainers"]]
     beside = [each["name"] for each in found["containers"]]
     if is_native:

@@ -13,6 +13,7 @@ from tests.deploy.charts import (
     SCENARIOS,
     SHOP,
     copy_shop,
+    pick,
     read_manifests,
     read_values,
     render,
@@ -113,6 +114,13 @@ def test_a_secret_that_is_missing_holds_up_no_pod_unless_it_has_to() -> None:
         {"name": "b", "optional": False},
         {"name": "c", "optional": True},
     ]
+
+
+def test_the_secret_of_a_trial_is_the_one_that_is_rendered() -> None:
+    rendered = render_shop({"secrets": {"POOL_EXPORTER_LOG__LEVEL": "debug"}})
+    sources = find_volume(get_pod(rendered), "pool-exporter-secrets")["projected"]["sources"]
+    name = pick(rendered, "Secret")["metadata"]["name"]
+    assert sources == [{"secret": {"name": name, "optional": True}}]
 
 
 def test_the_exporter_reads_the_secrets_where_they_are_mounted() -> None:
