@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check generated image-test bench pictures clean
+.PHONY: run test check generated golden image-test bench pictures clean
 
 run: .venv/ready
 	$(BIN)/sqlalchemy-pool-exporter demo
@@ -22,8 +22,13 @@ check: .venv/tools
 generated: .venv/tools
 	$(BIN)/python -m grafana.source
 	$(BIN)/python -m deploy.schema
+	$(BIN)/python -m deploy.copies
 	$(BIN)/python -m deploy.component
 	$(BIN)/python -m deploy.snippet
+
+# What the chart renders for each of deploy/helm/ci, for the tests to compare: after a change that was meant.
+golden: .venv/tools
+	WRITE_GOLDEN=1 $(BIN)/pytest -q tests/deploy/test_golden.py
 
 # The image, built by buildah on a base of Debian's packages, and tested in containers; needs root, buildah and podman.
 image-test: .venv/tools

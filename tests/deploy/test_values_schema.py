@@ -23,6 +23,7 @@ PROPERTIES = json.loads(SCHEMA.read_text())["properties"]
 # Objects of Kubernetes, which checks them itself, and maps whose keys are free.
 OPEN = {
     ("affinity",),
+    ("alertLabels",),
     ("annotations",),
     ("commonLabels",),
     ("endpoint",),

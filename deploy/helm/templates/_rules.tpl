@@ -1,0 +1,36 @@
+{{/*
+The groups of files/alerts/*.yaml with the values in them: a number before `# threshold: name` is that of
+prometheusRule.thresholds, alerts may be left out, and links begin where you say.
+*/}}
+{{- define "poolexporter.ruleGroups" -}}
+{{- $values := .Values.prometheusRule }}
+{{- range $path, $_ := .Files.Glob "files/alerts/*.yaml" }}
+{{- if or $values.openTelemetry (ne (base $path) "opentelemetry.yaml") }}
+{{- $text := $.Files.Get $path }}
+{{- range $name, $value := $values.thresholds }}
+{{- $text = regexReplaceAll (printf `[0-9.]+(\s+# threshold: %s)\b` $name) $text (printf "%v${1}" $value) }}
+{{- end }}
+{{- range (fromYaml $text).groups }}
+- name: {{ .name }}
+  rules:
+    {{- range .rules }}
+    {{- if not (has .alert $values.disabledAlerts) }}
+    {{- include "poolexporter.rule" (dict "rule" . "values" $values) | nindent 4 }}
+    {{- end }}
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "poolexporter.rule" -}}
+{{- $rule := .rule }}
+{{- if $rule.alert }}
+{{- with merge (deepCopy .values.alertLabels) (default dict $rule.labels) }}{{ $_ := set $rule "labels" . }}{{ end }}
+{{- with $rule.annotations }}
+{{- if .runbook_url }}{{ $_ := set . "runbook_url" (print $.values.runbookUrl .runbook_url) }}{{ end }}
+{{- if .dashboard_url }}{{ $_ := set . "dashboard_url" (print $.values.dashboardUrl .dashboard_url) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- list $rule | toYaml }}
+{{- end }}

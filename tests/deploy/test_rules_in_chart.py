@@ -1,0 +1,85 @@
+"""The project's rules in the chart: thresholds, alerts and links are what the values say."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.copies import read_copies, read_originals
+from tests.deploy.charts import CHART, ROOT, pick, render_alone
+
+ALERTS = (ROOT / "grafana" / "alerts" / "alerts.yaml").read_text()
+
+
+def render_rules(**values: Any) -> list[dict[str, Any]]:
+    manifests = render_alone({"prometheusRule": {"enabled": True, **values}})
+    groups = pick(manifests, "PrometheusRule")["spec"]["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def read_rules(*names: str) -> list[dict[str, Any]]:
+    files = [yaml.safe_load((ROOT / "grafana" / "alerts" / name).read_text()) for name in names]
+    return [rule for file in files for group in file["groups"] for rule in group["rules"]]
+
+
+def find_alert(rules: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    (found,) = [rule for rule in rules if rule.get("alert") == name]
+    return found
+
+
+def test_the_chart_has_the_dashboards_and_rules_of_today() -> None:
+    assert read_copies() == read_originals()
+
+
+def test_with_the_values_as_they_are_the_rules_are_those_of_the_files() -> None:
+    assert render_rules() == read_rules("alerts.yaml", "recording.yaml")
+
+
+def test_opentelemetry_s_names_come_when_asked_for() -> None:
+    with_them = render_rules(openTelemetry=True)
+    assert [rule for rule in with_them if rule not in render_rules()] == read_rules(
+        "opentelemetry.yaml"
+    )
+
+
+def test_each_number_that_can_be_set_is_a_value_with_the_file_s_default() -> None:
+    marked = re.findall(r"([\d.]+) +# threshold: (\w+)$", ALERTS, re.MULTILINE)
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["prometheusRule"]["thresholds"] == {
+        name: float(number) for number, name in marked
+    }
+
+
+@pytest.mark.parametrize("value", [7, 0.25, 1000000])
+def test_a_threshold_is_set_everywhere_it_is_used_and_nowhere_else(value: float) -> None:
+    changed = render_rules(thresholds={"checkoutErrorBudget": value})
+    burn = find_alert(changed, "SQLAlchemyCheckoutBudgetBurn")["expr"]
+    budgets = re.findall(r"\* ([\d.e+]+) +# threshold: checkoutErrorBudget", burn)
+    assert [float(budget) for budget in budgets] == [value] * ALERTS.count("checkoutErrorBudget")
+    others = [rule for rule in changed if rule.get("alert") != "SQLAlchemyCheckoutBudgetBurn"]
+    assert all(rule in render_rules() for rule in others)
+
+
+def test_an_alert_can_be_left_out() -> None:
+    names = ["SQLAlchemyConnectionChurn", "SQLAlchemyDatabaseDown"]
+    left = [rule.get("alert") for rule in render_rules(disabledAlerts=names)]
+    assert left == [rule.get("alert") for rule in render_rules() if rule.get("alert") not in names]
+
+
+def test_alerts_and_only_they_get_further_labels_and_keep_their_severity() -> None:
+    rules = render_rules(alertLabels={"team": "payments"})
+    assert find_alert(rules, "SQLAlchemyDatabaseDown")["labels"] == {
+        "severity": "page",
+        "team": "payments",
+    }
+    assert all("labels" not in rule for rule in rules if "record" in rule)
+
+
+def test_links_begin_where_the_values_say() -> None:
+    rules = render_rules(runbookUrl="https://git.example/", dashboardUrl="https://grafana.example")
+    annotations = find_alert(rules, "SQLAlchemyDatabaseDown")["annotations"]
+    assert annotations["runbook_url"].startswith("https://git.example/docs/runbooks.md#")
+    assert annotations["dashboard_url"].startswith("https://grafana.example/d/")
