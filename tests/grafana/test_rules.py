@@ -122,6 +122,13 @@ def test_alert_tells_what_it_is_and_where_to_look(name: str) -> None:
     assert rule["for"]
 
 
+def test_every_text_names_the_pod_and_without_kubernetes_the_instance() -> None:
+    texts = [str(rule["annotations"]) for rule in ALERT_RULES.values()]
+    uses = [use for text in texts for use in re.findall(r"{{[^}]*\$labels\.pod[^}]*}}", text)]
+
+    assert set(uses) == {"{{ or $labels.pod $labels.instance }}", "{{ with $labels.pod }}"}
+
+
 def test_rules_ask_only_for_metrics_that_exist() -> None:
     asked = {name for query in list_expressions() for name in METRIC.findall(query)}
 
