@@ -100,6 +100,9 @@ def test_the_exporter_takes_it(scenario: str, tmp_path: Path) -> None:
     [
         {"url": URL},
         {"url": "postgresql://monitor@db/shop?sslmode=require&password=secret"},
+        {"url": "postgresql://monitor:se/c:ret@db/shop"},
+        {"url": "mysql://monitor@db/shop", "connect_args": {"passwd": "secret"}},
+        {"connect_args": {"server_settings": {"x": 1}, "ssl": {"key_passphrase": "secret"}}},
         {"url": "postgresql://monitor@db/shop", "connect_args": {"password": "secret"}},
     ],
 )
@@ -114,7 +117,7 @@ def test_a_password_is_kept_out_of_the_config_map(database: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://monitor@db:5432/shop",
+        "postgresql://monitor@db:5432/shop?options=-c%20search_path=a@b",
         "postgresql://monitor:@db/shop",
         "postgresql://[::1]:5432/shop?application_name=a:b@c",
         "sqlite:////data/a:b@c.db",

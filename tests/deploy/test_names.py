@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from tests.deploy.charts import (
+    CHART,
     copy_charts,
     copy_shop,
+    helm,
     pick,
     read_manifests,
     render,
@@ -20,6 +22,7 @@ from tests.deploy.charts import (
     resolve,
 )
 from tests.deploy.deployments import find_volume, get_env, get_pod
+from tests.deploy.kubernetes_schemas import find_faults
 
 DEPLOYMENT = Path("templates/deployment.yaml")
 
@@ -94,5 +97,39 @@ def test_the_dependency_may_have_another_name(tmp_path: Path) -> None:
     for file in (shop / "values.yaml", *(shop / "templates").iterdir()):
         text = file.read_text().replace(".Subcharts.poolexporter", ".Subcharts.poolmetrics")
         file.write_text(text.replace("poolexporter:", "poolmetrics:"))
-    ours = copy_shop(tmp_path / "unchanged")
-    assert read_manifests(render(resolve(shop))) == read_manifests(render(ours))
+    ours = render(copy_shop(tmp_path / "unchanged"))
+    expected = {path: text.replace("poolexporter", "poolmetrics") for path, text in ours.items()}
+    assert read_manifests(render(resolve(shop))) == read_manifests(expected)
+
+
+@pytest.mark.parametrize(
+    "context", [".", ".Subcharts.pool", ".Values.poolexporter", ".Subcharts.poolexporter.Values"]
+)
+def test_another_context_is_refused_instead_of_rendering_nothing(
+    tmp_path: Path, context: str
+) -> None:
+    shop = copy_shop(tmp_path)
+    file = shop / "templates" / "deployment.yaml"
+    file.write_text(file.read_text().replace(".Subcharts.poolexporter", context))
+    with pytest.raises(helm.HelmRenderError, match=r"take \.Subcharts\.poolexporter"):
+        render(shop)
+
+
+@pytest.mark.parametrize("name", ["12345", "1e3"])
+def test_names_that_look_like_numbers_stay_text(name: str) -> None:
+    values = {
+        "nameOverride": name,
+        "fullnameOverride": name,
+        "standalone": {"enabled": True, "serviceAccountName": name},
+        "networkPolicy": {"enabled": True},
+        "podMonitor": {"enabled": True, "namespace": name, "jobLabel": "true"},
+    }
+    with helm.Chart.load(CHART) as chart:
+        rendered = chart.render(values, name=f"r{name}", namespace=name)
+    manifests = read_manifests(rendered)
+    assert {each["metadata"]["name"] for each in manifests} == {name}
+    assert {each["metadata"]["namespace"] for each in manifests} == {name}
+    known = [each for each in manifests if each["kind"] != "PodMonitor"]
+    assert [fault for each in known for fault in find_faults(each, "1.33")] == []
+    (monitor,) = [each["spec"] for each in manifests if each["kind"] == "PodMonitor"]
+    assert (monitor["namespaceSelector"]["matchNames"], monitor["jobLabel"]) == ([name], "true")

@@ -62,7 +62,10 @@ def find_reminders(values: Values) -> list[str]:
             [LINES, LABELS, PYTHONPATH, IMAGE, NO_DATABASE, LABEL.format("podMonitor")],
         ),
         (
-            {"serviceMonitor": {"enabled": True}},
+            {
+                "serviceMonitor": {"enabled": True},
+                "selector": {"app.kubernetes.io/instance": "shop"},
+            },
             [LINES, LABELS, PYTHONPATH, IMAGE, NO_DATABASE, LABEL.format("serviceMonitor")],
         ),
         (

@@ -57,7 +57,16 @@ def find_sidecars(scenario: str) -> list[Container]:
     ]
 
 
-@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
+def test_where_the_cluster_chooses_the_user_nothing_else_is_missing() -> None:
+    containers = find_containers("openshift")
+    assert containers
+    for container in containers:
+        assert {"runAsUser", "runAsGroup"} & set(container["securityContext"]) == set()
+        container["securityContext"] |= {"runAsUser": 1000660000, "runAsGroup": 1000660000}
+        assert list(find_container_faults(container)) == []
+
+
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled", "openshift"}))
 def test_our_containers_are_restricted(scenario: str) -> None:
     containers = find_containers(scenario)
     assert containers
@@ -96,11 +105,32 @@ def test_the_application_gets_variables_and_the_volume_alone(scenario: str) -> N
     assert {each["name"] for each in application["volumeMounts"] or []} <= {"pool-metrics"}
 
 
+def find_handlers(probe: dict[str, Any]) -> dict[str, Any]:
+    """How it asks; Kubernetes takes exactly one, which its schemas do not say."""
+    return {key: value for key, value in probe.items() if isinstance(value, dict)}
+
+
+def test_another_handler_replaces_the_default_s() -> None:
+    handler = {"tcpSocket": {"port": "pool-metrics"}}
+    values = {"livenessProbe": handler, "standalone": {"enabled": True, "readinessProbe": handler}}
+    (exporter,) = [
+        container
+        for manifest in read_manifests(render_shop(values))
+        if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] != "shop"
+        for container in get_pod(manifest)["containers"]
+    ]
+    assert find_handlers(exporter["livenessProbe"]) == handler
+    assert find_handlers(exporter["readinessProbe"]) == handler
+
+
 @pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
 def test_trouble_of_the_sidecar_is_not_the_pods(scenario: str) -> None:
     (sidecar,) = find_sidecars(scenario)
     assert {"readinessProbe", "startupProbe", "lifecycle"} & set(sidecar) == set()
-    assert sidecar["livenessProbe"]["httpGet"]["path"] == "/-/healthy"
+    assert find_handlers(sidecar["livenessProbe"]) in (
+        {"httpGet": {"path": "/-/healthy", "port": "pool-metrics"}},
+        {"tcpSocket": {"port": "pool-metrics"}},
+    )
     assert (
         sidecar["livenessProbe"]["failureThreshold"] * sidecar["livenessProbe"]["periodSeconds"]
         >= 120

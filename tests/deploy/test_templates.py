@@ -124,7 +124,10 @@ def test_the_secret_of_a_trial_is_the_one_that_is_rendered() -> None:
 
 
 def test_the_exporter_reads_the_secrets_where_they_are_mounted() -> None:
-    for values in ({"existingSecrets": [{"name": "a"}]}, {"secrets": {"POOL_EXPORTER_A": "b"}}):
+    for values in (
+        {"existingSecrets": [{"name": "a"}]},
+        {"secrets": {"POOL_EXPORTER_LISTEN": "b"}},
+    ):
         exporter = get_pod(render_shop(values))["initContainers"][1]
         env = {each["name"]: each["value"] for each in exporter["env"]}
         mounts = {each["name"]: each["mountPath"] for each in exporter["volumeMounts"]}

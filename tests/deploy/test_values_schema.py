@@ -120,7 +120,10 @@ def test_a_key_that_does_not_exist_in_a_list_is_refused(values: dict[str, Any]) 
         (
             {
                 "existingSecrets": [
-                    {"name": "shop", "items": [{"key": "a", "path": "DATABASE_URL"}]}
+                    {
+                        "name": "shop",
+                        "items": [{"key": "a", "path": "POOL_EXPORTER_DATABASES_A_URL"}],
+                    }
                 ]
             },
             "/existingSecrets/0/items/0/path",

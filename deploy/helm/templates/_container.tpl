@@ -26,11 +26,11 @@ ports:
   - name: pool-metrics
     containerPort: {{ .Values.port }}
 livenessProbe:
-  {{- toYaml .Values.livenessProbe | nindent 2 }}
+  {{- include "poolexporter.probe" .Values.livenessProbe | nindent 2 }}
 resources:
   {{- toYaml .Values.resources | nindent 2 }}
 securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
+  {{- include "poolexporter.securityContext" . | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
   - name: pool-exporter-config
@@ -49,7 +49,7 @@ volumeMounts:
 {{- define "poolexporter.containerVolumes" -}}
 - name: pool-exporter-config
   configMap:
-    name: {{ include "poolexporter.fullname" . }}
+    name: {{ include "poolexporter.fullname" . | quote }}
     {{- /* The application's pod must start without it, too. */}}
     optional: true
 {{- if or .Values.existingSecrets .Values.secrets }}
@@ -58,7 +58,7 @@ volumeMounts:
     sources:
       {{- if .Values.secrets }}
       - secret:
-          name: {{ include "poolexporter.fullname" . }}
+          name: {{ include "poolexporter.fullname" . | quote }}
           optional: true
       {{- end }}
       {{- range .Values.existingSecrets }}
@@ -69,4 +69,22 @@ volumeMounts:
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* A probe has one handler, and Helm would add yours to the default's. */}}
+{{- define "poolexporter.probe" -}}
+{{- if or .tcpSocket .exec .grpc }}
+{{- omit . "httpGet" | toYaml }}
+{{- else }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Without the keys that are "": null would do in some versions of Helm only. */}}
+{{- define "poolexporter.securityContext" -}}
+{{- $context := deepCopy .Values.securityContext -}}
+{{- range $key, $value := .Values.securityContext }}
+{{- if eq (toString $value) "" }}{{ $_ := unset $context $key }}{{ end }}
+{{- end }}
+{{- toYaml $context }}
 {{- end }}

@@ -1,7 +1,7 @@
 {{/* Names, labels and the image. The context is this chart's own, or `.Subcharts.poolexporter` of the chart around it. */}}
 
 {{- define "poolexporter.name" -}}
-{{ .Values.nameOverride | default "poolexporter" | trunc 63 | trimSuffix "-" }}
+{{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "poolexporter.fullname" -}}
@@ -12,7 +12,7 @@
 
 {{- define "poolexporter.labels" -}}
 {{- $own := dict
-  "helm.sh/chart" (printf "poolexporter-%s" .Chart.Version | replace "+" "_")
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_")
   "app.kubernetes.io/name" (include "poolexporter.name" .)
   "app.kubernetes.io/instance" .Release.Name
   "app.kubernetes.io/version" .Chart.AppVersion
@@ -22,14 +22,31 @@
 
 {{/* What the pods of the standalone Deployment are known by. */}}
 {{- define "poolexporter.standaloneLabels" -}}
-app.kubernetes.io/name: {{ include "poolexporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "poolexporter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: standalone
 {{- end }}
 
-{{/* What the pods with an exporter in them are known by: the application's, and the standalone ones. */}}
+{{/* What the pods with an exporter in them are known by. */}}
 {{- define "poolexporter.selector" -}}
+{{- if and .Values.selector .Values.standalone.enabled }}
+{{- fail "selector is for the pods of an application, and standalone.enabled has none: leave one of them out" }}
+{{- end }}
 {{- .Values.selector | default (dict "app.kubernetes.io/instance" .Release.Name) | toYaml }}
+{{- end }}
+
+{{/*
+The same for what cannot tell pods apart by a port's name: the instance alone would also be a database of the release.
+The context is a dict of `chart`, and `key`, the value that asks.
+*/}}
+{{- define "poolexporter.exactSelector" -}}
+{{- if .chart.Values.standalone.enabled }}
+{{- include "poolexporter.standaloneLabels" .chart }}
+{{- else if .chart.Values.selector }}
+{{- include "poolexporter.selector" .chart }}
+{{- else }}
+{{- fail (printf "%s needs selector: labels that the pods with an exporter have, and no other pods of the release" .key) }}
+{{- end }}
 {{- end }}
 
 {{- define "poolexporter.image" -}}

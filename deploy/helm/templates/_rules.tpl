@@ -11,13 +11,15 @@ prometheusRule.thresholds, alerts may be left out, and links begin where you say
 {{- $text = regexReplaceAll (printf `[0-9.]+(\s+# threshold: %s)\b` $name) $text (printf "%v${1}" $value) }}
 {{- end }}
 {{- range (fromYaml $text).groups }}
-- name: {{ .name }}
-  rules:
-    {{- range .rules }}
-    {{- if not (has .alert $values.disabledAlerts) }}
-    {{- include "poolexporter.rule" (dict "rule" . "values" $values) | nindent 4 }}
-    {{- end }}
-    {{- end }}
+{{- $rules := list }}
+{{- range .rules }}
+{{- if not (has .alert $values.disabledAlerts) }}
+{{- $rules = append $rules (include "poolexporter.rule" (dict "rule" . "values" $values) | fromYaml) }}
+{{- end }}
+{{- end }}
+{{- if $rules }}
+{{ list (dict "name" .name "rules" $rules) | toYaml }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -32,5 +34,5 @@ prometheusRule.thresholds, alerts may be left out, and links begin where you say
 {{- if .dashboard_url }}{{ $_ := set . "dashboard_url" (print $.values.dashboardUrl .dashboard_url) }}{{ end }}
 {{- end }}
 {{- end }}
-{{- list $rule | toYaml }}
+{{- toYaml $rule }}
 {{- end }}

@@ -2,8 +2,16 @@
 The lines for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.poolexporter`, and renders a list.
 */}}
 
+{{/* Helm renders nothing, and says nothing, where the context is another one. */}}
+{{- define "poolexporter.demandSubchart" -}}
+{{- if not (and . .Values (hasKey .Values "sidecar") (hasKey .Values "volume")) }}
+{{- fail "the templates of poolexporter take .Subcharts.poolexporter, or .Subcharts.ALIAS where the dependency has an alias; inside `with` and `range` $.Subcharts.poolexporter" }}
+{{- end }}
+{{- end }}
+
 {{/* Below initContainers: brings the agent, and on Kubernetes 1.29 and newer is the exporter as a native sidecar. */}}
 {{- define "poolexporter.initContainers" -}}
+{{- include "poolexporter.demandSubchart" . }}
 {{- if .Values.enabled }}
 {{- $containers := list -}}
 {{- if .Values.app.inject }}
@@ -18,6 +26,7 @@ The lines for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.po
 
 {{/* Below containers: the exporter where sidecars are not native, else nothing. */}}
 {{- define "poolexporter.containers" -}}
+{{- include "poolexporter.demandSubchart" . }}
 {{- if and .Values.enabled (not (include "poolexporter.isNative" .)) }}
 {{- list (include "poolexporter.besideContainer" . | fromYaml) | toYaml }}
 {{- end }}
@@ -25,20 +34,22 @@ The lines for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.po
 
 {{/* Below volumes. */}}
 {{- define "poolexporter.volumes" -}}
+{{- include "poolexporter.demandSubchart" . }}
 {{- if .Values.enabled }}
 - name: pool-metrics
   emptyDir:
     medium: Memory
-    sizeLimit: {{ .Values.volume.sizeLimit }}
+    sizeLimit: {{ .Values.volume.sizeLimit | quote }}
 {{ include "poolexporter.containerVolumes" . }}
 {{- end }}
 {{- end }}
 
 {{/* Below env of the application's container. */}}
 {{- define "poolexporter.appEnv" -}}
+{{- include "poolexporter.demandSubchart" . }}
 {{- if .Values.enabled }}
 - name: SQLALCHEMY_POOL_METRICS_DIR
-  value: {{ .Values.volume.mountPath }}
+  value: {{ .Values.volume.mountPath | quote }}
 - name: SQLALCHEMY_POOL_METRICS_APP
   value: {{ .application | default .Values.app.name | default .Release.Name | quote }}
 {{- if .Values.app.inject }}
@@ -50,6 +61,7 @@ The lines for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.po
 
 {{/* Below volumeMounts of the application's container. */}}
 {{- define "poolexporter.appVolumeMounts" -}}
+{{- include "poolexporter.demandSubchart" . }}
 {{- if .Values.enabled }}
 - name: pool-metrics
   mountPath: {{ .Values.volume.mountPath }}
@@ -68,7 +80,7 @@ command: [python, -m, sqlalchemy_pool_metrics, export, --never-fail, {{ include 
 resources:
   {{- toYaml .Values.injectResources | nindent 2 }}
 securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
+  {{- include "poolexporter.securityContext" . | nindent 2 }}
 volumeMounts:
   - name: pool-metrics
     mountPath: {{ .Values.volume.mountPath }}
