@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import Any
 
 import pytest
 import yaml
 
 from exporter.demo.postgres import EmbeddedPostgres
+from tests.deploy.charts import copy_shop, render
+from tests.deploy.deployments import get_pod
 from tests.exporter.commands import RunningExporter, configure, run_exporter
 from tests.servers.accounts import DATABASE
 from tests.servers.conditions import wait_until
@@ -21,6 +23,8 @@ PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 HELM = ROOT / "examples" / "helm"
 OURS = "poolexporter."
 PATIENCE = 60.0
+VOLUME = {"name": "cache", "emptyDir": {}}
+MOUNT = {"name": "cache", "mountPath": "/cache"}
 
 
 def read_blocks(language: str) -> list[str]:
@@ -28,7 +32,7 @@ def read_blocks(language: str) -> list[str]:
     return [dedent(block) for block in blocks]
 
 
-DEPENDENCIES, BEFORE, AFTER, VALUES, OVERLAY = read_blocks("yaml")
+DEPENDENCIES, BEFORE, AFTER, VALUES, CREATED, OVERLAY = read_blocks("yaml")
 (GRANTS,) = read_blocks("sql")
 
 
@@ -46,6 +50,23 @@ def test_the_deployment_before_lacks_our_lines_and_the_keys_that_only_they_need(
     added = [line.strip() for line in theirs if line not in BEFORE.splitlines()]
     assert added == ["initContainers:", "volumeMounts:", "volumes:"]
     assert [line for line in theirs if line.strip() not in added] == BEFORE.splitlines()
+
+
+@pytest.mark.parametrize("values", [{}, {"volumes": [VOLUME], "volumeMounts": [MOUNT]}])
+def test_the_lines_in_a_chart_made_by_helm_create_keep_its_own_volumes(
+    tmp_path: Path, values: dict[str, Any]
+) -> None:
+    shop = copy_shop(tmp_path)
+    template = shop / "templates" / "deployment.yaml"
+    text = template.read_text()
+    end = text[text.index("          volumeMounts:") :]
+    template.write_text(text.replace(end, indent(CREATED, " " * 6)))
+    pod = get_pod(render(shop, values))
+    with_ours = {"pool-metrics", "pool-exporter-config", "pool-exporter-secrets"}
+    own = {each["name"] for each in values.get("volumes", [])}
+    assert {each["name"] for each in pod["volumes"]} == with_ours | own
+    (application,) = pod["containers"]
+    assert {each["name"] for each in application["volumeMounts"]} == {"pool-metrics"} | own
 
 
 def test_the_lines_that_are_added_are_all_explained() -> None:
