@@ -118,6 +118,9 @@ def test_alert_tells_what_it_is_and_where_to_look(name: str) -> None:
     assert set(annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
     assert annotations["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
     assert DASHBOARD.match(annotations["dashboard_url"])
+    values = re.findall(r"{{ (?:\.|\$)[^}]*}}", annotations["dashboard_url"])
+    assert values
+    assert all(value.endswith(" | urlquery }}") for value in values)
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["for"]
 
