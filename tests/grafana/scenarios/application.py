@@ -1,0 +1,102 @@
+"""A small application with one pool that does as its orders say; a program of its own.
+
+    python -m tests.grafana.scenarios.application URL POOL ORDERS
+
+POOL are keywords of create_engine(), ORDERS a list of orders with their keywords, both as JSON:
+[["use", {"threads": 2}], ["keep", {"count": 1}]]. It says `ready` when its pool is warm, obeys when
+it is given a line, and ends with its standard input.
+"""
+
+import gc
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from sqlalchemy_pool_metrics import instrument
+
+
+class Application:
+    """Each order is a method that goes on for as long as the program runs."""
+
+    def __init__(self, url: str, pool: dict[str, Any], name: str = "orders") -> None:
+        self.engine: Engine = instrument(create_engine(url, **pool), name=name)
+        self._kept: list[Connection] = []
+
+    def warm(self, size: int) -> None:
+        """Opens so many connections, so that none has to be opened later."""
+        with ExitStack() as stack, suppress(SQLAlchemyError):
+            for _ in range(size):
+                stack.enter_context(self.engine.connect())
+
+    def use(self, threads: int = 2, hold: float = 0.02, pause: float = 0.2) -> None:
+        """Threads that use a connection for so many seconds, and pause, again and again."""
+        for _ in range(threads):
+            start_thread(lambda: self._use(hold, pause))
+
+    def keep(self, count: int = 1, every: float = 0.0) -> None:
+        """Takes a connection every so many seconds, and never gives one back."""
+
+        def work() -> None:
+            for _ in range(count):
+                self._kept.append(self.engine.connect())
+                time.sleep(every)
+
+        start_thread(work)
+
+    def lose(self, every: float = 1.0) -> None:
+        """Forgets to close a connection every so many seconds: the garbage collector finds it."""
+
+        def work() -> None:
+            while True:
+                self.engine.connect().execute(text("SELECT 1"))
+                gc.collect()
+                time.sleep(every)
+
+        start_thread(work)
+
+    def rush(self, threads: int, hold: float, seconds: float, after: float) -> None:
+        """More threads that use connections, from a moment on and for so many seconds."""
+
+        def work() -> None:
+            time.sleep(after)
+            until = time.monotonic() + seconds
+            for _ in range(threads):
+                start_thread(lambda: self._use(hold, 0.05, until))
+
+        start_thread(work)
+
+    def _use(self, hold: float, pause: float, until: float = float("inf")) -> None:
+        while time.monotonic() < until:
+            # That callers fail is what is to be seen.
+            with suppress(SQLAlchemyError), self.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+                time.sleep(hold)
+            time.sleep(pause)
+
+
+def start_thread(work: Callable[[], None]) -> None:
+    """Starts a thread that does not hold up the end of the process."""
+    threading.Thread(target=work, daemon=True).start()
+
+
+def main(url: str, pool: str, orders: str) -> None:
+    """Ends with the input."""
+    keywords = json.loads(pool)
+    application = Application(url, keywords)
+    application.warm(keywords["pool_size"])
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for _ in sys.stdin:
+        for order, arguments in json.loads(orders):
+            getattr(application, order)(**arguments)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

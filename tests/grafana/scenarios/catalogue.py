@@ -1,0 +1,203 @@
+"""Every scenario: what goes wrong, and exactly the alerts that fire.
+
+A scenario that has two alerts has a comment that says why both are right.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+
+import psycopg
+
+from tests.grafana.scenarios.scenes import STEADY, Scenario, Scene
+from tests.servers.accounts import DATABASE, PLAIN, Account
+
+# As the chart's PodMonitor has them; scenarios without show that one machine without
+# Kubernetes is served too.
+KUBERNETES = {"namespace": "shop", "container": "pool-exporter"}
+# A role that may have four connections, whatever its pool may: see `theatre.py`.
+CLERK = Account("clerk", PLAIN.password)
+CLERK_CONNECTIONS = 4
+
+
+def in_kubernetes(name: str) -> Mapping[str, str]:
+    return {**KUBERNETES, "pod": f"{name}-7d9f8c-{{pod}}"}
+
+
+def alerts(*names: str) -> frozenset[str]:
+    return frozenset(f"SQLAlchemy{name}" for name in names)
+
+
+def take_down(scene: Scene) -> None:
+    """Nobody is let in any more, and those who are in are cut off."""
+    scene.proxy.refuse()
+    scene.proxy.cut_after(1)
+
+
+def let_nobody_in(scene: Scene) -> None:
+    """What is open stays open."""
+    scene.proxy.refuse()
+
+
+def revoke_access(scene: Scene) -> None:
+    scene.execute(f"REVOKE CONNECT ON DATABASE {scene.scenario.database} FROM PUBLIC")
+
+
+def limit_connections(scene: Scene) -> None:
+    scene.execute(f"ALTER DATABASE {scene.scenario.database} CONNECTION LIMIT 1")
+
+
+def make_read_only(scene: Scene) -> None:
+    """New sessions find it so, and there are no old ones."""
+    name = scene.scenario.database
+    scene.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    scene.execute(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    )
+
+
+def crowd_the_server(scene: Scene) -> None:
+    """Others take nearly all of the 27 connections; the pools have three or four of them."""
+    for _ in range(22):
+        scene.stack.enter_context(psycopg.connect(scene.server.url(DATABASE, *PLAIN)))
+
+
+def garble_a_file(scene: Scene) -> None:
+    (scene.pods[0].folder / "shop-1-0123456789ab.pool").write_bytes(b"garbled" * 10000)
+
+
+def kill_the_exporter(scene: Scene) -> None:
+    scene.pods[0].exporter.stop(signal.SIGKILL)
+
+
+def spoil_the_configuration(scene: Scene) -> None:
+    scene.pods[0].config.write_text("databases: {shop: {url: nonsense}}")
+    scene.pods[0].exporter.process.send_signal(signal.SIGHUP)
+
+
+HEALTHY = Scenario(
+    "healthy",
+    pool={"pool_size": 4},
+    orders=[("use", {"threads": 4})],
+    processes=2,
+    labels=in_kubernetes("healthy"),
+)
+
+SCENARIOS: Sequence[Scenario] = (
+    # First, for it takes longest. The connections that it loses are held long, too.
+    Scenario(
+        "hoarding",
+        alerts("ConnectionLeak", "ConnectionHeldLong"),
+        # More than half of it for as long as an hour and a half are here, and never all of it.
+        pool={"pool_size": 12, "max_overflow": 0},
+        orders=[STEADY, ("keep", {"count": 9, "every": 9})],
+        labels=in_kubernetes("hoarding"),
+    ),
+    HEALTHY,
+    Scenario(
+        "exhausted",
+        alerts("PoolExhausted"),
+        # Callers give up sooner than the alert for slow checkouts begins at, and so seldom that
+        # the budget's alert, which this one silences, is the later one by far.
+        pool={"pool_size": 2, "max_overflow": 0, "pool_timeout": 0.2},
+        orders=[
+            ("use", {"threads": 2, "hold": 1, "pause": 0}),
+            ("use", {"threads": 1, "hold": 1, "pause": 2}),
+        ],
+        labels=in_kubernetes("exhausted"),
+    ),
+    Scenario(
+        "burning",
+        alerts("CheckoutBudgetBurn"),
+        # More than the server grants: what goes beyond fails, and what is open works.
+        pool={"pool_size": 10},
+        orders=[("use", {"threads": 7, "hold": 0.1, "pause": 0.1})],
+        account=CLERK,
+    ),
+    Scenario(
+        "down",
+        alerts("DatabaseDown"),
+        # As seldom as where the pool is exhausted, and for the same reason.
+        orders=[("use", {"threads": 1, "pause": 1})],
+        strike=take_down,
+        labels=in_kubernetes("down"),
+    ),
+    Scenario(
+        "crowded",
+        alerts("ServerConnectionsNearLimit"),
+        server={"max_connections": "30", "superuser_reserved_connections": "3"},
+        strike=crowd_the_server,
+    ),
+    Scenario(
+        "full",
+        alerts("ServerConnectionsNearLimit"),
+        database="narrow",
+        strike=limit_connections,
+        labels=in_kubernetes("full"),
+    ),
+    Scenario("readonly", alerts("PrimaryReadOnly"), database="readonly", strike=make_read_only),
+    Scenario(
+        "overcommitted",
+        alerts("PodsOvercommitServer"),
+        # Of 17 connections two pods may take 11 each, the exporters' own included.
+        pool={"pool_size": 5, "max_overflow": 5},
+        pods=2,
+        server={"max_connections": "20", "superuser_reserved_connections": "3"},
+        labels=in_kubernetes("overcommitted"),
+    ),
+    Scenario(
+        "slow",
+        alerts("CheckoutsSlow"),
+        pool={"pool_size": 2, "max_overflow": 0, "pool_timeout": 30},
+        orders=[("use", {"threads": 10, "hold": 0.2, "pause": 0.01})],
+    ),
+    Scenario(
+        "held",
+        alerts("ConnectionHeldLong"),
+        orders=[STEADY, ("keep", {})],
+    ),
+    Scenario(
+        "leaking",
+        alerts("ConnectionLeak"),
+        orders=[STEADY, ("lose", {})],
+        labels=in_kubernetes("leaking"),
+    ),
+    Scenario(
+        "churning",
+        alerts("ConnectionChurn"),
+        pool={"pool_size": 1, "max_overflow": 9},
+        orders=[("use", {"threads": 4, "hold": 0.1, "pause": 0.1})],
+    ),
+    Scenario(
+        "revoked",
+        alerts("NewConnectionsFail"),
+        database="revoked",
+        strike=revoke_access,
+    ),
+    Scenario(
+        "fenced",
+        alerts("NewConnectionsFail"),
+        strike=let_nobody_in,
+        labels=in_kubernetes("fenced"),
+    ),
+    Scenario(
+        "garbled",
+        alerts("MetricsStale"),
+        processes=0,
+        strike=garble_a_file,
+        labels=in_kubernetes("garbled"),
+    ),
+    # One as a pod and one that only its metrics make known as an exporter.
+    Scenario("killed", alerts("ExporterDown"), processes=0, strike=kill_the_exporter),
+    Scenario(
+        "killedpod",
+        alerts("ExporterDown"),
+        processes=0,
+        strike=kill_the_exporter,
+        labels=in_kubernetes("killedpod"),
+    ),
+    Scenario(
+        "rejected", alerts("ExporterConfigRejected"), processes=0, strike=spoil_the_configuration
+    ),
+)

@@ -1,0 +1,123 @@
+"""A scene: a scenario brought to life, with a database, pods, and what can be done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import make_url
+
+from exporter.demo.postgres import EmbeddedPostgres
+from tests.grafana.scenarios.pods import Application, Order, Pod, run_pod
+from tests.grafana.scenarios.prometheus import Target
+from tests.servers.accounts import DATABASE, MONITOR, PLAIN, Account
+from tests.servers.folders import make_folder
+from tests.servers.postgresql import execute, run_postgres
+from tests.servers.proxy import Proxy, open_proxy
+
+STEADY: Order = ("use", {})
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What happens (`strike`), to whom, and the alerts that fire then; `job` is its name.
+
+    With `server` it has a server of its own with these options, with `database` a database of that
+    name. `labels` are those of Kubernetes, `{pod}` is filled in with the number of the pod.
+    """
+
+    job: str
+    alerts: frozenset[str] = frozenset()
+    pool: Mapping[str, Any] = field(default_factory=lambda: {"pool_size": 3})
+    orders: Sequence[Order] = (STEADY,)
+    processes: int = 1
+    pods: int = 1
+    labels: Mapping[str, str] = field(default_factory=dict)
+    server: Mapping[str, str] | None = None
+    database: str = DATABASE
+    account: Account = PLAIN
+    strike: Callable[[Scene], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """`stack` ends what is begun on it with the scene."""
+
+    scenario: Scenario
+    server: EmbeddedPostgres
+    proxy: Proxy
+    pods: Sequence[Pod]
+    stack: ExitStack
+
+    def begin(self) -> None:
+        """Has the applications obey their orders."""
+        for pod in self.pods:
+            pod.begin()
+
+    def execute(self, statement: str) -> None:
+        execute(self.server, statement)
+
+    def list_targets(self) -> Iterator[Target]:
+        for number, pod in enumerate(self.pods):
+            labels = {
+                name: value.format(pod=number) for name, value in self.scenario.labels.items()
+            }
+            yield Target(self.scenario.job, pod.address, labels)
+
+
+@contextmanager
+def open_scenes(
+    scenarios: Sequence[Scenario],
+    folder: Path,
+    shared: EmbeddedPostgres,
+    more: Mapping[str, Mapping[str, Any]],
+) -> Iterator[list[Scene]]:
+    """All at once. `more` are further databases for the exporters of some jobs."""
+    with ExitStack() as stack, ThreadPoolExecutor(4) as threads:
+
+        def open_one(scenario: Scenario) -> Scene:
+            opened = open_scene(scenario, folder, shared, more.get(scenario.job, {}))
+            return stack.enter_context(opened)
+
+        yield list(threads.map(open_one, scenarios))
+
+
+@contextmanager
+def open_scene(
+    scenario: Scenario, folder: Path, shared: EmbeddedPostgres, more: Mapping[str, Any]
+) -> Iterator[Scene]:
+    with ExitStack() as stack:
+        server = shared
+        if scenario.server is not None:
+            own = stack.enter_context(make_folder("postgres"))
+            server = stack.enter_context(run_postgres(own, scenario.server))
+        if scenario.database != DATABASE:
+            execute(server, f"CREATE DATABASE {scenario.database}")
+        proxy = stack.enter_context(open_proxy(server.port))
+        application = Application(
+            build_url(scenario, server, proxy, scenario.account, "psycopg"),
+            scenario.pool,
+            scenario.orders,
+            scenario.processes,
+        )
+        watched = build_url(scenario, server, proxy, MONITOR, "asyncpg")
+        databases = {DATABASE: {"url": watched, "role": "primary"}, **more}
+        pods = [
+            stack.enter_context(
+                run_pod(folder / f"{scenario.job}-{number}", application, databases)
+            )
+            for number in range(scenario.pods)
+        ]
+        yield Scene(scenario, server, proxy, pods, stack)
+
+
+def build_url(
+    scenario: Scenario, server: EmbeddedPostgres, proxy: Proxy, account: Account, driver: str
+) -> str:
+    """Through the proxy of the scene."""
+    url = make_url(server.url(scenario.database, *account, driver=driver)).set(port=proxy.port)
+    return url.render_as_string(hide_password=False)

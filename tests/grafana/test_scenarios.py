@@ -1,0 +1,233 @@
+"""In each scenario its alerts fire and no others, and dashboards and runbooks have an answer.
+
+A real Prometheus scrapes real exporters beside real applications on a real PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from tests.grafana.dashboard_queries import Json, fill, list_panels, load_dashboard, read_defaults
+from tests.grafana.promql import list_selectors
+from tests.grafana.scenarios.catalogue import HEALTHY, SCENARIOS
+from tests.grafana.scenarios.rules import FOLDER, quicken
+from tests.grafana.scenarios.theatre import Play, open_theatre
+
+ROOT = Path(__file__).parents[2]
+EXPECTED = sorted((scenario.job, name) for scenario in SCENARIOS for name in scenario.alerts)
+LABELS = {scenario.job: scenario.labels for scenario in SCENARIOS}
+DASHBOARDS = ("overview.json", "pool-detail.json")
+# Scrapes and probes are quicker here than Grafana takes them to be.
+INTERVALS = {"__rate_interval": "10s", "__range": "2m"}
+# The scenario that a panel, or else a row, is for; else it is looked at where nothing is wrong.
+ROWS = {
+    "Saturation": "exhausted",
+    "Wait": "exhausted",
+    "Use": "slow",
+    "Churn": "churning",
+    "Server limits": "overcommitted",
+}
+PANELS = {
+    "How many databases are down?": "down",
+    "Why do probes fail?": "down",
+    "Does the database answer?": "down",
+    "Which databases answer?": "down",
+    "Which databases were up, and when?": "down",
+    "Which pods reach the database, and when?": "down",
+    "When did each database last answer?": "down",
+    "In how many pools do callers give up?": "exhausted",
+    "In how many pools do callers wait?": "exhausted",
+    "How many callers wait now?": "exhausted",
+    "How many callers gave up?": "exhausted",
+    "How full are the pools?": "exhausted",
+    "How many exporters are down?": "killed",
+    "When was the exporter scraped?": "killed",
+    "How many alerts fire?": "exhausted",
+    "Which alerts fire?": "exhausted",
+    "Why do checkouts fail?": "burning",
+    "How full is each server?": "crowded",
+    "What do the server's connections do?": "crowded",
+    "How full is the server, and with what?": "crowded",
+    "How old is the oldest checkout?": "held",
+    "How long has the oldest checkout been out?": "held",
+    "How many connections never came back?": "hoarding",
+    "How many connections did the garbage collector return?": "leaking",
+    "Does it accept writes, and should it?": "readonly",
+    "Do new connections work like the pooled ones?": "revoked",
+    "Are the files of the applications' processes read?": "garbled",
+    "Are the files of the processes read?": "garbled",
+    # The only one with a replica.
+    "How far is the replica behind?": HEALTHY.job,
+}
+# The numbers that stand where something is wrong, and where nothing is.
+STATS = [
+    ("How many databases are down?", "down"),
+    ("In how many pools do callers give up?", "exhausted"),
+    ("In how many pools do callers wait?", "exhausted"),
+    ("How many exporters are down?", "killed"),
+]
+# Not a read-only primary, but a replica has what this one asks for.
+OF_A_REPLICA = "sqlalchemy_database_replication_lag_seconds"
+RULES = [
+    rule
+    for path in sorted(FOLDER.glob("*.yaml"))
+    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+]
+RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+    with open_theatre(tmp_path_factory.mktemp("theatre")) as played:
+        yield played
+
+
+class Asked(NamedTuple):
+    """A query of a panel with its variables filled in for a scenario."""
+
+    dashboard: str
+    title: str
+    job: str
+    expr: str
+
+
+def choose_job(row: str, title: str) -> str:
+    return PANELS.get(title) or ROWS.get(re.sub(r" \(.*", "", row), HEALTHY.job)
+
+
+def choose_variables(dashboard: Json, job: str) -> dict[str, str]:
+    """What somebody chooses who looks at the first pod of a scenario, and at its pool."""
+    labels = LABELS[job]
+    pod = {str(name): labels[name].format(pod=0) for name in ("namespace", "pod") if name in labels}
+    is_detail = dashboard["uid"] == "sqlalchemy-pool-detail"
+    pool = {"application": "shop", "pool": "orders"} if is_detail else {}
+    return {**read_defaults(dashboard), **INTERVALS, "job": job, **pod, **pool}
+
+
+def list_panel_queries() -> list[Asked]:
+    return [
+        Asked(name, panel["title"], job, fill(target["expr"], choose_variables(dashboard, job)))
+        for name in DASHBOARDS
+        for dashboard in [load_dashboard(name)]
+        for row, panel in list_panels(dashboard)
+        for job in [choose_job(row, panel["title"])]
+        for target in panel["targets"]
+    ]
+
+
+def list_runbook_queries() -> list[tuple[str, str]]:
+    """Alert and query, three of each."""
+    listed = []
+    for section in re.split(r"^## ", RUNBOOKS, flags=re.MULTILINE)[1:]:
+        title = section.splitlines()[0]
+        if title.startswith("SQLAlchemy"):
+            block = re.search(r"```promql\n(.*?)```", section, re.DOTALL)
+            assert block, title
+            listed += [(title, line) for line in block[1].splitlines()]
+    return listed
+
+
+def confine(expr: str, job: str) -> str:
+    """The query, asked of one job only."""
+    for name in {selector.name for selector in list_selectors(expr)}:
+        expr = re.sub(rf"\b{name}\b(?!{{)(?!:)", f"{name}{{}}", expr)
+        expr = re.sub(rf"\b{name}{{", f'{name}{{job="{job}",', expr)
+    return expr
+
+
+def test_every_alert_has_a_scenario() -> None:
+    assert {name for _, name in EXPECTED} == {rule["alert"] for rule in RULES if "alert" in rule}
+
+
+@pytest.mark.parametrize(
+    ("slow", "quick"),
+    [
+        (
+            'rate(failures{reason="timeout"}[5m]) > 3',
+            'rate(failures{reason="timeout"}[10000ms]) > 3',
+        ),
+        ("checked_out:floor30m offset 1h > 0.5", "checked_out:floor30m offset 120000ms > 0.5"),
+        ('oldest_age_seconds{origin="app"} > 300', 'oldest_age_seconds{origin="app"} > 10'),
+        ("p95_rate5m > 0.5  # threshold: slow", "p95_rate5m > 0.5  # threshold: slow"),
+        ("        for: 1m", "        for: 2000ms"),
+    ],
+)
+def test_rules_are_quick_in_their_minutes_and_else_as_they_are(slow: str, quick: str) -> None:
+    assert quicken(slow, factor=30) == quick
+
+
+@pytest.mark.parametrize(("job", "name"), EXPECTED)
+def test_alert_fires_in_its_scenario(play: Play, job: str, name: str) -> None:
+    labels = play.fired[job, name]["labels"]
+
+    assert labels["severity"] in {"page", "ticket"}
+    assert labels.get("namespace") == LABELS[job].get("namespace")
+
+
+def test_no_other_alert_fires(play: Play) -> None:
+    assert sorted(play.list_ever_fired()) == EXPECTED
+
+
+@pytest.mark.parametrize(("job", "name"), EXPECTED)
+def test_texts_of_an_alert_are_complete(play: Play, job: str, name: str) -> None:
+    texts = play.fired[job, name]["annotations"]
+
+    assert set(texts) == {"summary", "description", "runbook_url", "dashboard_url"}
+    for text in texts.values():
+        assert not re.search(r"<no value>|%!|<error|\{\{|  |^ | $", text), text
+    assert f"var-job={job}" in texts["dashboard_url"]
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "reason"),
+    [
+        ("down", "SQLAlchemyDatabaseDown", "refused"),
+        ("revoked", "SQLAlchemyNewConnectionsFail", "auth"),
+        ("fenced", "SQLAlchemyNewConnectionsFail", "refused"),
+    ],
+)
+def test_summary_of_an_alert_tells_the_reason(play: Play, job: str, name: str, reason: str) -> None:
+    assert play.fired[job, name]["annotations"]["summary"].endswith(f": {reason}")
+
+
+@pytest.mark.parametrize("asked", list_panel_queries(), ids=lambda each: each.title)
+def test_panel_has_data(play: Play, asked: Asked) -> None:
+    assert play.query_range(asked.expr), asked
+
+
+@pytest.mark.parametrize(("title", "job"), STATS)
+def test_number_is_one_where_something_is_wrong_and_none_where_nothing_is(
+    play: Play, title: str, job: str
+) -> None:
+    dashboard = load_dashboard("overview.json")
+    [panel] = [panel for _, panel in list_panels(dashboard) if panel["title"] == title]
+
+    def read(job: str) -> set[float]:
+        expr = fill(panel["targets"][0]["expr"], choose_variables(dashboard, job))
+        return {float(value) for each in play.query_range(expr) for _, value in each["values"]}
+
+    assert 1 in read(job)
+    assert read(HEALTHY.job) == {0}
+
+
+@pytest.mark.parametrize(("alert", "expr"), list_runbook_queries())
+def test_query_of_a_runbook_has_data_where_its_alert_fires(
+    play: Play, alert: str, expr: str
+) -> None:
+    [job, *_] = [job for job, name in EXPECTED if name == alert]
+    if expr == OF_A_REPLICA:
+        job = HEALTHY.job
+
+    assert play.query_range(confine(expr, job))
+
+
+@pytest.mark.parametrize("record", sorted({rule["record"] for rule in RULES if "record" in rule}))
+def test_recording_rule_has_data(play: Play, record: str) -> None:
+    assert play.prometheus.query(f"last_over_time({record}[10m])")
