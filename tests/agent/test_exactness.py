@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import gc
 import logging
 import time
@@ -333,6 +334,7 @@ class AsyncPool(SyncPool):
 
 TestSyncPool = SyncPool.TestCase
 TestAsyncPool = AsyncPool.TestCase
+EXAMPLES = int(os.environ.get("EXACTNESS_EXAMPLES", "60"))
 TestSyncPool.settings = TestAsyncPool.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None
+    max_examples=EXAMPLES, stateful_step_count=30, deadline=None
 )

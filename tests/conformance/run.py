@@ -31,6 +31,7 @@ TESTS = (
 )
 # They run programs of their own on several SQLAlchemys, or need none.
 ELSEWHERE = ("tests/agent/test_injection.py", "tests/agent/test_export.py")
+FEWER_EXAMPLES = {"EXACTNESS_EXAMPLES": "20"}  # `make test` tries three times as many
 TIMEOUT_SECONDS = 300
 DEFAULT_DATABASE = "sqlite+aiosqlite:///:memory:"
 
@@ -101,7 +102,7 @@ def run_agent_tests(sources: Path) -> bool:
     if sources.name == f"sqlalchemy-{version('sqlalchemy')}":
         print(f"{sources.name}: tests/agent: `make test` runs them")
         return True
-    environment = _environment(sources / "lib", ROOT / "agent", ROOT)
+    environment = _environment(sources / "lib", ROOT / "agent", ROOT) | FEWER_EXAMPLES
     ignored = [f"--ignore={path}" for path in ELSEWHERE]
     options = ["-q", "-p", "no:cacheprovider", *ignored]
     command = [sys.executable, "-m", "pytest", *options, "tests/agent"]

@@ -18,6 +18,7 @@ from tests.grafana.promql import list_selectors
 from tests.grafana.scenarios.catalogue import HEALTHY, SCENARIOS
 from tests.grafana.scenarios.rules import FOLDER, quicken
 from tests.grafana.scenarios.theatre import Play, open_theatre
+from tests.servers.programs import find_program
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = sorted((scenario.job, name) for scenario in SCENARIOS for name in scenario.alerts)
@@ -85,6 +86,7 @@ RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="session")
 def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+    find_program("prometheus", package="prometheus")
     with open_theatre(tmp_path_factory.mktemp("theatre")) as played:
         yield played
 
