@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import gc
 import logging
+import os
 import time
 import warnings
 import weakref
