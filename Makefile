@@ -40,6 +40,7 @@ bench: .venv/tools
 
 pictures: .venv/tools
 	docs/images/draw
+	$(BIN)/python -m docs.images.draw_rows
 
 clean:
 	rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
