@@ -7,6 +7,7 @@ holds up an event loop under test nor leaves tasks in it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import struct
 import threading
@@ -77,10 +78,8 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._healed = asyncio.Event()
         self._forget_faults()
-        # Bound to a port by its number: only such a port stays ours while nobody listens.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind((LOCALHOST, find_free_port()))
-        self.port: int = self._listener.getsockname()[1]
+        self.port = bind_by_number(self._listener)
 
     def _forget_faults(self) -> None:
         self._is_silent = False
@@ -265,6 +264,22 @@ class Proxy:
         """Only when its thread has ended."""
         self._loop.close()
         self._listener.close()
+
+
+def bind_by_number(listener: socket.socket) -> int:
+    """The port: only one that was asked for by its number stays ours while nobody listens.
+
+    Somebody else may be quicker to take it once it was found to be free.
+    """
+    while True:
+        port = find_free_port()
+        try:
+            listener.bind((LOCALHOST, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return port
 
 
 def prepare(connection: socket.socket) -> None:
