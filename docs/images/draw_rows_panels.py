@@ -109,7 +109,8 @@ def draw_time_series(figure: SubFigure, panel: Json, answer: Answer, top: float)
 
 
 def draw_stack(axes: Axes, lines: Sequence[Series], bars: bool) -> None:
-    times = sorted({time for each in lines for time in each.times})
+    known = sorted({time for each in lines for time in each.times})
+    times = break_gaps([(time, 0.0) for time in known])[0]
     found = [dict(each.points) for each in lines]
     values = np.nan_to_num([[each.get(time, 0.0) for time in times] for each in found])
     colors = [PALETTE[number % 12] for number in range(len(lines))]
@@ -128,6 +129,8 @@ def break_gaps(points: Points) -> tuple[list[float], list[float]]:
     for time, value in points:
         if times and time - times[-1] > GAP_SECONDS:
             times.append(times[-1] + 1)
+            values.append(math.nan)
+            times.append(time - 1)
             values.append(math.nan)
         times.append(time)
         values.append(value)
