@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check generated golden image-test bench pictures clean
+.PHONY: run test check dashboards generated golden image-test bench pictures clean
 
 run: .venv/ready
 	$(BIN)/sqlalchemy-pool-exporter demo
@@ -18,9 +18,12 @@ check: .venv/tools
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck $$(git grep -lE '^\#!.*\b(ba)?sh' -- . ':!*.md')
 
-# What follows from something else: parts of the chart from the exporter's settings and from grafana/, the snippets.
-generated: .venv/tools
+# grafana/dashboards, written by the code in grafana/source.
+dashboards: .venv/tools
 	$(BIN)/python -m grafana.source
+
+# What follows from something else: parts of the chart from the exporter's settings and from grafana/, the snippets.
+generated: dashboards
 	$(BIN)/python -m deploy.schema
 	$(BIN)/python -m deploy.copies
 	$(BIN)/python -m deploy.component
