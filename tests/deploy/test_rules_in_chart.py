@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from deploy.copies import read_copies, read_originals
-from tests.deploy.charts import CHART, ROOT, pick, render_alone
+from tests.deploy.charts import CHART, ROOT, pick, read_manifests, render_alone
 
 ALERTS = (ROOT / "grafana" / "alerts" / "alerts.yaml").read_text()
 
@@ -78,8 +79,24 @@ def test_alerts_and_only_they_get_further_labels_and_keep_their_severity() -> No
     assert all("labels" not in rule for rule in rules if "record" in rule)
 
 
-def test_links_begin_where_the_values_say() -> None:
-    rules = render_rules(runbookUrl="https://git.example/", dashboardUrl="https://grafana.example")
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_links_begin_where_the_values_say(slash: str) -> None:
+    rules = render_rules(
+        runbookUrl=f"https://git.example{slash}", dashboardUrl=f"https://grafana.example{slash}"
+    )
     annotations = find_alert(rules, "SQLAlchemyDatabaseDown")["annotations"]
     assert annotations["runbook_url"].startswith("https://git.example/docs/runbooks.md#")
     assert annotations["dashboard_url"].startswith("https://grafana.example/d/")
+
+
+def test_the_dashboards_lead_to_the_same_runbooks() -> None:
+    address = 'https://git.example/?a="b"&path=/'
+    values = {"dashboards": {"enabled": True}, "prometheusRule": {"runbookUrl": address}}
+    manifests = read_manifests(render_alone(values))
+    data = [item for each in manifests for item in each.get("data", {}).items()]
+    dashboards = [json.loads(text) for name, text in data if name.endswith(".json")]
+
+    assert len(dashboards) == 2
+    for dashboard in dashboards:
+        links = {link["title"]: link.get("url") for link in dashboard["links"]}
+        assert links["Runbooks"] == f"{address}docs/runbooks.md"

@@ -30,9 +30,14 @@ prometheusRule.thresholds, alerts may be left out, and links begin where you say
 {{- if $rule.alert }}
 {{- with merge (deepCopy .values.alertLabels) (default dict $rule.labels) }}{{ $_ := set $rule "labels" . }}{{ end }}
 {{- with $rule.annotations }}
-{{- if .runbook_url }}{{ $_ := set . "runbook_url" (print $.values.runbookUrl .runbook_url) }}{{ end }}
-{{- if .dashboard_url }}{{ $_ := set . "dashboard_url" (print $.values.dashboardUrl .dashboard_url) }}{{ end }}
+{{- if .runbook_url }}{{ $_ := set . "runbook_url" (include "poolexporter.runbook" (list $.values.runbookUrl .runbook_url)) }}{{ end }}
+{{- if .dashboard_url }}{{ $_ := set . "dashboard_url" (print (trimSuffix "/" $.values.dashboardUrl) .dashboard_url) }}{{ end }}
 {{- end }}
 {{- end }}
 {{- toYaml $rule }}
+{{- end }}
+
+{{/* A path in this repository with what stands before it. */}}
+{{- define "poolexporter.runbook" -}}
+{{- with first . }}{{ trimSuffix "/" . }}/{{ end }}{{ last . }}
 {{- end }}
