@@ -63,7 +63,9 @@ class Selectors:
     def demand(self, by: str) -> str:
         """Returns the connections that callers had or waited for, in the mean (Little's law)."""
         out = f"sum by ({by}) ({self.rate('checked_out_seconds_total')})"
-        return f"{out} + sum by ({by}) ({self.rate('pending_seconds_total')})"
+        waiting = f"sum by ({by}) ({self.rate('pending_seconds_total')})"
+        # On a pool without a queue nobody waits.
+        return f"{out} + ({waiting} or 0 * {out})"
 
 
 def database(name: str, extra: str = "") -> str:
@@ -71,9 +73,9 @@ def database(name: str, extra: str = "") -> str:
     return f"sqlalchemy_database_{name}{{{join_labels(extra, _POD, _DATABASE)}}}"
 
 
-def server(name: str) -> str:
+def server(name: str, extra: str = "") -> str:
     """Returns a metric of databases as all pods see them, also those that are not selected."""
-    return f"{name}{{{join_labels(_FLEET, _DATABASE)}}}"
+    return f"{name}{{{join_labels(extra, _FLEET, _DATABASE)}}}"
 
 
 def exporter(name: str, extra: str = "") -> str:
@@ -98,7 +100,10 @@ def available() -> str:
     """Returns the connections that a server has for clients like these."""
     limit = server("sqlalchemy_database_server_max_connections")
     reserved = server("sqlalchemy_database_server_reserved_connections")
-    return f"max by ({DATABASE}) ({limit} - {reserved})"
+    # What MySQL and MariaDB reserve comes on top of their maximum.
+    mysql = server("sqlalchemy_database_info", 'dialect=~"mysql|mariadb"')
+    less = f"{limit} - ({reserved} unless on ({POD_DATABASE}) {mysql})"
+    return f"max by ({DATABASE}) ({less} or {limit})"
 
 
 def taken() -> str:

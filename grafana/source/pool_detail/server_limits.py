@@ -29,14 +29,15 @@ def _show_share() -> PanelBuilder:
 
 
 def _show_owners() -> PanelBuilder:
-    owners = committed(f"{DATABASE}, application, pool")
+    owned = f"{committed(f'{DATABASE}, application, pool')} and on ({DATABASE}) {available()}"
+    owners = f'label_replace({owned}, "application", "exporter", "application", "")'
     panel = build_time_series(
         "Who may fill the server?",
-        "What the pools of all pods may open, by application and pool (without an application: "
-        "the exporters' own), and what the server has. **Good:** the stack stays below the line. "
+        "What the pools of all pods may open, by application and pool (exporter: the pools of its "
+        "probes), and what the server has. **Good:** the stack stays below the line. "
         "**Bad:** above: too many clients, once all are busy. **Do:** begin with the widest.",
         "short",
-        Query(f"{owners} and on ({DATABASE}) {available()}", "{{application}} · {{pool}}"),
+        Query(owners, "{{application}} · {{pool}}"),
         Query(available(), "limit of {{database}}"),
         stacked=True,
         no_value=NO_LIMIT,
