@@ -1,17 +1,38 @@
 """Overview: how fast databases answer, and why they do not."""
 
-from grafana.source.layout import Line, Row
+from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.overview.status import NO_DATABASE
-from grafana.source.panels import build_time_series
+from grafana.source.panels import build_names, build_range_name, build_time_series, build_timeline
 from grafana.source.queries import DATABASE, Query, database, quantile_of, rate
 
 _LEGEND = "{{database}} · {{job}}"
+# Of several pods, the share that reach it.
+UP_NAMES = (
+    build_names({"0": ("down", "red"), "1": ("up", "green")}),
+    build_range_name(0.001, 0.999, "some pods", "orange"),
+)
 
 
 def build_database_row() -> Row:
     """Returns the row of the databases as the probes see them."""
+    return Row("Database", [Line(9, [_show_up(), _show_phases(), _show_reasons(), _show_age()])])
+
+
+def _show_up() -> PanelBuilder:
+    return build_timeline(
+        "Which databases were up, and when?",
+        "Share of the pods that reach each database. **Good:** up throughout. **Bad:** down; some "
+        "pods: the others do not. **Do:** see beside this why.",
+        "percentunit",
+        Query(f"avg by ({DATABASE}) ({database('up')})", _LEGEND),
+        mappings=UP_NAMES,
+        no_value=NO_DATABASE,
+    )
+
+
+def _show_phases() -> PanelBuilder:
     buckets = database("probe_duration_seconds_bucket")
-    latency = build_time_series(
+    return build_time_series(
         "How long does a probe take, and in which phase?",
         "One in 20 probes takes longer: for a connection of the exporter's own pool, for a new "
         "connection, for the query. **Good:** milliseconds, and steady. **Bad:** rising: connect "
@@ -23,8 +44,11 @@ def build_database_row() -> Row:
         ),
         no_value="no probe succeeded",
     )
+
+
+def _show_reasons() -> PanelBuilder:
     errors = f"sum by ({DATABASE}, reason) ({rate(database('probe_errors_total'))})"
-    reasons = build_time_series(
+    return build_time_series(
         "Why do probes fail?",
         "Failed probes a minute by reason. **Good:** none. **Bad:** refused or timeout: server or "
         "network; auth: the password was rotated; too_many_connections: the server is full. "
@@ -34,15 +58,17 @@ def build_database_row() -> Row:
         bars=True,
         no_value="no probe fails",
     )
+
+
+def _show_age() -> PanelBuilder:
     last = f"max by ({DATABASE}) ({database('probe_last_success_timestamp_seconds')})"
-    age = build_time_series(
+    return build_time_series(
         "When did each database last answer?",
         "Time since any pod's last successful probe. **Good:** up to probe.interval (15 s unless "
-        "set). **Bad:** growing: down since then, or the exporter hangs. **Do:** see the reason "
-        "beside this.",
+        "set). **Bad:** growing: down since then, or the exporter hangs; not drawn: it never "
+        "answered since the exporter started. **Do:** see the reason beside this.",
         "s",
         Query(f"time() - {last}", _LEGEND),
         thresholds=((None, "green"), (60, "orange"), (120, "red")),
         no_value=f"none has answered yet, or {NO_DATABASE}",
     )
-    return Row("Database", [Line(9, [latency, reasons, age])])

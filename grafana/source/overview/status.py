@@ -150,8 +150,8 @@ def _list_databases() -> PanelBuilder:
     return build_table(
         "Which databases answer?",
         "Each configured database, the worst first. **Good:** all of its pods reach it. **Bad:** "
-        "0 %: it is down for all; between: the network or one pod's secrets. **Do:** see the row "
-        "Database for since when and why.",
+        "0 %: it is down for all; between: the network or one pod's secrets; no last answer: none "
+        "since the exporter started. **Do:** see the row Database for since when and why.",
         columns,
         first=("database", "namespace"),
         sort="Pods that reach it",

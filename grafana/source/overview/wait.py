@@ -1,6 +1,6 @@
 """Overview: where callers wait, and where they give up."""
 
-from grafana.source.layout import Line, Row
+from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import SOME_IS_BAD, WAITS, build_time_series
 from grafana.source.queries import POOL, Query, Selectors, rate, top
 from grafana.source.shared import NO_APP_POOL
@@ -11,7 +11,11 @@ _LEGEND = "{{pool}} · {{at}}"
 
 def build_wait_row() -> Row:
     """Returns the row of the slowest pools."""
-    slow = build_time_series(
+    return Row("Wait", [Line(9, [_show_slowest(), _show_timeouts()])])
+
+
+def _show_slowest() -> PanelBuilder:
+    return build_time_series(
         "In which pools do callers wait longest for a connection?",
         "One in 20 checkouts takes longer than this, ten highest: waiting, connecting and pre-ping "
         "together. **Good:** milliseconds. **Bad:** above 0.5 s: every request has it on top. "
@@ -21,8 +25,11 @@ def build_wait_row() -> Row:
         thresholds=WAITS,
         no_value="no checkout was seen",
     )
+
+
+def _show_timeouts() -> PanelBuilder:
     timeouts = rate(_APP.pool("checkout_failures_total", 'reason="timeout"'))
-    given_up = build_time_series(
+    return build_time_series(
         "In which pools do callers give up?",
         "Checkouts that pool_timeout ended, per second, ten highest: each is an error of the "
         "application. **Good:** 0. **Bad:** anything else. **Do:** find out what holds the "
@@ -32,4 +39,3 @@ def build_wait_row() -> Row:
         thresholds=SOME_IS_BAD,
         no_value=NO_APP_POOL,
     )
-    return Row("Wait", [Line(9, [slow, given_up])])

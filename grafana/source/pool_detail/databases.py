@@ -1,7 +1,7 @@
 """Pool detail: what the probes say of the selected pools' databases."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.overview.saturation import UP_NAMES
+from grafana.source.overview.databases import UP_NAMES
 from grafana.source.panels import build_names, build_time_series, build_timeline
 from grafana.source.pool_detail.selection import NO_DATABASE
 from grafana.source.queries import (
@@ -67,17 +67,25 @@ def _show_reasons() -> PanelBuilder:
 
 
 def _show_role() -> PanelBuilder:
-    names = build_names({"0": ("no", "orange"), "1": ("yes", "green")})
+    # Of a replica it is right not to be writable: only what was expected is good or bad.
+    names = build_names(
+        {
+            "0": ("no", "gray"),
+            "1": ("yes", "blue"),
+            "2": ("not as expected", "red"),
+            "3": ("as expected", "green"),
+        }
+    )
     mismatch = f"max by ({POD_DATABASE}) ({database('role_mismatch')})"
     writable = f"min by ({POD_DATABASE}) ({database('writable')})"
     return build_timeline(
         "Does it accept writes, and should it?",
         "Whether the server accepts writes, and whether that is what the configured role says. "
-        "**Good:** as expected: yes. **Bad:** no: a primary that is read-only, after a failover "
-        "or a full disk. **Do:** point the address at the new primary.",
-        "bool_yes_no",
+        "**Good:** as expected. **Bad:** not as expected: a primary that is read-only, after a "
+        "failover or a full disk. **Do:** point the address at the new primary.",
+        "short",
         Query(at(writable), "writable · {{database}} · {{at}}"),
-        Query(f"1 - {at(mismatch)}", "as expected · {{database}} · {{at}}"),
+        Query(f"3 - {at(mismatch)}", "role · {{database}} · {{at}}"),
         mappings=[names],
         no_value="not known while it is down",
     )

@@ -28,10 +28,11 @@ def _show_oldest() -> PanelBuilder:
 def _show_floor() -> PanelBuilder:
     least = f"min_over_time({SELECTED.pool('checked_out')}[30m])"
     return build_time_series(
-        "How many connections never came back?",
-        "The least number in use within 30 minutes: what is out all that time. **Good:** 0, or "
-        "flat (listeners, long jobs). **Bad:** rises from hour to hour without falling. **Do:** "
-        "restart to win time; then look for the code path that does not return its session.",
+        "How many connections are always out?",
+        "The least number in use within 30 minutes. **Good:** 0, or flat (listeners, long jobs). "
+        "**Bad:** rises from hour to hour without falling. A busy pool looks alike, but its oldest "
+        "checkout, beside this, is young. **Do:** restart to win time; then look for the code path "
+        "that does not return its session.",
         "short",
         Query(at(f"sum by ({POOL}) ({least})"), BY_POD),
         no_value=NO_POOL,

@@ -77,8 +77,8 @@ def _show_wait() -> PanelBuilder:
 def _show_timeouts() -> PanelBuilder:
     timeouts = SELECTED.pool("checkout_failures_total", 'reason="timeout"')
     return build_stat(
-        "How many callers gave up?",
-        "Checkouts that pool_timeout ended in the time shown: each an error of the application. "
+        "How many callers gave up? (in the time shown)",
+        "Checkouts that pool_timeout ended: each an error of the application. "
         "**Good:** 0. **Bad:** 1 or more. **Do:** see since when in the row Wait.",
         "short",
         Query(f"round(sum(increase({timeouts}[$__range])))"),
