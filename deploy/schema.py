@@ -1,6 +1,7 @@
-"""Writes the exporter's own settings into deploy/helm/values.schema.json: Helm refuses mistakes.
+"""Writes the exporter's own settings and the alerts' names into the schema of the chart's values.
 
-Only `$defs` is written; the rest of the file is edited by hand. Run by `make generated`.
+Helm refuses mistakes by it. Only `$defs` is written; the rest of the file is edited by hand.
+Run by `make generated`.
 """
 
 import json
@@ -8,9 +9,12 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from exporter.settings.schema import build_schema
 
 SCHEMA: Final = Path(__file__).parent / "helm" / "values.schema.json"
+ALERTS: Final = Path(__file__).parents[1] / "grafana" / "alerts" / "alerts.yaml"
 # The chart needs these elsewhere, too, and has values of its own for them: port, volume.mountPath.
 OF_THE_CHART: Final = {"config": ("listen",), "AppSettings": ("dir",)}
 # Go's regular expressions, in which Helm reads the patterns, have none.
@@ -18,7 +22,7 @@ _LOOKAHEAD: Final = re.compile(r"\(\?!.*?\)")
 
 
 def build_definitions() -> dict[str, Any]:
-    """Returns the definitions: `config`, and those that it refers to."""
+    """Returns the definitions: `config`, those that it refers to, and `alert`."""
     schema = build_schema()
     definitions: dict[str, Any] = {
         "config": {key: schema[key] for key in ("additionalProperties", "properties", "type")},
@@ -27,7 +31,14 @@ def build_definitions() -> dict[str, Any]:
     for name, keys in OF_THE_CHART.items():
         for key in keys:
             del definitions[name]["properties"][key]
-    return {name: _translate(definition) for name, definition in definitions.items()}
+    translated = {name: _translate(definition) for name, definition in definitions.items()}
+    return {**translated, "alert": {"enum": read_alerts()}}
+
+
+def read_alerts() -> list[str]:
+    """Returns the names of the alerts, in their order."""
+    groups = yaml.safe_load(ALERTS.read_text())["groups"]
+    return [rule["alert"] for group in groups for rule in group["rules"]]
 
 
 def render_values_schema(text: str) -> str:

@@ -12,6 +12,12 @@ import yaml
 from deploy.copies import read_copies, read_originals
 from tests.deploy.charts import CHART, ROOT, pick, read_manifests, render_alone
 
+# Both; one alone; each by the other's name.
+SEVERITIES = [
+    {"page": "critical", "ticket": "warning"},
+    {"page": "critical"},
+    {"page": "ticket", "ticket": "page"},
+]
 ALERTS = (ROOT / "grafana" / "alerts" / "alerts.yaml").read_text()
 
 
@@ -19,6 +25,15 @@ def render_rules(**values: Any) -> list[dict[str, Any]]:
     manifests = render_alone({"prometheusRule": {"enabled": True, **values}})
     groups = pick(manifests, "PrometheusRule")["spec"]["groups"]
     return [rule for group in groups for rule in group["rules"]]
+
+
+def render_dashboards(**values: Any) -> dict[str, Any]:
+    """By the names of their files."""
+    rendered = render_alone({"dashboards": {"enabled": True}, "prometheusRule": values})
+    data = [item for each in read_manifests(rendered) for item in each["data"].items()]
+    dashboards = {f"dashboards/{name}": json.loads(text) for name, text in data}
+    assert len(dashboards) == 2
+    return dashboards
 
 
 def read_rules(*names: str) -> list[dict[str, Any]]:
@@ -70,6 +85,20 @@ def test_an_alert_can_be_left_out() -> None:
     assert left == [rule.get("alert") for rule in render_rules() if rule.get("alert") not in names]
 
 
+def test_the_severities_that_have_a_name_are_those_of_the_files() -> None:
+    given = {rule["labels"]["severity"] for rule in read_rules("alerts.yaml")}
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["prometheusRule"]["severities"] == {name: name for name in given}
+
+
+@pytest.mark.parametrize("severities", SEVERITIES)
+def test_alerts_have_the_severities_of_the_values(severities: dict[str, str]) -> None:
+    before = [rule["labels"]["severity"] for rule in read_rules("alerts.yaml")]
+    rules = render_rules(severities=severities, alertLabels={"team": "payments"})
+    after = [rule["labels"]["severity"] for rule in rules if "alert" in rule]
+    assert after == [severities.get(name, name) for name in before]
+
+
 def test_alerts_and_only_they_get_further_labels_and_keep_their_severity() -> None:
     rules = render_rules(alertLabels={"team": "payments"})
     assert find_alert(rules, "SQLAlchemyDatabaseDown")["labels"] == {
@@ -91,12 +120,19 @@ def test_links_begin_where_the_values_say(slash: str) -> None:
 
 def test_the_dashboards_lead_to_the_same_runbooks() -> None:
     address = 'https://git.example/?a="b"&path=/'
-    values = {"dashboards": {"enabled": True}, "prometheusRule": {"runbookUrl": address}}
-    manifests = read_manifests(render_alone(values))
-    data = [item for each in manifests for item in each.get("data", {}).items()]
-    dashboards = [json.loads(text) for name, text in data if name.endswith(".json")]
-
-    assert len(dashboards) == 2
-    for dashboard in dashboards:
+    for dashboard in render_dashboards(runbookUrl=address).values():
         links = {link["title"]: link.get("url") for link in dashboard["links"]}
         assert links["Runbooks"] == f"{address}docs/runbooks.md"
+
+
+@pytest.mark.parametrize("severities", [{}, *SEVERITIES])
+def test_the_dashboards_ask_for_the_severities_of_the_values(severities: dict[str, str]) -> None:
+    def rename(found: re.Match[str]) -> str:
+        return rf"severity=\"{severities.get(found[1], found[1])}\""
+
+    dashboards = {
+        name: json.loads(re.sub(r'severity=\\"(\w+)\\"', rename, text))
+        for name, text in read_copies().items()
+        if name.endswith(".json")
+    }
+    assert render_dashboards(severities=severities) == dashboards

@@ -1,6 +1,6 @@
 {{/*
 The groups of files/alerts/*.yaml with the values in them: a number before `# threshold: name` is that of
-prometheusRule.thresholds, alerts may be left out, and links begin where you say.
+prometheusRule.thresholds, alerts may be left out, severities are called as you say, and links begin where you say.
 */}}
 {{- define "poolexporter.ruleGroups" -}}
 {{- $values := .Values.prometheusRule }}
@@ -28,7 +28,9 @@ prometheusRule.thresholds, alerts may be left out, and links begin where you say
 {{- define "poolexporter.rule" -}}
 {{- $rule := .rule }}
 {{- if $rule.alert }}
-{{- with merge (deepCopy .values.alertLabels) (default dict $rule.labels) }}{{ $_ := set $rule "labels" . }}{{ end }}
+{{- $labels := merge (default dict $rule.labels) (default dict .values.alertLabels) }}
+{{- with $labels.severity }}{{ $_ := set $labels "severity" (get (default dict $.values.severities) . | default .) }}{{ end }}
+{{- with $labels }}{{ $_ := set $rule "labels" . }}{{ end }}
 {{- with $rule.annotations }}
 {{- if .runbook_url }}{{ $_ := set . "runbook_url" (include "poolexporter.runbook" (list $.values.runbookUrl .runbook_url)) }}{{ end }}
 {{- if .dashboard_url }}{{ $_ := set . "dashboard_url" (print (trimSuffix "/" $.values.dashboardUrl) .dashboard_url) }}{{ end }}
