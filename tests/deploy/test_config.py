@@ -87,7 +87,7 @@ def find_variables(values: Values) -> Iterator[str]:
 def test_the_exporter_takes_it(scenario: str, tmp_path: Path) -> None:
     values = read_values(scenario)
     file = tmp_path / "exporter.yaml"
-    file.write_text(read_config(render_alone(values)))
+    file.write_text(read_config(render_shop(values)))
     environ = dict.fromkeys(find_variables(values), URL)
     # As the container has it, so that a configuration without databases has a purpose.
     environ["POOL_EXPORTER_APP__DIR"] = "/run/sqlalchemy-pool-metrics"

@@ -25,6 +25,13 @@ NO_DATABASE = "No database is configured"
 IN_THE_CLEAR = "Passwords in `secrets`"
 NO_SCRAPE = "Nothing tells Prometheus to scrape"
 LABEL = "{}.labels is empty"
+LINKS = "Links of alerts are relative"
+RULES = {
+    "enabled": True,
+    "labels": {"release": "prometheus"},
+    "runbookUrl": "https://git.example.com",
+    "dashboardUrl": "https://grafana.example.com",
+}
 EVERYTHING = (
     LINES,
     LABELS,
@@ -34,6 +41,7 @@ EVERYTHING = (
     IN_THE_CLEAR,
     NO_SCRAPE,
     *map(LABEL.format, ("podMonitor", "serviceMonitor", "prometheusRule")),
+    LINKS,
 )
 
 
@@ -73,17 +81,14 @@ def find_reminders(values: Values) -> list[str]:
             [LINES, LABELS, PYTHONPATH, IMAGE, NO_DATABASE],
         ),
         (
-            {"prometheusRule": {"enabled": True}},
-            [
-                LINES,
-                LABELS,
-                PYTHONPATH,
-                IMAGE,
-                NO_DATABASE,
-                NO_SCRAPE,
-                LABEL.format("prometheusRule"),
-            ],
+            {"prometheusRule": RULES, "extraManifests": ["a: b"]},
+            [LINES, LABELS, PYTHONPATH, IMAGE, NO_DATABASE, NO_SCRAPE],
         ),
+        ({"prometheusRule": {"enabled": True}}, [LABEL.format("prometheusRule"), LINKS]),
+        ({"prometheusRule": {**RULES, "runbookUrl": ""}}, [LINKS]),
+        ({"prometheusRule": {**RULES, "dashboardUrl": ""}}, [LINKS]),
+        ({"prometheusRule": RULES}, []),
+        ({"dashboards": {"enabled": True}}, []),
         ({"standalone": {"enabled": True}}, [IMAGE, NO_DATABASE, NO_SCRAPE]),
         ({"enabled": False, "secrets": SECRET, "podMonitor": {"enabled": True}}, []),
     ],
@@ -102,6 +107,21 @@ def test_the_commands_are_those_of_the_release() -> None:
     notes = read_notes(render_alone({"standalone": {"enabled": True}, "port": 9800}))
     assert f"--namespace {NAMESPACE} port-forward deployment/shop-poolexporter 9800\n" in notes
     assert "http://127.0.0.1:9800/health/db" in notes
+
+
+@pytest.mark.parametrize("key", ["runbookUrl", "dashboardUrl"])
+def test_what_the_links_lack_is_named(key: str) -> None:
+    notes = read_notes(render_alone({"prometheusRule": {**RULES, key: ""}}))
+    assert f"until you set prometheusRule.{key}.\n" in notes
+
+
+def test_a_release_of_rules_says_that_it_has_no_exporter() -> None:
+    assert "and no exporter:" in read_notes(render_alone({"prometheusRule": RULES}))
+
+
+def test_beside_an_application_rules_take_no_reminder_away() -> None:
+    notes = read_notes(render_shop({"prometheusRule": RULES}))
+    assert [each for each in (LINES, PYTHONPATH, IMAGE, NO_DATABASE) if each not in notes] == []
 
 
 def test_a_chart_around_it_has_the_notes_in_its_own() -> None:

@@ -58,6 +58,18 @@ The context is a dict of `chart`, and `key`, the value that asks.
 {{- end }}
 {{- end }}
 
+{{/*
+A release of its own for rules and dashboards has no exporter. As a dependency nobody knows: the chart around it may have
+our lines.
+*/}}
+{{- define "poolexporter.isForTheCluster" -}}
+{{- if and .Chart.IsRoot (or .Values.prometheusRule.enabled .Values.dashboards.enabled) }}
+{{- if not (or .Values.standalone.enabled .Values.config .Values.existingSecrets .Values.secrets .Values.podMonitor.enabled .Values.serviceMonitor.enabled .Values.extraManifests) -}}
+true
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "poolexporter.isNative" -}}
 {{- $native := toString .Values.sidecar.native -}}
 {{- if or (eq $native "true") (and (eq $native "auto") (semverCompare ">=1.29.0-0" .Capabilities.KubeVersion.Version)) -}}

@@ -4,6 +4,9 @@ What people forget. Helm shows no notes of a dependency: put a line with this in
 {{- define "poolexporter.notes" -}}
 {{- if not .Values.enabled }}
 poolexporter is switched off (enabled: false).
+{{- else if include "poolexporter.isForTheCluster" . }}
+This release has rules or dashboards for the whole cluster, and no exporter: exporters come with the charts of your
+applications, which depend on this one, or with standalone.enabled (docs/kubernetes.md).
 {{- else if .Values.standalone.enabled }}
 The exporter runs as Deployment {{ .Release.Namespace }}/{{ include "poolexporter.fullname" . }}. To look at it:
 
@@ -24,6 +27,7 @@ This chart renders no workload by itself. What is easily forgotten:
   curl --silent http://127.0.0.1:{{ .Values.port }}/metrics | grep sqlalchemy_pool_processes
 {{- end }}
 {{- if .Values.enabled }}
+{{- if not (include "poolexporter.isForTheCluster" .) }}
 {{- if not .Values.image.registry }}
 - The image {{ include "poolexporter.image" . }} must be where your nodes find it: push it to your registry and set image.registry.
 {{- end }}
@@ -36,11 +40,19 @@ This chart renders no workload by itself. What is easily forgotten:
 {{- if not (or .Values.podMonitor.enabled .Values.serviceMonitor.enabled) }}
 - Nothing tells Prometheus to scrape: podMonitor.enabled for the Prometheus operator, else a job for port `pool-metrics`.
 {{- end }}
+{{- end }}
 {{- range $key := list "podMonitor" "serviceMonitor" "prometheusRule" }}
 {{- $part := index $.Values $key }}
 {{- if and $part.enabled (not $part.labels) }}
 - {{ $key }}.labels is empty: most Prometheus operators select by a label, like release=kube-prometheus-stack.
 {{- end }}
+{{- end }}
+{{- $empty := list }}
+{{- range $key := list "runbookUrl" "dashboardUrl" }}
+{{- if not (index $.Values.prometheusRule $key) }}{{ $empty = append $empty (print "prometheusRule." $key) }}{{ end }}
+{{- end }}
+{{- if and .Values.prometheusRule.enabled $empty }}
+- Links of alerts are relative, and lead nowhere, until you set {{ join " and " $empty }}.
 {{- end }}
 {{- end }}
 {{- end }}
