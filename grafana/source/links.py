@@ -46,6 +46,12 @@ def build_database_link() -> dict[str, Any]:
     return _build_link("Show its pools", POOL_DETAIL, ("job", "database"), "var-origin=app")
 
 
+def build_runbook_link() -> dict[str, Any]:
+    """Returns the link from a row of a table of alerts to that alert's section."""
+    url = f"{RUNBOOKS}#${{__data.fields.alertname}}"
+    return {"title": "What to do", "url": url, "targetBlank": True}
+
+
 def _build_link(title: str, uid: str, row: tuple[str, ...], *more: str) -> dict[str, Any]:
     kept = [f"${{{name}:queryparam}}" for name in _KEPT]
     taken = [f"var-{name}=${{__data.fields.{name}:percentencode}}" for name in row]

@@ -4,7 +4,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import table
 
-from grafana.source.links import build_pool_link
+from grafana.source.links import build_pool_link, build_runbook_link
 from grafana.source.panels import FULL, HELD, SOME_IS_BAD, WAITS
 from grafana.source.queries import POOL, Selectors, alerts, at, rate
 from grafana.source.tables import Column, build_table
@@ -34,12 +34,13 @@ def build_alert_table(affected: str = "") -> table.Panel:
     return build_table(
         "Which alerts fire?",
         "**Good:** none. **Bad:** a page: users feel it now; a ticket: they will. "
-        "**Do:** read the alert's section in docs/runbooks.md (the link above): what it means, "
-        "what to look at and what to change.",
+        "**Do:** follow the alert's name to its section in docs/runbooks.md: what it means, what "
+        "to look at and what to change.",
         columns,
         first=("severity", "alertname", "database", "pool", "at"),
         sort="Severity",
         descending=False,
+        links={"alertname": build_runbook_link()},
         no_value=NO_ALERT,
     )
 

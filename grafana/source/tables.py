@@ -75,6 +75,11 @@ def build_table(
         panel.override_by_name(column.title, _describe_column(column))
     for label in _HIDDEN:
         panel.override_by_name(label, [_property("custom.hidden", True)])
+    # A version is no number, and what a row does not have is no reason for an empty table.
+    texts = "|".join(_HEADINGS.values())
+    panel.override_by_regexp(
+        f"/^({texts})$/", [_property("unit", "string"), _property("noValue", "")]
+    )
     for label, link in (links or {}).items():
         panel.override_by_name(_HEADINGS[label], [_property("links", [link])])
     return panel

@@ -24,7 +24,7 @@ RATE_INTERVAL = "11m"
 MARKS = {"job": "$job", "instance": "$instance", "__rate_interval": RATE_INTERVAL}
 UNITS = {
     *("short", "percentunit", "s", "bytes", "ops", "cps", "cpm", "bool_yes_no"),
-    "dateTimeFromNow",
+    *("dateTimeFromNow", "string"),
 }
 
 

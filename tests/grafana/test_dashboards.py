@@ -227,6 +227,27 @@ def test_top_links_keep_time_and_variables(name: str) -> None:
 
 
 @PARAMETRIZED
+def test_an_alert_leads_to_its_runbook(name: str) -> None:
+    [table] = [
+        p for _, p in list_panels(load_dashboard(name)) if p["title"] == "Which alerts fire?"
+    ]
+
+    assert "docs/runbooks.md#${__data.fields.alertname}" in json.dumps(table["fieldConfig"])
+
+
+@PARAMETRIZED
+def test_labels_in_tables_are_texts_and_empty_where_a_row_has_none(name: str) -> None:
+    for _, panel in list_panels(load_dashboard(name)):
+        if panel["type"] == "table":
+            [texts] = [
+                {each["id"]: each["value"] for each in override["properties"]}
+                for override in panel["fieldConfig"]["overrides"]
+                if override["matcher"]["id"] == "byRegexp"
+            ]
+            assert texts == {"unit": "string", "noValue": ""}, panel["title"]
+
+
+@PARAMETRIZED
 def test_pages_and_tickets_are_drawn_into_the_panels(name: str) -> None:
     annotations = list_annotations(load_dashboard(name))
 

@@ -54,7 +54,7 @@ def _list_exporters() -> PanelBuilder:
             ),
             hidden=True,
         ),
-        Column("Scraped", at(of_exporters(exporter("up"))), names=failed),
+        Column("Scraped", at(f"max by ({POD}) ({of_exporters(exporter('up'))})"), names=failed),
         Column("Configuration", of_pod("config_last_reload_successful"), names=failed),
         Column("Loaded", f"1000 * {loaded}", "dateTimeFromNow"),
         Column("Collectors", at(f"min by ({POD}) ({collectors})"), names=failed),

@@ -108,13 +108,15 @@ def _count_waiting_pools() -> PanelBuilder:
 
 def _count_down_exporters() -> PanelBuilder:
     down = of_exporters(f"({exporter('up')} == bool 0)")
+    # Not even once: known by the container's name alone.
+    never = exporter("up", 'container="pool-exporter"')
     return build_stat(
         "How many exporters are down?",
         "Exporters that Prometheus knows and cannot scrape. **Good:** 0. **Bad:** 1 or more: their "
         "pools and databases are missing on this page. **Do:** look at the target's error in "
         "Prometheus, then at the container pool-exporter of that pod.",
         "short",
-        Query(f"sum({down})"),
+        Query(f"sum({down} or {never} == bool 0)"),
         thresholds=NONE_IS_GOOD,
         no_value="no exporter is seen",
     )

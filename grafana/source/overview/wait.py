@@ -6,7 +6,7 @@ from grafana.source.queries import POOL, Query, Selectors, rate, top
 from grafana.source.shared import NO_APP_POOL
 
 _APP = Selectors("app")
-_LEGEND = "{{pool}} · {{at}}"
+_LEGEND = "{{application}} · {{pool}} · {{at}}"
 
 
 def build_wait_row() -> Row:

@@ -1,5 +1,7 @@
 """Pool detail: what part of the server these pools may take."""
 
+from grafana_foundation_sdk.builders import timeseries
+
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.overview.server_limits import NO_LIMIT
 from grafana.source.panels import build_time_series, draw_as_line
@@ -11,7 +13,8 @@ _LEGEND = "{{database}} · {{job}}"
 
 def build_server_limits_row() -> Row:
     """Returns the row of the server's limit; what belongs to the server is of all pods."""
-    return Row("Server limits", [Line(8, [_show_share(), _show_owners(), _show_states()])])
+    lines = [Line(8, [_show_share()]), Line(8, [_show_owners()]), Line(8, [_show_states()])]
+    return Row("Server limits", lines)
 
 
 def _show_share() -> PanelBuilder:
@@ -30,19 +33,21 @@ def _show_share() -> PanelBuilder:
 
 def _show_owners() -> PanelBuilder:
     owned = f"{committed(f'{DATABASE}, application, pool')} and on ({DATABASE}) {available()}"
+    # Whose pools have no application.
     owners = f'label_replace({owned}, "application", "exporter", "application", "")'
     panel = build_time_series(
         "Who may fill the server?",
-        "What the pools of all pods may open, by application and pool (exporter: the pools of its "
-        "probes), and what the server has. **Good:** the stack stays below the line. "
-        "**Bad:** above: too many clients, once all are busy. **Do:** begin with the widest.",
+        "What the pools of all pods may open, by job, application and pool (exporter: the pools of "
+        "its probes), and what the server has. All jobs that name a database alike. **Good:** the "
+        "stack stays below the line. **Bad:** above: too many clients, once all are busy. **Do:** "
+        "begin with the widest.",
         "short",
-        Query(owners, "{{application}} · {{pool}}"),
-        Query(available(), "limit of {{database}}"),
+        Query(owners, "{{job}} · {{application}} · {{pool}}"),
+        Query(f"max by (database) ({available()})", "limit of {{database}}"),
         stacked=True,
         no_value=NO_LIMIT,
     )
-    return draw_as_line(panel, "limit of .*")
+    return _repeat(draw_as_line(panel, "limit of .*"))
 
 
 def _show_states() -> PanelBuilder:
@@ -53,9 +58,14 @@ def _show_states() -> PanelBuilder:
         "stack stays clear of the line. **Bad:** it touches: nobody can open a new one; many "
         "idle_in_transaction: forgotten transactions. **Do:** find them in pg_stat_activity.",
         "short",
-        Query(f"max by ({DATABASE}, state) ({states})", "{{database}} · {{state}}"),
-        Query(available(), "limit of {{database}}"),
+        Query(f"max by (database, state) ({states})", "{{state}}"),
+        Query(f"max by (database) ({available()})", "limit of {{database}}"),
         stacked=True,
         no_value=NO_LIMIT,
     )
-    return draw_as_line(panel, "limit of .*")
+    return _repeat(draw_as_line(panel, "limit of .*"))
+
+
+def _repeat(panel: timeseries.Panel) -> timeseries.Panel:
+    """Returns a panel that there is of each database: a stack of several means nothing."""
+    return panel.repeat("database").repeat_direction("h").max_per_row(3)

@@ -81,8 +81,8 @@ def _list_sizes() -> PanelBuilder:
     return build_table(
         "What size would do? (for one process)",
         "Settings are for each process, so all is for one. Demand: what the callers of a process "
-        "had or waited for, 95 % of the time shown. Would do: demand + 2 x its root, which leaves "
-        "about 1 in 40 to wait (square-root staffing), as pool_size + max_overflow. **Good:** the "
+        "had or waited for, 95 % of the time shown. Would do: demand + 2 x its root + 1, which "
+        "lets at most 1 in 40 wait (Erlang C), as pool_size + max_overflow. **Good:** the "
         "limit is that or more. **Bad:** less. **Do:** set it, unless the holds can be shortened "
         "or the server is full (row Server limits). A time of trouble asks for too much: choose "
         "normal hours. No more helps than the server can work on at once: about 2 x its cores.",
@@ -94,4 +94,4 @@ def _list_sizes() -> PanelBuilder:
 
 
 def _staff(demand: str) -> str:
-    return f"ceil({demand} + 2 * sqrt({demand}))"
+    return f"ceil({demand} + 2 * sqrt({demand})) + 1"
