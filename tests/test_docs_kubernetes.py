@@ -1,8 +1,10 @@
-"""What docs/kubernetes.md shows is what the examples have, and what PostgreSQL takes."""
+"""What docs/kubernetes.md shows is what the examples have, and what the servers and tools take."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
@@ -11,12 +13,13 @@ import pytest
 import yaml
 
 from exporter.demo.postgres import EmbeddedPostgres
-from tests.deploy.charts import copy_shop, render
+from tests.deploy.charts import Manifest, copy_shop, helm, pick, render, render_shop
 from tests.deploy.deployments import get_pod
 from tests.exporter.commands import RunningExporter, configure, run_exporter
 from tests.servers.accounts import DATABASE
 from tests.servers.conditions import wait_until
 from tests.servers.postgresql import execute
+from tests.servers.programs import find_program
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
@@ -32,7 +35,8 @@ def read_blocks(language: str) -> list[str]:
     return [dedent(block) for block in blocks]
 
 
-DEPENDENCIES, BEFORE, AFTER, VALUES, CREATED, OVERLAY = read_blocks("yaml")
+DEPENDENCIES, BEFORE, AFTER, VALUES, CREATED, RULES, ROUTES, OVERLAY = read_blocks("yaml")
+(INSTALL,) = [block for block in read_blocks("sh") if block.startswith("helm install")]
 (GRANTS,) = read_blocks("sql")
 
 
@@ -84,6 +88,93 @@ def test_the_overlay_is_the_example_s() -> None:
     overlay = load(ROOT / "examples" / "kustomize" / "overlay" / "kustomization.yaml")
     shown = yaml.safe_load(OVERLAY)
     assert shown == {key: overlay[key] for key in shown}
+
+
+def install_rules() -> tuple[list[Manifest], str]:
+    """What the command on the page installs, and the notes that it shows."""
+    (command,) = INSTALL.splitlines()
+    *words, name, chart, _, namespace, _, _ = shlex.split(command)
+    assert words == ["helm", "install"]
+    with helm.Config(storage_driver="memory", kubeconfig_content="{}") as nowhere:
+        release = nowhere.install(
+            ROOT / chart, name, yaml.safe_load(RULES), namespace=namespace, dry_run="client"
+        )
+    return list(yaml.safe_load_all(release["manifest"])), release["notes"]
+
+
+def pick_rules(manifests: list[Manifest]) -> Manifest:
+    (rules,) = [each for each in manifests if each["kind"] == "PrometheusRule"]
+    return rules
+
+
+def test_the_release_of_rules_and_dashboards_has_nothing_else_and_misses_nothing() -> None:
+    manifests, notes = install_rules()
+    kinds = sorted(each["kind"] for each in manifests)
+    assert kinds == ["ConfigMap", "ConfigMap", "PrometheusRule"]
+    assert {each["metadata"]["namespace"] for each in manifests} == {"monitoring"}
+    assert [line for line in notes.splitlines() if line.startswith("- ")] == []
+
+
+def test_the_rules_are_as_their_values_say() -> None:
+    values = yaml.safe_load(RULES)["prometheusRule"]
+    rules = pick_rules(install_rules()[0])
+    assert rules["metadata"]["labels"].items() >= values["labels"].items()
+    alerts = {
+        rule["alert"]: rule
+        for group in rules["spec"]["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    assert [name for name in values["disabledAlerts"] if name in alerts] == []
+    held = alerts["SQLAlchemyConnectionHeldLong"]
+    assert f"> {values['thresholds']['heldSeconds']} " in held["expr"]
+    assert held["annotations"]["runbook_url"].startswith(f"{values['runbookUrl']}/docs/")
+    assert held["annotations"]["dashboard_url"].startswith(f"{values['dashboardUrl']}/d/")
+
+
+def test_the_dashboards_are_in_the_folder_of_the_values() -> None:
+    annotations = yaml.safe_load(RULES)["dashboards"]["annotations"]
+    manifests, _ = install_rules()
+    dashboards = [each["metadata"] for each in manifests if each["kind"] == "ConfigMap"]
+    assert [each["annotations"] for each in dashboards] == [annotations, annotations]
+    assert [each["labels"]["grafana_dashboard"] for each in dashboards] == ["1", "1"]
+
+
+def test_in_a_chart_that_depends_on_ours_the_rules_are_the_same() -> None:
+    below = pick(render_shop(yaml.safe_load(RULES)), "PrometheusRule")
+    assert below["spec"] == pick_rules(install_rules()[0])["spec"]
+
+
+def test_every_severity_of_the_rules_has_its_route() -> None:
+    (ours,) = yaml.safe_load(ROUTES)["route"]["routes"]
+    severities = yaml.safe_load(RULES)["prometheusRule"]["severities"]
+    matchers = [matcher for route in ours["routes"] for matcher in route["matchers"]]
+    assert matchers == [f'severity="{severity}"' for severity in severities.values()]
+
+
+def test_a_database_that_many_exporters_see_down_is_one_group() -> None:
+    (ours,) = yaml.safe_load(ROUTES)["route"]["routes"]
+    assert ours["group_by"] == ["alertname", "namespace", "job", "database"]
+    assert [route for route in ours["routes"] if "group_by" in route] == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("alertname=SQLAlchemyDatabaseDown severity=page", "pager"),
+        ("alertname=SQLAlchemyConnectionLeak severity=ticket", "queue"),
+    ],
+)
+def test_alertmanager_takes_the_routes_and_tells_whom_they_say(
+    tmp_path: Path, labels: str, receiver: str
+) -> None:
+    amtool = find_program("amtool", package="prometheus-alertmanager")
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(ROUTES)
+    subprocess.run([amtool, "check-config", file], check=True)
+    test = [amtool, "config", "routes", "test", f"--config.file={file}", *labels.split()]
+    done = subprocess.run(test, check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.strip() == receiver
 
 
 @pytest.mark.parametrize("left_out", [None, "GRANT pg_read_all_stats"])
