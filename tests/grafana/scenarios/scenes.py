@@ -27,7 +27,8 @@ class Scenario:
     """What happens (`strike`), to whom, and the alerts that fire then; `job` is its name.
 
     With `server` it has a server of its own with these options, with `database` a database of that
-    name. `labels` are those of Kubernetes, `{pod}` is filled in with the number of the pod.
+    name; `known_as` is what the exporter calls it. `labels` are those of Kubernetes, `{pod}` is
+    filled in with the number of the pod.
     """
 
     job: str
@@ -39,6 +40,7 @@ class Scenario:
     labels: Mapping[str, str] = field(default_factory=dict)
     server: Mapping[str, str] | None = None
     database: str = DATABASE
+    known_as: str = DATABASE
     account: Account = PLAIN
     strike: Callable[[Scene], None] = lambda _: None
 
@@ -105,7 +107,7 @@ def open_scene(
             scenario.processes,
         )
         watched = build_url(scenario, server, proxy, MONITOR, "asyncpg")
-        databases = {DATABASE: {"url": watched, "role": "primary"}, **more}
+        databases = {scenario.known_as: {"url": watched, "role": "primary"}, **more}
         pods = [
             stack.enter_context(
                 run_pod(folder / f"{scenario.job}-{number}", application, databases)

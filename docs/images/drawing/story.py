@@ -1,0 +1,112 @@
+"""A story of three minutes, seen by a real Prometheus: what the pictures show.
+
+Calm; more callers; more than the pools have; calm; the database gone for a while; recovery. It runs
+on what the tests of the alerts run on, with a PostgreSQL of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.grafana.scenarios.pods import Order
+from tests.grafana.scenarios.prometheus import Prometheus, run_prometheus
+from tests.grafana.scenarios.scenes import Scenario, Scene, open_scene
+from tests.servers.accounts import DATABASE as DATABASE_OF_SERVER
+from tests.servers.accounts import MONITOR
+from tests.servers.conditions import wait_until
+from tests.servers.folders import make_folder
+from tests.servers.postgresql import run_postgres, run_replica
+
+# No two things have the same name, so that a legend says which is which.
+JOB, NAMESPACE, DATABASE, REPLICA = "web", "prod", "orders-db", "replica"
+# Until a rate can be known; then what comes when: docs/dashboards.md and README.md tell of it.
+WARMING = 8
+MORE, TOO_MANY, WORST, ENOUGH, GONE, BACK, END = 25, 45, 80, 90, 120, 140, 180
+# They fill a bucket of the histograms evenly, and waits end within one: percentiles, which are
+# guessed from buckets, then say what the other numbers say.
+HOLDS = (0.28, 0.35, 0.42, 0.48)
+TIMEOUT = 0.95
+
+
+def come(at: float, threads: int, hold: float, until: float) -> Order:
+    """So many callers of each process, from one moment of the story to another."""
+    after = WARMING + at
+    times = {"seconds": until - at, "after": after}
+    return "rush", {"threads": threads, "hold": hold, **times}
+
+
+# In each of the four processes.
+ORDERS: list[Order] = [
+    ("use", {"threads": 3, "hold": 0.04, "pause": 0.2}),
+    *(come(MORE, 1, hold, until=100) for hold in (0.15, 0.23)),
+    *(come(TOO_MANY, 5, hold, ENOUGH) for hold in HOLDS),
+    ("lose", {"every": 25}),
+]
+SCENARIO = Scenario(
+    JOB,
+    pool={"pool_size": 3, "max_overflow": 2, "pool_timeout": TIMEOUT},
+    orders=ORDERS,
+    processes=2,
+    pods=2,
+    labels={"namespace": NAMESPACE, "pod": "shop-{pod}", "container": "pool-exporter"},
+    server={"max_connections": "34", "max_wal_senders": "2"},
+    known_as=DATABASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """From `started` to `ended`, unix times; `worst` is seconds after the start."""
+
+    prometheus: Prometheus
+    job: str
+    started: float
+    worst: float
+    ended: float
+
+
+@contextmanager
+def tell_story(folder: Path) -> Iterator[Story]:
+    """Takes three minutes and a half; the folder must be there for others, too."""
+    with ExitStack() as stack:
+        first = stack.enter_context(make_folder("postgres"))
+        server = stack.enter_context(run_postgres(first, SCENARIO.server))
+        copies = stack.enter_context(make_folder("replica"))
+        replica = stack.enter_context(run_replica(copies, server))
+        copy = {"url": replica.url(DATABASE_OF_SERVER, *MONITOR), "role": "replica"}
+        scene = stack.enter_context(open_scene(SCENARIO, folder, server, {REPLICA: copy}))
+        targets = list(scene.list_targets())
+        yield play(stack.enter_context(run_prometheus(folder, targets)), scene)
+
+
+def play(prometheus: Prometheus, scene: Scene) -> Story:
+    wait_until(lambda: len(prometheus.query("sqlalchemy_database_up == 1")) == 4, "databases", 60)
+    scene.begin()
+    started = time.time() + WARMING
+    say("calm, then more and more callers")
+    write_until(scene, started + GONE)
+    say("the database is gone")
+    scene.proxy.refuse()
+    scene.proxy.cut_after(1)
+    write_until(scene, started + BACK)
+    say("it is back")
+    scene.proxy.heal()
+    write_until(scene, started + END)
+    return Story(prometheus, JOB, started, WORST, time.time())
+
+
+def write_until(scene: Scene, moment: float) -> None:
+    """Commits now and then, for a replica knows how far it is behind by the last commit only."""
+    while (left := moment - time.time()) > 0:
+        time.sleep(min(left, 1))
+        scene.execute("SELECT pg_current_xact_id()")
+
+
+def say(what: str) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()

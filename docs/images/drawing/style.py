@@ -1,0 +1,65 @@
+"""Colours as Grafana's dark theme has them, and which one a value has; knows no panel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from matplotlib.textpath import TextPath
+
+DPI = 100
+SMALL = 8.0
+BACKGROUND, PANEL, GRID = "#111217", "#1a1c22", "#2c2f36"
+TEXT, FAINT = "#d8d9da", "#8e9097"
+NAMED: Final = {
+    "green": "#73bf69",
+    "orange": "#ff9830",
+    "red": "#f2495c",
+    "yellow": "#fade2a",
+    "blue": "#5794f2",
+    "purple": "#b877d9",
+    "gray": "#808080",
+    "text": TEXT,
+    "transparent": PANEL,
+}
+# In an order in which neighbours differ and the colours of thresholds come late.
+PALETTE: Final = (
+    *("#73bf69", "#8ab8ff", "#f2cc0c", "#b877d9", "#ff780a", "#5fc7c7"),
+    *("#5794f2", "#f2495c", "#8f3bb8", "#56a64b", "#ffb357", "#96d98d"),
+)
+State = tuple[str, str]
+
+
+def find_color(name: str) -> str:
+    """A colour may be given by its name or as #rrggbb."""
+    return NAMED.get(name, name)
+
+
+def list_colors(count: int) -> list[str]:
+    """One for each of so many series."""
+    return [PALETTE[number % len(PALETTE)] for number in range(count)]
+
+
+def pick_color(value: float, steps: Sequence[Mapping[str, Any]]) -> str:
+    """The colour of the last threshold at or below the value."""
+    passed = [step["color"] for step in steps if step["value"] is None or value >= step["value"]]
+    return find_color(passed[-1]) if passed else TEXT
+
+
+def find_state(value: float, mappings: Sequence[Mapping[str, Any]]) -> State | None:
+    """The text and the colour that the value is mapped to."""
+    for mapping in mappings:
+        options = mapping["options"]
+        result = None
+        if mapping["type"] == "value":
+            result = options.get(f"{value:g}")
+        elif mapping["type"] == "range" and options["from"] <= value <= options["to"]:
+            result = options["result"]
+        if result:
+            return result["text"], find_color(result.get("color", TEXT))
+    return None
+
+
+def measure(text: str, size: float) -> float:
+    """The width of a text in pixels."""
+    return float(TextPath((0, 0), text or " ", size=size).get_extents().width) * DPI / 72
