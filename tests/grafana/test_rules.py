@@ -125,6 +125,21 @@ def test_alert_tells_what_it_is_and_where_to_look(name: str) -> None:
     assert rule["for"]
 
 
+def test_every_alert_has_a_runbook_with_three_queries() -> None:
+    text = (ROOT / "docs" / "runbooks.md").read_text()
+    # As the links of alerts have it, and those of the dashboards, which cannot make it small.
+    sections = dict(
+        re.findall(r'^<a id="(\w+)"></a>\n\n## \1\n(.*?)^(?=<a |## )', text, re.M | re.S)
+    )
+
+    assert sections.keys() == ALERT_RULES.keys()
+    for name, section in sections.items():
+        [queries] = re.findall(r"```promql\n(.*?)```", section, re.DOTALL)
+        assert len(queries.splitlines()) == 3, name
+        assert f"*{ALERT_RULES[name]['labels']['severity']}*" in section
+        assert "**Users feel**" in section, name
+
+
 def test_every_text_names_the_pod_and_without_kubernetes_the_instance() -> None:
     texts = [str(rule["annotations"]) for rule in ALERT_RULES.values()]
     uses = [use for text in texts for use in re.findall(r"{{[^}]*\$labels\.pod[^}]*}}", text)]
