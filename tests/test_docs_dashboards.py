@@ -1,73 +1,41 @@
-"""What docs/dashboards.md says of a Prometheus without Kubernetes is done, and works."""
+"""docs/dashboards.md shows each row of each dashboard, and what it shows is there."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.servers.programs import find_program
+from docs.images.draw_rows import DASHBOARDS, choose_panels, slug
+from tests.grafana.dashboard_queries import list_panels, load_dashboard
 
-ROOT = Path(__file__).parents[1]
-DOCS = (ROOT / "docs" / "dashboards.md").read_text(encoding="utf-8")
-RUNBOOKS = "https://git.example.com/exporter/blob/main/docs/runbooks.md"
-GRAFANA = "https://grafana.example.com/d/"
-
-
-def read_block(language: str) -> str:
-    [block] = re.findall(rf"^```{language}\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
-    return str(block)
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "dashboards.md").read_text(encoding="utf-8")
+SECTION = re.compile(r"^### (.+): (.+)\n\n(.+)\n\n!\[(.+)\]\((.+)\)$", re.MULTILINE)
+SECTIONS = SECTION.findall(PAGE)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where somebody has done it all."""
-    place = tmp_path_factory.mktemp("prometheus")
-    shutil.copytree(ROOT / "grafana", place / "grafana")
-    command = ["sh", "-ec", read_block("sh")]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (place / "prometheus.yml").write_text(read_block("yaml"))
-    return place
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_each_row_has_a_section_with_its_picture_in_the_order_of_the_dashboard(name: str) -> None:
+    dashboard = load_dashboard(f"{name}.json")
+    title = dashboard["title"].split(" / ")[-1]
+    rows = dict.fromkeys(slug(row) for row, _ in list_panels(dashboard))
+    shown = [
+        (slug(row), picture) for dashboard_, row, _, _, picture in SECTIONS if dashboard_ == title
+    ]
+    assert shown == [(row, f"images/rows/{name}-{row}.png") for row in rows]
 
 
-def test_prometheus_takes_the_configuration_and_finds_the_rules(folder: Path) -> None:
-    promtool = find_program("promtool", package="prometheus")
-
-    checked = subprocess.run(
-        [promtool, "check", "config", folder / "prometheus.yml"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert checked.returncode == 0, checked.stderr
-    assert "2 rule files found" in checked.stdout
+def test_every_picture_is_there_and_is_shown() -> None:
+    shown = {DOCS / picture for *_, picture in SECTIONS}
+    assert shown == set((DOCS / "images" / "rows").iterdir())
 
 
-def test_links_of_every_alert_lead_somewhere(folder: Path) -> None:
-    groups = yaml.safe_load((folder / "rules" / "alerts.yaml").read_text())["groups"]
-    alerts = [rule for group in groups for rule in group["rules"]]
-
-    assert alerts
-    for alert in alerts:
-        anchor = alert["alert"].lower()
-        assert alert["annotations"]["runbook_url"] == f"{RUNBOOKS}#{anchor}"
-        assert alert["annotations"]["dashboard_url"].startswith(GRAFANA)
+def test_no_two_pictures_have_the_same_words_for_those_who_do_not_see_them() -> None:
+    words = [alt for _, _, _, alt, _ in SECTIONS]
+    assert len(set(words)) == len(words)
 
 
-def test_links_of_the_dashboards_to_the_runbooks_lead_somewhere(folder: Path) -> None:
-    files = sorted((folder / "dashboards").glob("*.json"))
-
-    assert len(files) == 2
-    for file in files:
-        text = file.read_text(encoding="utf-8")
-        json.loads(text)
-        urls = re.findall(r'"url": "([^"]*runbooks[^"]*)"', text)
-        assert len(urls) == 2
-        assert all(url.startswith(RUNBOOKS) for url in urls)
+def test_the_panels_of_the_readmes_picture_are_on_the_dashboards() -> None:
+    assert all(choose_panels())

@@ -22,7 +22,7 @@ import matplotlib as mpl
 from docs.images.drawing.answers import Answers, Json, ask_everything
 from docs.images.drawing.pictures import Picture
 from docs.images.drawing.story import tell_story
-from docs.images.drawing.style import DPI, TEXT
+from docs.images.drawing.style import TEXT
 from docs.images.drawing.tables import measure_height
 from tests.grafana.dashboard_queries import list_panels, load_dashboard
 
@@ -58,7 +58,7 @@ def main(saved: Path | None) -> None:
     # First of all: a panel that is called differently now is found before the story is told.
     chosen = choose_panels()
     answers = load_answers(saved)
-    mpl.rcParams |= {"font.family": "DejaVu Sans", "text.color": TEXT, "figure.dpi": DPI}
+    mpl.rcParams |= {"font.family": "DejaVu Sans", "text.color": TEXT}
     (FOLDER / "rows").mkdir(exist_ok=True)
     for path, picture in compose_rows(answers):
         picture.save(path)

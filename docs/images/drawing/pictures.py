@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,15 +31,20 @@ class Picture:
     def put(self, panel: Json, answer: Answer, box: Box) -> None:
         self.parts.append((panel, answer, box))
 
-    def save(self, path: Path) -> None:
+    def draw(self) -> Figure:
         height = max(top + height for _, _, (_, top, _, height) in self.parts)
-        figure = Figure(figsize=(WIDTH / DPI, (height + GAP) / DPI))
+        size = (WIDTH / DPI, (height + GAP) / DPI)
+        figure = Figure(figsize=size, dpi=DPI, facecolor=BACKGROUND)
         for panel, answer, box in self.parts:
             draw_panel(add_part(figure, box), panel, answer, self._name_moment(answer))
-        figure.savefig(path, dpi=DPI, facecolor=BACKGROUND)
-        # All colours as they are: the legends are read by them.
+        return figure
+
+    def save(self, path: Path) -> None:
+        self.draw().savefig(path)
+        # All colours as they are: the legends are read by them. This strategy makes it smallest.
         with Image.open(path) as picture:
-            picture.convert("RGB").save(path, optimize=True)
+            smaller = {"compress_level": 9, "compress_type": zlib.Z_DEFAULT_STRATEGY}
+            picture.convert("RGB").save(path, **smaller)
 
     def _name_moment(self, answer: Answer) -> str:
         """Where numbers of one moment stand beside graphs; else empty."""

@@ -30,7 +30,7 @@ MORE, TOO_MANY, WORST, ENOUGH, GONE, BACK, END = 25, 45, 80, 90, 120, 140, 180
 # They fill a bucket of the histograms evenly, and waits end within one: percentiles, which are
 # guessed from buckets, then say what the other numbers say.
 HOLDS = (0.28, 0.35, 0.42, 0.48)
-TIMEOUT = 0.95
+TIMEOUT = 0.9
 
 
 def come(at: float, threads: int, hold: float, until: float) -> Order:

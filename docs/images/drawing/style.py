@@ -62,4 +62,5 @@ def find_state(value: float, mappings: Sequence[Mapping[str, Any]]) -> State | N
 
 def measure(text: str, size: float) -> float:
     """The width of a text in pixels."""
-    return float(TextPath((0, 0), text or " ", size=size).get_extents().width) * DPI / 72
+    # Of nothing it cannot be asked.
+    return float(TextPath((0, 0), text, size=size).get_extents().width) * DPI / 72 if text else 0
