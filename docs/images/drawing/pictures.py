@@ -43,7 +43,7 @@ class Picture:
         self.draw().savefig(path)
         # All colours as they are: the legends are read by them. This strategy makes it smallest.
         with Image.open(path) as picture:
-            smaller = {"compress_level": 9, "compress_type": zlib.Z_DEFAULT_STRATEGY}
+            smaller: Json = {"compress_level": 9, "compress_type": zlib.Z_DEFAULT_STRATEGY}
             picture.convert("RGB").save(path, **smaller)
 
     def _name_moment(self, answer: Answer) -> str:
