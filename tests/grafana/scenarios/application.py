@@ -55,7 +55,8 @@ class Application:
 
         def work() -> None:
             while True:
-                self.engine.connect().execute(text("SELECT 1"))
+                with suppress(SQLAlchemyError):
+                    self.engine.connect().execute(text("SELECT 1"))
                 gc.collect()
                 time.sleep(every)
 
