@@ -54,9 +54,10 @@ SCENARIO = Scenario(
     processes=2,
     pods=2,
     labels={"namespace": NAMESPACE, "pod": "shop-{pod}", "container": "pool-exporter"},
-    server={"max_connections": "34", "max_wal_senders": "2"},
     known_as=DATABASE,
 )
+# Not the scenario's, for a scenario's own server has no replica.
+SERVER = {"max_connections": "34", "max_wal_senders": "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def tell_story(folder: Path) -> Iterator[Story]:
     """Takes three minutes and a half; the folder must be there for others, too."""
     with ExitStack() as stack:
         first = stack.enter_context(make_folder("postgres"))
-        server = stack.enter_context(run_postgres(first, SCENARIO.server))
+        server = stack.enter_context(run_postgres(first, SERVER))
         copies = stack.enter_context(make_folder("replica"))
         replica = stack.enter_context(run_replica(copies, server))
         copy = {"url": replica.url(DATABASE_OF_SERVER, *MONITOR), "role": "replica"}
