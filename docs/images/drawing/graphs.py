@@ -22,7 +22,6 @@ VISIBLE = 1e-6
 
 
 def draw_graph(sheet: Sheet) -> None:
-    custom = sheet.defaults["custom"]
     series = [each for each in sheet.answer.all if any(map(math.isfinite, each.values))]
     limits = {
         each.name: color for each in series if (color := find_limit_color(sheet.panel, each.name))
@@ -30,17 +29,22 @@ def draw_graph(sheet: Sheet) -> None:
     lines = [each for each in series if each.name not in limits]
     legend = plan_legend(sheet, series, limits.keys())
     axes = sheet.add_axes(below=38 + legend.height)
-    if custom.get("stacking", {}).get("mode") == "normal" and lines:
-        draw_stack(axes, lines, bars=custom["drawStyle"] == "bars")
-    else:
-        for each, color in zip(lines, list_colors(len(lines)), strict=True):
-            draw_line(axes, each, color)
+    draw_values(axes, sheet, lines)
     for each in series:
         if each.name in limits:
             draw_line(axes, each, limits[each.name], DASHED)
     scale(axes, sheet, series)
     handles, names = axes.get_legend_handles_labels()
     draw_legend(sheet, legend, dict(zip(reversed(names), reversed(handles), strict=True)))
+
+
+def draw_values(axes: Axes, sheet: Sheet, lines: Sequence[Series]) -> None:
+    custom = sheet.defaults["custom"]
+    if custom.get("stacking", {}).get("mode") == "normal" and lines:
+        draw_stack(axes, lines, bars=custom["drawStyle"] == "bars")
+        return
+    for each, color in zip(lines, list_colors(len(lines)), strict=True):
+        draw_line(axes, each, color)
 
 
 def find_limit_color(panel: Json, name: str) -> str:
