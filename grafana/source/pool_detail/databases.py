@@ -95,8 +95,9 @@ def _show_lag() -> PanelBuilder:
     lag = f"max by ({POD_DATABASE}) ({database('replication_lag_seconds')})"
     return build_time_series(
         "How far is the replica behind?",
-        "**Good:** below a second. **Bad:** growing: readers see old data. **Do:** look for long "
-        "queries on the replica and for its network and disk.",
+        "**Good:** below a second; a single high value is a pause of the primary. **Bad:** growing: "
+        "readers see old data. **Do:** look for long queries on the replica and for its network "
+        "and disk.",
         "s",
         Query(at(lag), _BY_POD),
         thresholds=((None, "green"), (10, "orange"), (60, "red")),
