@@ -22,7 +22,7 @@ def build_database_row() -> Row:
     """Returns the row of the databases."""
     lines = [
         Line(8, [_show_up(), _show_phases(), _show_reasons()]),
-        Line(8, [_show_role(), _show_lag(), _show_probes(), _list_servers()]),
+        Line(8, [_show_role(), _show_lag(), _show_probes(), _list_servers()], widths=(6, 5, 5, 8)),
     ]
     return Row("Database", lines)
 
@@ -95,9 +95,9 @@ def _show_lag() -> PanelBuilder:
     lag = f"max by ({POD_DATABASE}) ({database('replication_lag_seconds')})"
     return build_time_series(
         "How far is the replica behind?",
-        "**Good:** below a second; a single high value is a pause of the primary. **Bad:** growing: "
-        "readers see old data. **Do:** look for long queries on the replica and for its network "
-        "and disk.",
+        "**Good:** below a second; one high value alone is a pause of the primary. **Bad:** "
+        "growing: readers see old data. **Do:** look for long queries on the replica and for its "
+        "network and disk.",
         "s",
         Query(at(lag), _BY_POD),
         thresholds=((None, "green"), (10, "orange"), (60, "red")),

@@ -33,9 +33,7 @@ def build_status_row() -> Row:
         _show_oldest(),
         _show_database(),
     )
-    return Row(
-        "Status", [Line(4, stats), Line(8, [pods, build_alert_table(AFFECTED)], widths=(16, 8))]
-    )
+    return Row("Status", [Line(4, stats), Line(7, [pods]), Line(7, [build_alert_table(AFFECTED)])])
 
 
 def _show_utilization() -> PanelBuilder:
