@@ -100,14 +100,14 @@ def test_every_alert_is_held_to_its_labels_and_texts() -> None:
                 assert "severity" in alert["exp_labels"], test["alertname"]
 
 
-def test_every_recording_rule_has_a_case_with_its_value() -> None:
-    valued = set()
+def test_every_recording_rule_has_a_case_with_its_value_and_one_without() -> None:
+    seen: dict[str, set[bool]] = defaultdict(set)
     for case in CASES:
         for test in case.get("promql_expr_test", []):
-            if test["exp_samples"]:
-                valued |= RECORDS & set(re.findall(r"[\w:]+", test["expr"]))
+            for record in RECORDS & set(re.findall(r"[\w:]+", test["expr"])):
+                seen[record].add(bool(test["exp_samples"]))
 
-    assert valued == RECORDS
+    assert seen == {record: {True, False} for record in RECORDS}
 
 
 @pytest.mark.parametrize("name", sorted(ALERT_RULES))
