@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pymysql
@@ -57,8 +57,15 @@ def fail_while(server: MariaDB, end: str) -> Failure:
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(fail, server, "SELECT SLEEP(60) FROM information_schema.tables")
         wait_until(lambda: bool(server.execute(running)), "the statement")
-        for (thread,) in server.execute(running):
-            server.execute(f"{end} {thread}")
+
+        # Again and again: what comes while a statement just begins is forgotten.
+        def end_it() -> bool:
+            for (thread,) in server.execute(running):
+                with suppress(pymysql.OperationalError):  # it has ended meanwhile
+                    server.execute(f"{end} {thread}")
+            return future.done()
+
+        wait_until(end_it, "the end of the statement")
         return future.result()
 
 
