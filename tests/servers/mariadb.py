@@ -114,7 +114,10 @@ def create_data_dir(folder: Path) -> Path:
         "--skip-test-db",
         "--innodb-log-file-size=8M",
     ]
-    subprocess.run(command + run_as_root(), check=True, capture_output=True, cwd=folder)
+    command += run_as_root()
+    made = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
+    if made.returncode:
+        raise RuntimeError(f"{command[0]} failed: {made.stdout}{made.stderr}")
     return data_dir
 
 
