@@ -13,19 +13,9 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana.source.queries import Query
+from grafana.source.thresholds import NEUTRAL, Steps, build_thresholds
 
 DATASOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="$datasource")
-
-Steps = Sequence[tuple[float | None, str]]
-NEUTRAL: Final[Steps] = ((None, "text"),)
-# Nine in ten: what is left does not last through a burst.
-FULL: Final[Steps] = ((None, "green"), (0.7, "orange"), (0.9, "red"))
-NONE_IS_GOOD: Final[Steps] = ((None, "green"), (1, "red"))
-SOME_IS_BAD: Final[Steps] = ((None, "green"), (1e-9, "red"))
-# Seconds that a caller may wait; half a second is what the alert on slow checkouts begins at.
-WAITS: Final[Steps] = ((None, "green"), (0.1, "orange"), (0.5, "red"))
-HELD: Final[Steps] = ((None, "green"), (60, "orange"), (300, "red"))
-UP: Final[Steps] = ((None, "red"), (0.0001, "orange"), (1, "green"))
 
 
 def build_time_series(
@@ -33,7 +23,7 @@ def build_time_series(
     description: str,
     unit: str,
     *queries: Query,
-    no_value: str = "",
+    no_value: str,
     stacked: bool = False,
     bars: bool = False,
     thresholds: Steps | None = None,
@@ -51,6 +41,7 @@ def build_time_series(
         .tooltip(_build_tooltip())
         .title(title)
         .description(description)
+        .no_value(no_value)
         .datasource(DATASOURCE)
         .targets(build_targets(queries))
     )
@@ -60,7 +51,7 @@ def build_time_series(
         panel.thresholds(build_thresholds(thresholds))
         style = styles.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED)
         panel.thresholds_style(style)
-    return panel.no_value(no_value) if no_value else panel
+    return panel
 
 
 def build_stat(
@@ -68,13 +59,13 @@ def build_stat(
     description: str,
     unit: str,
     *queries: Query,
-    thresholds: Steps = NEUTRAL,
-    no_value: str = "",
+    thresholds: Steps,
+    no_value: str,
     named: bool = False,
 ) -> stat.Panel:
     """Returns one number as of now, coloured by `thresholds`; `named` shows names beside values."""
     text_mode = common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.VALUE
-    panel = (
+    return (
         stat.Panel()
         .unit(unit)
         .reduce_options(styles.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -84,10 +75,10 @@ def build_stat(
         .thresholds(build_thresholds(thresholds))
         .title(title)
         .description(description)
+        .no_value(no_value)
         .datasource(DATASOURCE)
         .targets(build_targets(queries, instant=True))
     )
-    return panel.no_value(no_value) if no_value else panel
 
 
 def build_timeline(
@@ -95,15 +86,15 @@ def build_timeline(
     description: str,
     unit: str,
     *queries: Query,
+    no_value: str,
     thresholds: Steps = NEUTRAL,
     mappings: Sequence[dashboard.ValueMapping] = (),
-    no_value: str = "",
 ) -> statetimeline.Panel:
     """Returns a line of states for each series, coloured by `thresholds` or `mappings`."""
     # Coloured by thresholds, a state is named by its threshold and not by its mapping.
     modes = dashboard.FieldColorModeId
     mode = modes.PALETTE_CLASSIC if mappings else modes.THRESHOLDS
-    panel = (
+    return (
         statetimeline.Panel()
         .unit(unit)
         .color_scheme(builders.FieldColor().mode(mode))
@@ -115,19 +106,19 @@ def build_timeline(
         .legend(styles.VizLegendOptions().show_legend(False).calcs([]))
         .title(title)
         .description(description)
+        .no_value(no_value)
         .datasource(DATASOURCE)
         .targets(build_targets(queries))
     )
-    return panel.no_value(no_value) if no_value else panel
 
 
 def build_heatmap(
-    title: str, description: str, unit: str, buckets: str, no_value: str = ""
+    title: str, description: str, unit: str, buckets: str, *, no_value: str
 ) -> heatmap.Panel:
     """Returns how often each bucket of a histogram was hit, the longest on top."""
     target = build_target("A", Query(buckets, "{{le}}")).format(PromQueryFormat.HEATMAP)
     colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
-    panel = (
+    return (
         heatmap.Panel()
         .unit("cps")
         .calculate(False)
@@ -135,10 +126,10 @@ def build_heatmap(
         .y_axis(heatmap.YAxisConfig().unit(unit).reverse(False))
         .title(title)
         .description(description)
+        .no_value(no_value)
         .datasource(DATASOURCE)
         .targets([target])
     )
-    return panel.no_value(no_value) if no_value else panel
 
 
 def build_targets(
@@ -157,27 +148,19 @@ def build_target(name: str, query: Query, instant: bool = False) -> prometheus.D
     return target.instant() if instant else target.range()
 
 
-def build_thresholds(steps: Steps) -> builders.ThresholdsConfig:
-    """Returns the colours from each value on; the first step has none."""
-    config = builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE)
-    return config.steps([dashboard.Threshold(value=value, color=color) for value, color in steps])
-
-
-def build_names(names: dict[str, tuple[str, str]]) -> dashboard.ValueMap:
-    """Returns words (and their colours) for values."""
-    return dashboard.ValueMap(
-        options={
-            value: dashboard.ValueMappingResult(text=text, color=color)
-            for value, (text, color) in names.items()
-        }
+def draw_as_line(panel: timeseries.Panel, names: str, color: str = "red") -> timeseries.Panel:
+    """Draws the series whose names match, a limit, as a dashed line across the others."""
+    properties = {
+        "color": {"mode": "fixed", "fixedColor": color},
+        "custom.fillOpacity": 0,
+        "custom.lineWidth": 2,
+        "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
+        "custom.stacking": {"mode": "none", "group": "A"},
+    }
+    return panel.override_by_regexp(
+        f"/^{names}$/",
+        [dashboard.DynamicConfigValue(id_val=name, value=v) for name, v in properties.items()],
     )
-
-
-def build_range_name(low: float, high: float, text: str, color: str) -> dashboard.RangeMap:
-    """Returns a word and its colour for values from `low` to `high`."""
-    result = dashboard.ValueMappingResult(text=text, color=color)
-    options = dashboard.DashboardRangeMapOptions(from_val=low, to=high, result=result)
-    return dashboard.RangeMap(options=options)
 
 
 def _build_legend() -> styles.VizLegendOptions:
@@ -195,18 +178,3 @@ def _build_legend() -> styles.VizLegendOptions:
 def _build_tooltip() -> styles.VizTooltipOptions:
     mode, order = common.TooltipDisplayMode.MULTI, common.SortOrder.DESCENDING
     return styles.VizTooltipOptions().mode(mode).sort(order)
-
-
-def draw_as_line(panel: timeseries.Panel, names: str, color: str = "red") -> timeseries.Panel:
-    """Draws the series whose names match, a limit, as a dashed line across the others."""
-    properties = {
-        "color": {"mode": "fixed", "fixedColor": color},
-        "custom.fillOpacity": 0,
-        "custom.lineWidth": 2,
-        "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
-        "custom.stacking": {"mode": "none", "group": "A"},
-    }
-    return panel.override_by_regexp(
-        f"/^{names}$/",
-        [dashboard.DynamicConfigValue(id_val=name, value=v) for name, v in properties.items()],
-    )

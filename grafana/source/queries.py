@@ -14,10 +14,11 @@ POD: Final = "namespace, job, pod, instance"
 # As the recording rules have it: one database, whoever looks at it.
 DATABASE: Final = "namespace, job, database"
 
-_FLEET: Final = 'namespace=~"$namespace", job=~"$job"'
-_POD: Final = _FLEET + ', pod=~"$pod", instance=~"$instance"'
-_DATABASE: Final = 'database=~"$database"'
-_POOL: Final = f'application=~"$application", pool=~"$pool", {_DATABASE}'
+# What the variables select.
+FLEET_MATCHERS: Final = 'namespace=~"$namespace", job=~"$job"'
+POD_MATCHERS: Final = f'{FLEET_MATCHERS}, pod=~"$pod", instance=~"$instance"'
+_DATABASE_MATCHER: Final = 'database=~"$database"'
+_POOL_MATCHERS: Final = f'application=~"$application", pool=~"$pool", {_DATABASE_MATCHER}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Selectors:
 
     def pool(self, name: str, extra: str = "") -> str:
         """Returns a metric of pools, `name` without `sqlalchemy_pool_`."""
-        labels = join_labels(f'origin="{self.origin}"', extra, _POD, _POOL)
+        labels = join_labels(f'origin="{self.origin}"', extra, POD_MATCHERS, _POOL_MATCHERS)
         return f"sqlalchemy_pool_{name}{{{labels}}}"
 
     def rate(self, name: str, extra: str = "") -> str:
@@ -55,10 +56,15 @@ class Selectors:
 
     def saturation(self) -> str:
         """Returns the share of time with every allowed connection out, the mean of processes."""
-        processes = f"sum by ({POOL}) ({self.pool('processes')})"
+        full = f"sum by ({POOL}) ({self.rate('saturated_seconds_total')})"
+        return f"{full} / {self.processes(POOL)}"
+
+    def processes(self, by: str) -> str:
+        """Returns the processes that have a pool."""
+        processes = f"sum by ({by}) ({self.pool('processes')})"
         # The exporter's own pools have no processes; they live in one.
-        one = f"count by ({POOL}) ({self.pool('checked_out')})"
-        return f"sum by ({POOL}) ({self.rate('saturated_seconds_total')}) / ({processes} or {one})"
+        one = f"count by ({by}) ({self.pool('checked_out')})"
+        return f"({processes} or {one})"
 
     def demand(self, by: str) -> str:
         """Returns the connections that callers had or waited for, in the mean (Little's law)."""
@@ -70,17 +76,17 @@ class Selectors:
 
 def database(name: str, extra: str = "") -> str:
     """Returns a metric of databases in the selected pods, without `sqlalchemy_database_`."""
-    return f"sqlalchemy_database_{name}{{{join_labels(extra, _POD, _DATABASE)}}}"
+    return f"sqlalchemy_database_{name}{{{join_labels(extra, POD_MATCHERS, _DATABASE_MATCHER)}}}"
 
 
 def server(name: str, extra: str = "") -> str:
-    """Returns a metric of databases as all pods see them, also those that are not selected."""
-    return f"{name}{{{join_labels(extra, _FLEET, _DATABASE)}}}"
+    """Returns a metric by its whole name, as all pods see it, also those that are not selected."""
+    return f"{name}{{{join_labels(extra, FLEET_MATCHERS, _DATABASE_MATCHER)}}}"
 
 
 def exporter(name: str, extra: str = "") -> str:
     """Returns a metric of the selected exporters, by its whole name."""
-    return f"{name}{{{join_labels(extra, _POD)}}}"
+    return f"{name}{{{join_labels(extra, POD_MATCHERS)}}}"
 
 
 def of_exporters(expr: str) -> str:
@@ -93,7 +99,7 @@ def alerts(extra: str = "") -> str:
     """Returns the alerts that fire; those of a server have no pod, those of an exporter no pool."""
     own = 'alertname=~"SQLAlchemy.*", alertstate="firing"'
     some = 'pod=~"$pod|", instance=~"$instance|", database=~"$database|"'
-    return f"ALERTS{{{join_labels(own, extra, _FLEET, some)}}}"
+    return f"ALERTS{{{join_labels(own, extra, FLEET_MATCHERS, some)}}}"
 
 
 def available() -> str:

@@ -1,20 +1,35 @@
-"""The tables that stand on both dashboards."""
+"""The tables that stand on both dashboards, and the words that both have."""
 
 from typing import Final
 
 from grafana_foundation_sdk.builders import table
 
 from grafana.source.links import build_pool_link, build_runbook_link
-from grafana.source.panels import FULL, HELD, SOME_IS_BAD, WAITS
 from grafana.source.queries import POOL, Selectors, alerts, at, rate
 from grafana.source.tables import Column, build_table
+from grafana.source.thresholds import (
+    FULL,
+    HELD,
+    SOME_IS_BAD,
+    WAITERS,
+    WAITS,
+    build_names,
+    build_range_name,
+)
 
 NO_APP_POOL: Final = "no pool of an application is seen: is app.dir set?"
 NO_ALERT: Final = "none fires (or the rules are not loaded)"
+NO_EXPORTER: Final = "no exporter is seen"
+NO_SERVER_LIMIT: Final = "no server tells its limit (SQLite has none, or the login may not see it)"
+# Whether a database is up; of several pods, the share that reach it.
+UP_NAMES: Final = (
+    build_names({"0": ("down", "red"), "1": ("up", "green")}),
+    build_range_name(0.001, 0.999, "some pods", "orange"),
+)
 
 
 def build_pool_table(
-    title: str, description: str, pools: Selectors, link_origin: str = "app"
+    title: str, description: str, pools: Selectors, *, no_value: str, link_origin: str = "app"
 ) -> table.Panel:
     """Returns a row for each pool of each pod, the fullest first, linked to Pool detail."""
     return build_table(
@@ -24,7 +39,7 @@ def build_pool_table(
         first=("pool", "application", "database", "at", "namespace"),
         sort="Utilisation",
         links={"pool": build_pool_link(link_origin)},
-        no_value="-" if pools.origin == "probe" else NO_APP_POOL,
+        no_value=no_value,
     )
 
 
@@ -52,13 +67,12 @@ def _describe_pools(pools: Selectors) -> list[Column]:
     timeouts = rate(pools.pool("checkout_failures_total", 'reason="timeout"'))
     oldest = pools.pool("oldest_checkout_age_seconds")
     slow = at(pools.quantile(0.95, "checkout_duration_seconds", POOL))
-    waiters = ((None, "green"), (1, "orange"))
     return [
         Column("In use", total("checked_out")),
         Column("Utilisation", at(pools.utilization(POOL)), "percentunit", 0, FULL),
         Column("Idle", total("checked_in")),
         Column("Limit", total("max_connections")),
-        Column("Waiting", total("pending_checkouts"), steps=waiters),
+        Column("Waiting", total("pending_checkouts"), steps=WAITERS),
         Column("p95 checkout", slow, "s", steps=WAITS),
         Column("Timeouts/s", at(f"sum by ({POOL}) ({timeouts})"), "cps", steps=SOME_IS_BAD),
         Column("Oldest checkout", at(f"max by ({POOL}) ({oldest})"), "s", 0, HELD),

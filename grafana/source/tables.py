@@ -11,8 +11,9 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from grafana.source.panels import DATASOURCE, Steps, build_target, build_thresholds
+from grafana.source.panels import DATASOURCE, build_target
 from grafana.source.queries import Query
+from grafana.source.thresholds import Steps, build_names, build_thresholds
 
 # How labels are headed, in the order of their columns; others are hidden, but there for links.
 _HEADINGS: Final = {
@@ -54,15 +55,15 @@ def build_table(
     *,
     first: Sequence[str],
     sort: str,
+    no_value: str,
     descending: bool = True,
     links: dict[str, dict[str, Any]] | None = None,
-    no_value: str = "",
 ) -> table.Panel:
     """Returns a table that begins with the labels `first`; `links` are put on labels' columns."""
     panel = (
         table.Panel()
         .unit("short")
-        .no_value(no_value or "-")
+        .no_value(no_value)
         .sort_by([styles.TableSortByFieldState().display_name(sort).desc(descending)])
         .filterable(True)
         .title(title)
@@ -123,10 +124,7 @@ def _describe_column(column: Column) -> list[dashboard.DynamicConfigValue]:
     if column.steps:
         properties.append(_property("thresholds", build_thresholds(column.steps).build()))
     if column.names:
-        options = {
-            value: {"text": text, "color": color} for value, (text, color) in column.names.items()
-        }
-        properties.append(_property("mappings", [{"type": "value", "options": options}]))
+        properties.append(_property("mappings", [build_names(column.names)]))
     if column.steps or column.names:
         properties.append(_property("custom.cellOptions", {"type": "color-text"}))
     return properties

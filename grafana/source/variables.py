@@ -7,24 +7,23 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard
 
 from grafana.source.panels import DATASOURCE
+from grafana.source.queries import FLEET_MATCHERS, POD_MATCHERS
 
 _EXPORTERS: Final = "sqlalchemy_pool_exporter_build_info"
 _POOLS: Final = "sqlalchemy_pool_checkouts_total"
 # A database may be known from its probes or from an application's pool alone.
 _BOTH: Final = '__name__=~"sqlalchemy_database_up|sqlalchemy_pool_checkouts_total"'
-_FLEET: Final = 'namespace=~"$namespace", job=~"$job"'
-_POD: Final = f'{_FLEET}, pod=~"$pod", instance=~"$instance"'
 
 # `.+` where every series has the label; `.*` also takes those without, as outside of Kubernetes.
 _QUERIES: Final = {
-    "namespace": (f"{_EXPORTERS}", ".*"),
+    "namespace": (_EXPORTERS, ".*"),
     "job": (f'{_EXPORTERS}{{namespace=~"$namespace"}}', ".+"),
-    "pod": (f"{_EXPORTERS}{{{_FLEET}}}", ".*"),
-    "instance": (f'{_EXPORTERS}{{{_FLEET}, pod=~"$pod"}}', ".+"),
-    "application": (f"{_POOLS}{{{_POD}}}", ".*"),
-    "database": (f"{{{_BOTH}, {_POD}}}", ".*"),
+    "pod": (f"{_EXPORTERS}{{{FLEET_MATCHERS}}}", ".*"),
+    "instance": (f'{_EXPORTERS}{{{FLEET_MATCHERS}, pod=~"$pod"}}', ".+"),
+    "application": (f"{_POOLS}{{{POD_MATCHERS}}}", ".*"),
+    "database": (f"{{{_BOTH}, {POD_MATCHERS}}}", ".*"),
     "pool": (
-        f'{_POOLS}{{{_POD}, application=~"$application", database=~"$database"}}',
+        f'{_POOLS}{{{POD_MATCHERS}, application=~"$application", database=~"$database"}}',
         ".*",
     ),
 }

@@ -2,15 +2,11 @@
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.overview.status import NO_DATABASE
-from grafana.source.panels import build_names, build_range_name, build_time_series, build_timeline
+from grafana.source.panels import build_time_series, build_timeline
 from grafana.source.queries import DATABASE, Query, database, quantile_of, rate
+from grafana.source.shared import UP_NAMES
 
 _LEGEND = "{{database}} · {{job}}"
-# Of several pods, the share that reach it.
-UP_NAMES = (
-    build_names({"0": ("down", "red"), "1": ("up", "green")}),
-    build_range_name(0.001, 0.999, "some pods", "orange"),
-)
 
 
 def build_database_row() -> Row:

@@ -12,11 +12,11 @@ from grafana.source.queries import (
     rate,
     top,
 )
-from grafana.source.shared import build_pool_table
+from grafana.source.shared import NO_EXPORTER, build_pool_table
 from grafana.source.tables import Column, build_table
+from grafana.source.thresholds import NONE_IS_GOOD
 
 _OWN = "sqlalchemy_pool_exporter_"
-NO_EXPORTER = "no exporter is seen"
 
 
 def build_exporter_row() -> Row:
@@ -27,6 +27,7 @@ def build_exporter_row() -> Row:
         "**Good:** one connection, idle nearly always. **Bad:** it waits or times out: "
         "probes last longer than their interval. **Do:** see the database's row above.",
         Selectors("probe"),
+        no_value="-",
         link_origin="probe",
     )
     lines = [
@@ -58,7 +59,7 @@ def _list_exporters() -> PanelBuilder:
         Column("Configuration", of_pod("config_last_reload_successful"), names=failed),
         Column("Loaded", f"1000 * {loaded}", "dateTimeFromNow"),
         Column("Collectors", at(f"min by ({POD}) ({collectors})"), names=failed),
-        Column("Unreadable files", of_pod("app_files", 'state="unreadable"'), steps=_UNREADABLE),
+        Column("Unreadable files", of_pod("app_files", 'state="unreadable"'), steps=NONE_IS_GOOD),
         Column("CPU", at(of_exporters(f"sum by ({POD}) ({processor})")), "percentunit", 1),
     ]
     return build_table(
@@ -73,9 +74,6 @@ def _list_exporters() -> PanelBuilder:
         descending=False,
         no_value="-",
     )
-
-
-_UNREADABLE = ((None, "green"), (1, "red"))
 
 
 def _show_scrapes() -> PanelBuilder:

@@ -1,9 +1,10 @@
 """Overview: which pools are full, and for how much of the time."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.panels import FULL, build_time_series
+from grafana.source.panels import build_time_series
 from grafana.source.queries import POOL, Query, Selectors, top
 from grafana.source.shared import NO_APP_POOL
+from grafana.source.thresholds import FIFTH_IS_BAD, FULL
 
 _APP = Selectors("app")
 _LEGEND = "{{application}} · {{pool}} · {{at}}"
@@ -35,6 +36,6 @@ def _show_full() -> PanelBuilder:
         "full process among idle ones means that work is spread unevenly.",
         "percentunit",
         Query(top(10, _APP.saturation()), _LEGEND),
-        thresholds=((None, "green"), (0.2, "red")),
+        thresholds=FIFTH_IS_BAD,
         no_value=NO_APP_POOL,
     )

@@ -1,7 +1,7 @@
 """Overview: whether all pods together fit into their servers."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.panels import FULL, build_time_series
+from grafana.source.panels import build_time_series
 from grafana.source.queries import (
     DATABASE,
     Query,
@@ -11,9 +11,10 @@ from grafana.source.queries import (
     share,
     taken,
 )
+from grafana.source.shared import NO_SERVER_LIMIT
 from grafana.source.tables import Column, build_table
+from grafana.source.thresholds import COMMITTED, FULL
 
-NO_LIMIT = "no server tells its limit (SQLite has none, or the login may not see it)"
 _LEGEND = "{{database}} · {{job}}"
 
 
@@ -54,7 +55,7 @@ def _list_room() -> PanelBuilder:
         first=("database", "namespace"),
         sort="More pods fit",
         descending=False,
-        no_value=NO_LIMIT,
+        no_value=NO_SERVER_LIMIT,
     )
 
 
@@ -67,7 +68,7 @@ def _show_taken() -> PanelBuilder:
         "percentunit",
         Query(share(taken(), available()), _LEGEND),
         thresholds=FULL,
-        no_value=NO_LIMIT,
+        no_value=NO_SERVER_LIMIT,
     )
 
 
@@ -79,8 +80,8 @@ def _show_committed() -> PanelBuilder:
         "every pool is busy at once. **Do:** see the table above.",
         "percentunit",
         Query(share(committed(), available()), _LEGEND),
-        thresholds=((None, "green"), (0.8, "orange"), (1, "red")),
-        no_value=NO_LIMIT,
+        thresholds=COMMITTED,
+        no_value=NO_SERVER_LIMIT,
     )
 
 
@@ -93,5 +94,5 @@ def _show_states() -> PanelBuilder:
         "on the server (pg_stat_activity) and end them in the application.",
         "short",
         Query(f"max by ({DATABASE}, state) ({states})", "{{database}} · {{state}} · {{job}}"),
-        no_value=NO_LIMIT,
+        no_value=NO_SERVER_LIMIT,
     )

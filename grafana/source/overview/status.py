@@ -2,7 +2,7 @@
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.links import build_database_link
-from grafana.source.panels import NONE_IS_GOOD, UP, build_stat
+from grafana.source.panels import build_stat
 from grafana.source.queries import (
     DATABASE,
     POOL,
@@ -14,8 +14,15 @@ from grafana.source.queries import (
     of_exporters,
     quantile_of,
 )
-from grafana.source.shared import NO_ALERT, NO_APP_POOL, build_alert_table, build_pool_table
+from grafana.source.shared import (
+    NO_ALERT,
+    NO_APP_POOL,
+    NO_EXPORTER,
+    build_alert_table,
+    build_pool_table,
+)
 from grafana.source.tables import Column, build_table
+from grafana.source.thresholds import NONE_IS_GOOD, UP, WAITERS
 
 _APP = Selectors("app")
 NO_DATABASE = "no database is configured"
@@ -38,6 +45,7 @@ def build_status_row() -> Row:
         "wait or time out. **Do:** follow the name: are connections held long (slow queries, "
         "leaks), or is the pool too small for its demand?",
         _APP,
+        no_value=NO_APP_POOL,
     )
     return Row(
         "Status",
@@ -101,7 +109,7 @@ def _count_waiting_pools() -> PanelBuilder:
         "answers. **Do:** see how long they wait in the row Wait.",
         "short",
         Query(f"sum(sum by ({POOL}) ({peak}) > bool 0)"),
-        thresholds=((None, "green"), (1, "orange")),
+        thresholds=WAITERS,
         no_value=NO_APP_POOL,
     )
 
@@ -118,7 +126,7 @@ def _count_down_exporters() -> PanelBuilder:
         "short",
         Query(f"sum({down} or {never} == bool 0)"),
         thresholds=NONE_IS_GOOD,
-        no_value="no exporter is seen",
+        no_value=NO_EXPORTER,
     )
 
 

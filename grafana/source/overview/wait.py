@@ -1,9 +1,10 @@
 """Overview: where callers wait, and where they give up."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.panels import SOME_IS_BAD, WAITS, build_time_series
+from grafana.source.panels import build_time_series
 from grafana.source.queries import POOL, Query, Selectors, rate, top
 from grafana.source.shared import NO_APP_POOL
+from grafana.source.thresholds import SOME_IS_BAD, WAITS
 
 _APP = Selectors("app")
 _LEGEND = "{{application}} · {{pool}} · {{at}}"

@@ -2,9 +2,9 @@
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import build_time_series
-from grafana.source.pool_detail.selection import BY_POD, NO_POOL, SELECTED
-from grafana.source.pool_detail.wait import list_quantiles
+from grafana.source.pool_detail.selection import BY_POD, NO_POOL, SELECTED, list_quantiles
 from grafana.source.queries import POOL, Query, at, share
+from grafana.source.thresholds import FIFTH_IS_BAD
 
 
 def build_churn_row() -> Row:
@@ -65,7 +65,7 @@ def _show_reuse() -> PanelBuilder:
         "overflow from it.",
         "percentunit",
         Query(at(share(opened, checkouts)), BY_POD),
-        thresholds=((None, "green"), (0.2, "red")),
+        thresholds=FIFTH_IS_BAD,
         no_value="no checkout was seen",
     )
 

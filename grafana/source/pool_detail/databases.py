@@ -1,8 +1,7 @@
 """Pool detail: what the probes say of the selected pools' databases."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.overview.databases import UP_NAMES
-from grafana.source.panels import build_names, build_time_series, build_timeline
+from grafana.source.panels import build_time_series, build_timeline
 from grafana.source.pool_detail.selection import NO_DATABASE
 from grafana.source.queries import (
     DATABASE,
@@ -13,7 +12,9 @@ from grafana.source.queries import (
     quantile_of,
     rate,
 )
+from grafana.source.shared import UP_NAMES
 from grafana.source.tables import Column, build_table
+from grafana.source.thresholds import build_names
 
 _BY_POD = "{{database}} · {{at}}"
 

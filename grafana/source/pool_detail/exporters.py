@@ -1,9 +1,11 @@
 """Pool detail, last row: where these numbers come from."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.panels import build_names, build_time_series, build_timeline
+from grafana.source.panels import build_time_series, build_timeline
 from grafana.source.pool_detail.selection import BY_POD, SELECTED
 from grafana.source.queries import POD, POOL, Query, at, exporter, of_exporters
+from grafana.source.shared import NO_EXPORTER
+from grafana.source.thresholds import build_names
 
 
 def build_exporter_row() -> Row:
@@ -43,5 +45,5 @@ def _show_scraped() -> PanelBuilder:
         "bool_yes_no",
         Query(at(of_exporters(exporter("up"))), "{{at}}"),
         mappings=[build_names({"0": ("no", "red"), "1": ("yes", "green")})],
-        no_value="no exporter is seen",
+        no_value=NO_EXPORTER,
     )

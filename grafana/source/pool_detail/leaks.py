@@ -1,9 +1,10 @@
 """Pool detail: whether connections are not returned."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.panels import HELD, SOME_IS_BAD, build_time_series
+from grafana.source.panels import build_time_series
 from grafana.source.pool_detail.selection import BY_POD, NO_POOL, SELECTED
 from grafana.source.queries import POOL, Query, at
+from grafana.source.thresholds import HELD, SOME_IS_BAD
 
 
 def build_leaks_row() -> Row:

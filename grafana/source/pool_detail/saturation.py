@@ -1,9 +1,10 @@
 """Pool detail: how much of the pools is in use."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.panels import FULL, build_time_series, build_timeline, draw_as_line
+from grafana.source.panels import build_time_series, build_timeline, draw_as_line
 from grafana.source.pool_detail.selection import BY_POD, NO_LIMIT, NO_POOL, SELECTED
 from grafana.source.queries import POOL, Query, at
+from grafana.source.thresholds import FULL
 
 
 def build_saturation_row() -> Row:

@@ -3,10 +3,11 @@
 from grafana_foundation_sdk.builders import timeseries
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.overview.server_limits import NO_LIMIT
 from grafana.source.panels import build_time_series, draw_as_line
 from grafana.source.pool_detail.selection import SELECTED
 from grafana.source.queries import DATABASE, Query, available, committed, server, share
+from grafana.source.shared import NO_SERVER_LIMIT
+from grafana.source.thresholds import COMMITTED
 
 _LEGEND = "{{database}} · {{job}}"
 
@@ -26,8 +27,8 @@ def _show_share() -> PanelBuilder:
         "100 %: nobody else gets in. **Do:** fewer processes or smaller pools, or PgBouncer.",
         "percentunit",
         Query(share(own, available()), _LEGEND),
-        thresholds=((None, "green"), (0.8, "orange"), (1, "red")),
-        no_value=NO_LIMIT,
+        thresholds=COMMITTED,
+        no_value=NO_SERVER_LIMIT,
     )
 
 
@@ -45,7 +46,7 @@ def _show_owners() -> PanelBuilder:
         Query(owners, "{{job}} · {{application}} · {{pool}}"),
         Query(f"max by (database) ({available()})", "limit of {{database}}"),
         stacked=True,
-        no_value=NO_LIMIT,
+        no_value=NO_SERVER_LIMIT,
     )
     return _repeat(draw_as_line(panel, "limit of .*"))
 
@@ -61,7 +62,7 @@ def _show_states() -> PanelBuilder:
         Query(f"max by (database, state) ({states})", "{{state}}"),
         Query(f"max by (database) ({available()})", "limit of {{database}}"),
         stacked=True,
-        no_value=NO_LIMIT,
+        no_value=NO_SERVER_LIMIT,
     )
     return _repeat(draw_as_line(panel, "limit of .*"))
 

@@ -1,18 +1,11 @@
 """Pool detail, first row: how the selected pools do now."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.panels import (
-    FULL,
-    HELD,
-    NONE_IS_GOOD,
-    UP,
-    WAITS,
-    build_names,
-    build_stat,
-)
+from grafana.source.panels import build_stat
 from grafana.source.pool_detail.selection import AFFECTED, NO_DATABASE, NO_LIMIT, NO_POOL, SELECTED
 from grafana.source.queries import Query, database
-from grafana.source.shared import build_alert_table, build_pool_table
+from grafana.source.shared import NO_APP_POOL, build_alert_table, build_pool_table
+from grafana.source.thresholds import FULL, HELD, NONE_IS_GOOD, UP, WAITERS, WAITS, build_names
 
 
 def build_status_row() -> Row:
@@ -23,6 +16,7 @@ def build_status_row() -> Row:
         "**Good:** all alike. **Bad:** one pod stands out: uneven load, or a leak there. **Do:** "
         "narrow to it; a restart of that pod buys time.",
         SELECTED,
+        no_value=NO_APP_POOL,
         link_origin="$origin",
     )
     stats = (
@@ -55,7 +49,7 @@ def _show_waiters() -> PanelBuilder:
         "again and again. **Do:** see who holds the connections: rows Use and Leaks.",
         "short",
         Query(f"sum({SELECTED.pool('pending_checkouts')})"),
-        thresholds=((None, "green"), (1, "orange")),
+        thresholds=WAITERS,
         no_value=NO_POOL,
     )
 

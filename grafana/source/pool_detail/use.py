@@ -2,8 +2,7 @@
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import build_time_series, draw_as_line
-from grafana.source.pool_detail.selection import BY_POD, NO_POOL, SELECTED
-from grafana.source.pool_detail.wait import list_quantiles
+from grafana.source.pool_detail.selection import BY_POD, NO_POOL, SELECTED, list_quantiles
 from grafana.source.queries import POOL, Query, at
 from grafana.source.tables import Column, build_table
 
@@ -67,9 +66,7 @@ def _list_sizes() -> PanelBuilder:
     def total(metric: str) -> str:
         return f"sum by ({_SETTINGS}) ({SELECTED.pool(metric)})"
 
-    # The exporter's own pools have no processes; they live in one.
-    one = f"count by ({_SETTINGS}) ({SELECTED.pool('checked_out')})"
-    processes = f"({total('processes')} or {one})"
+    processes = SELECTED.processes(_SETTINGS)
     demand = f"quantile_over_time(0.95, ({SELECTED.demand(_SETTINGS)})[$__range:])"
     columns = [
         Column("Processes", processes),

@@ -1,11 +1,10 @@
 """Pool detail: who waits for a connection, and how long."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
-from grafana.source.panels import WAITS, build_heatmap, build_time_series
-from grafana.source.pool_detail.selection import NO_POOL, SELECTED
-from grafana.source.queries import Query, at
-
-_QUANTILES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+from grafana.source.panels import build_heatmap, build_time_series
+from grafana.source.pool_detail.selection import NO_POOL, SELECTED, list_quantiles
+from grafana.source.queries import POD, Query, at
+from grafana.source.thresholds import WAITS
 
 
 def build_wait_row() -> Row:
@@ -15,11 +14,6 @@ def build_wait_row() -> Row:
         Line(8, [_show_waiters(), _show_blocked(), _show_failures()]),
     ]
     return Row("Wait", lines)
-
-
-def list_quantiles(histogram: str) -> list[Query]:
-    """Returns the median and the slow ends of a histogram of the selected pools."""
-    return [Query(SELECTED.quantile(value, histogram), name) for value, name in _QUANTILES]
 
 
 def _map_checkouts() -> PanelBuilder:
@@ -49,15 +43,14 @@ def _show_checkouts() -> PanelBuilder:
 
 
 def _show_waiters() -> PanelBuilder:
-    by = "namespace, job, pod, instance"
     return build_time_series(
         "Who waits for a connection?",
         "Callers blocked on an empty pool by pod: at each scrape, the highest of the last 60 "
         "seconds, and the exact mean of all. **Good:** 0. **Bad:** anything that lasts. **Do:** "
         "see who holds the connections in the rows Use and Leaks.",
         "short",
-        Query(at(f"sum by ({by}) ({SELECTED.pool('pending_checkouts')})"), "now · {{at}}"),
-        Query(at(f"sum by ({by}) ({SELECTED.pool('pending_checkouts_peak')})"), "peak · {{at}}"),
+        Query(at(f"sum by ({POD}) ({SELECTED.pool('pending_checkouts')})"), "now · {{at}}"),
+        Query(at(f"sum by ({POD}) ({SELECTED.pool('pending_checkouts_peak')})"), "peak · {{at}}"),
         Query(f"sum({SELECTED.rate('pending_seconds_total')})", "mean of all"),
         no_value=NO_POOL,
     )
