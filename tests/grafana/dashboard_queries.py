@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 FOLDER = Path(__file__).parents[2] / "grafana" / "dashboards"
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 # What Grafana fills in for an hour on a wide screen and a scrape each 15 s.
-INTERVALS = {"__rate_interval": "1m", "__interval": "15s", "__range": "1h"}
+INTERVALS = {"__rate_interval": "1m", "__range": "1h"}
 
 Json = dict[str, Any]
 
@@ -26,6 +26,10 @@ def load_dashboard(name: str) -> Json:
     """The dashboard of a file like overview.json."""
     loaded: Json = json.loads((FOLDER / name).read_text(encoding="utf-8"))
     return loaded
+
+
+def list_variables(dashboard: Json) -> set[str]:
+    return {each["name"] for each in dashboard["templating"]["list"]}
 
 
 def list_panels(dashboard: Json) -> Iterator[tuple[str, Json]]:

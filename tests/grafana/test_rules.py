@@ -11,22 +11,18 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.grafana.rule_files import (
+    ALERT_RULES,
+    RECORDS,
+    RULE_FILES,
+    RULES,
+    SECTIONS,
+    TEST_FILES,
+    list_queries,
+)
 from tests.servers.programs import find_program
+from tests.test_docs_metrics import read_documented
 
-ROOT = Path(__file__).parents[2]
-ALERTS = ROOT / "grafana" / "alerts"
-RULE_FILES = sorted(ALERTS.glob("*.yaml"))
-TEST_FILES = sorted((ALERTS / "tests").glob("*.yaml"))
-DOCS = (ROOT / "docs" / "metrics.md").read_text()
-
-RULES: list[dict[str, Any]] = [
-    rule
-    for path in RULE_FILES
-    for group in yaml.safe_load(path.read_text())["groups"]
-    for rule in group["rules"]
-]
-ALERT_RULES = {rule["alert"]: rule for rule in RULES if "alert" in rule}
-RECORDS = {rule["record"] for rule in RULES if "record" in rule}
 CASES: list[dict[str, Any]] = [
     case for path in TEST_FILES for case in yaml.safe_load(path.read_text())["tests"]
 ]
@@ -38,15 +34,13 @@ THRESHOLD = re.compile(r"([\d.]+)  # threshold: (\w+)$", re.MULTILINE)
 DASHBOARD = re.compile(r"/d/(sqlalchemy-pool-(?:overview|detail))\?")
 
 
-def read_documented() -> set[str]:
+def list_series() -> set[str]:
     """Names of all series of the catalogue, those of histograms included."""
-    names = set()
-    for section in re.split(r"^## ", DOCS, flags=re.MULTILINE):
-        for name, kind in re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.MULTILINE):
-            prefix = re.search(r"Prefix `(\w+)`", section)
-            ends = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
-            names |= {f"{prefix[1] if prefix else ''}{name}{end}" for end in ends}
-    return names
+    return {
+        name + end
+        for name, (kind, _) in read_documented().items()
+        for end in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))
+    }
 
 
 def list_expressions() -> list[str]:
@@ -126,16 +120,9 @@ def test_alert_tells_what_it_is_and_where_to_look(name: str) -> None:
 
 
 def test_every_alert_has_a_runbook_with_three_queries() -> None:
-    text = (ROOT / "docs" / "runbooks.md").read_text()
-    # As the links of alerts have it, and those of the dashboards, which cannot make it small.
-    sections = dict(
-        re.findall(r'^<a id="(\w+)"></a>\n\n## \1\n(.*?)^(?=<a |## )', text, re.M | re.S)
-    )
-
-    assert sections.keys() == ALERT_RULES.keys()
-    for name, section in sections.items():
-        [queries] = re.findall(r"```promql\n(.*?)```", section, re.DOTALL)
-        assert len(queries.splitlines()) == 3, name
+    assert SECTIONS.keys() == ALERT_RULES.keys()
+    for name, section in SECTIONS.items():
+        assert len(list_queries(section)) == 3, name
         assert f"*{ALERT_RULES[name]['labels']['severity']}*" in section
         assert "**Users feel**" in section, name
 
@@ -151,7 +138,7 @@ def test_rules_ask_only_for_metrics_that_exist() -> None:
     asked = {name for query in list_expressions() for name in METRIC.findall(query)}
 
     assert {"up", "ALERTS", "sqlalchemy_database_up"} <= asked
-    assert asked <= read_documented() | RECORDS | PROMETHEUS_SERIES
+    assert asked <= list_series() | RECORDS | PROMETHEUS_SERIES
 
 
 def test_a_threshold_has_one_value_wherever_its_name_stands() -> None:

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import yaml
 
 from tests.grafana.dashboard_queries import Json, fill, list_panels, load_dashboard, read_defaults
 from tests.grafana.promql import list_selectors
+from tests.grafana.rule_files import ALERT_RULES, RECORDS, SECTIONS, list_queries
 from tests.grafana.scenarios.catalogue import HEALTHY, SCENARIOS
-from tests.grafana.scenarios.rules import FOLDER, quicken
+from tests.grafana.scenarios.pods import APPLICATION
+from tests.grafana.scenarios.rules import quicken
 from tests.grafana.scenarios.theatre import Play, open_theatre
 from tests.servers.programs import find_program
 
-ROOT = Path(__file__).parents[2]
 EXPECTED = sorted((scenario.job, name) for scenario in SCENARIOS for name in scenario.alerts)
 LABELS = {scenario.job: scenario.labels for scenario in SCENARIOS}
 DASHBOARDS = ("overview.json", "pool-detail.json")
@@ -75,13 +74,6 @@ STATS = [
 ]
 # Not a read-only primary, but a replica has what this one asks for.
 OF_A_REPLICA = "sqlalchemy_database_replication_lag_seconds"
-RULES = [
-    rule
-    for path in sorted(FOLDER.glob("*.yaml"))
-    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
-    for rule in group["rules"]
-]
-RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -100,8 +92,13 @@ class Asked(NamedTuple):
     expr: str
 
 
+def shorten(row: str) -> str:
+    """The title of a row without what stands in brackets."""
+    return re.sub(r" \(.*", "", row)
+
+
 def choose_job(row: str, title: str) -> str:
-    return PANELS.get(title) or ROWS.get(re.sub(r" \(.*", "", row), HEALTHY.job)
+    return PANELS.get(title) or ROWS.get(shorten(row), HEALTHY.job)
 
 
 def choose_variables(dashboard: Json, job: str) -> dict[str, str]:
@@ -109,7 +106,7 @@ def choose_variables(dashboard: Json, job: str) -> dict[str, str]:
     labels = LABELS[job]
     pod = {str(name): labels[name].format(pod=0) for name in ("namespace", "pod") if name in labels}
     is_detail = dashboard["uid"] == "sqlalchemy-pool-detail"
-    pool = {"application": "shop", "pool": "orders"} if is_detail else {}
+    pool = {"application": APPLICATION, "pool": "orders"} if is_detail else {}
     return {**read_defaults(dashboard), **INTERVALS, "job": job, **pod, **pool}
 
 
@@ -126,14 +123,7 @@ def list_panel_queries() -> list[Asked]:
 
 def list_runbook_queries() -> list[tuple[str, str]]:
     """Alert and query, three of each."""
-    listed = []
-    for section in re.split(r"^## ", RUNBOOKS, flags=re.MULTILINE)[1:]:
-        title = section.splitlines()[0]
-        if title.startswith("SQLAlchemy"):
-            block = re.search(r"```promql\n(.*?)```", section, re.DOTALL)
-            assert block, title
-            listed += [(title, line) for line in block[1].splitlines()]
-    return listed
+    return [(name, query) for name, text in SECTIONS.items() for query in list_queries(text)]
 
 
 def confine(expr: str, job: str) -> str:
@@ -145,7 +135,14 @@ def confine(expr: str, job: str) -> str:
 
 
 def test_every_alert_has_a_scenario() -> None:
-    assert {name for _, name in EXPECTED} == {rule["alert"] for rule in RULES if "alert" in rule}
+    assert {name for _, name in EXPECTED} == ALERT_RULES.keys()
+
+
+def test_every_panel_and_row_with_a_scenario_is_on_a_dashboard() -> None:
+    shown = [each for name in DASHBOARDS for each in list_panels(load_dashboard(name))]
+
+    assert PANELS.keys() <= {panel["title"] for _, panel in shown}
+    assert ROWS.keys() <= {shorten(row) for row, _ in shown}
 
 
 @pytest.mark.parametrize(
@@ -231,6 +228,6 @@ def test_query_of_a_runbook_has_data_where_its_alert_fires(
     assert play.query_range(confine(expr.removesuffix(" > 0"), job))
 
 
-@pytest.mark.parametrize("record", sorted({rule["record"] for rule in RULES if "record" in rule}))
+@pytest.mark.parametrize("record", sorted(RECORDS))
 def test_recording_rule_has_data(play: Play, record: str) -> None:
     assert play.prometheus.query(f"last_over_time({record}[10m])")

@@ -25,8 +25,8 @@ from sqlalchemy_pool_metrics import instrument
 class Application:
     """Each order is a method that goes on for as long as the program runs."""
 
-    def __init__(self, url: str, pool: dict[str, Any], name: str = "orders") -> None:
-        self.engine: Engine = instrument(create_engine(url, **pool), name=name)
+    def __init__(self, url: str, pool: dict[str, Any]) -> None:
+        self.engine: Engine = instrument(create_engine(url, **pool), name="orders")
         self._kept: list[Connection] = []
 
     def warm(self, size: int) -> None:

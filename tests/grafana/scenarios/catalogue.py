@@ -85,7 +85,7 @@ HEALTHY = Scenario(
 )
 
 SCENARIOS: Sequence[Scenario] = (
-    # First, for it takes longest. The connections that it loses are held long, too.
+    # First, for it takes longest. The connections that it keeps are held long, too.
     Scenario(
         "hoarding",
         alerts("ConnectionLeak", "ConnectionHeldLong"),

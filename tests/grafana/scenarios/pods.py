@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-m", "tests.grafana.scenarios.application"]
 # An order of the application with its keywords, see application.py.
 Order = tuple[str, Mapping[str, Any]]
+# What the exporter calls it.
+APPLICATION = "shop"
 # As quick as the rules are, see rules.py.
 PROBE = {"interval": "2s", "timeout": "2s", "fresh_connection_interval": "4s"}
 
@@ -45,18 +47,17 @@ class Pod:
 
 
 @dataclass(frozen=True, slots=True)
-class Application:
+class Workload:
     """So many processes with a pool each: keywords of create_engine(), and what they do."""
 
     url: str
     pool: Mapping[str, Any]
     orders: Sequence[Order]
     processes: int = 1
-    name: str = "shop"
 
 
 @contextmanager
-def run_pod(folder: Path, application: Application, databases: Mapping[str, Any]) -> Iterator[Pod]:
+def run_pod(folder: Path, workload: Workload, databases: Mapping[str, Any]) -> Iterator[Pod]:
     """`databases` are those of the exporter's configuration."""
     shared, config = folder / "pools", folder / "exporter.yaml"
     shared.mkdir(parents=True)
@@ -65,8 +66,7 @@ def run_pod(folder: Path, application: Application, databases: Mapping[str, Any]
     )
     with ExitStack() as stack:
         started = [
-            stack.enter_context(start_process(application, shared))
-            for _ in range(application.processes)
+            stack.enter_context(start_process(workload, shared)) for _ in range(workload.processes)
         ]
         exporter = stack.enter_context(
             run_exporter(folder / "exporter.log", "--config", str(config))
@@ -78,15 +78,15 @@ def run_pod(folder: Path, application: Application, databases: Mapping[str, Any]
 
 
 @contextmanager
-def start_process(application: Application, shared: Path) -> Iterator[subprocess.Popen[str]]:
+def start_process(workload: Workload, shared: Path) -> Iterator[subprocess.Popen[str]]:
     environment = {
         **os.environ,
         "SQLALCHEMY_POOL_METRICS_DIR": str(shared),
-        "SQLALCHEMY_POOL_METRICS_APP": application.name,
+        "SQLALCHEMY_POOL_METRICS_APP": APPLICATION,
     }
-    arguments = [json.dumps(dict(application.pool)), json.dumps(list(application.orders))]
+    arguments = [json.dumps(dict(workload.pool)), json.dumps(list(workload.orders))]
     with subprocess.Popen(
-        [*PROGRAM, application.url, *arguments],
+        [*PROGRAM, workload.url, *arguments],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.PIPE,

@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 
-from tests.grafana.scenarios.rules import FACTOR, write_rules
+from tests.grafana.scenarios.rules import write_rules
 from tests.servers.endpoints import open_closed_port
 from tests.servers.programs import Program, find_program
 
 Json = dict[str, Any]
 PATIENCE = 60.0
-# Two fit into the shortest window of a rule, four seconds; and a busy machine may take its time.
+# Two fit into the shortest window of a rate, four seconds; and a busy machine may take its time.
 SCRAPE_INTERVAL = "1500ms"
 
 
@@ -66,14 +66,12 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(
-    folder: Path, targets: Sequence[Target], factor: int = FACTOR
-) -> Iterator[Prometheus]:
+def run_prometheus(folder: Path, targets: Sequence[Target]) -> Iterator[Prometheus]:
     """Scrapes the targets, and evaluates the quickened rules each second."""
     program = find_program("prometheus", package="prometheus")
     with open_closed_port() as port:
         address = f"127.0.0.1:{port}"
-    config = build_config(targets, write_rules(folder, factor))
+    config = build_config(targets, write_rules(folder))
     (folder / "prometheus.yml").write_text(json.dumps(config))
     command = [
         program,

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[3] / "grafana" / "alerts"
-# Five minutes are ten seconds: enough for a few scrapes and probes, one each second.
+from tests.grafana.rule_files import RULE_FILES
+
+# Five minutes are ten seconds: enough for a few scrapes and probes.
 FACTOR = 30
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"(\[|\bfor: |\boffset )(\d+)([smhd])")
@@ -29,10 +30,10 @@ def quicken(text: str, factor: int = FACTOR) -> str:
     return AGE.sub(lambda match: f"{match[1]}{int(match[2]) / factor:g}", shortened)
 
 
-def write_rules(folder: Path, factor: int = FACTOR) -> list[Path]:
+def write_rules(folder: Path) -> list[Path]:
     """All rule files, quickened, in the folder."""
     written = []
-    for path in sorted(FOLDER.glob("*.yaml")):
+    for path in RULE_FILES:
         written.append(folder / path.name)
-        written[-1].write_text(quicken(path.read_text(encoding="utf-8"), factor))
+        written[-1].write_text(quicken(path.read_text(encoding="utf-8")))
     return written

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import make_url
 
 from exporter.demo.postgres import EmbeddedPostgres
-from tests.grafana.scenarios.pods import Application, Order, Pod, run_pod
+from tests.grafana.scenarios.pods import Order, Pod, Workload, run_pod
 from tests.grafana.scenarios.prometheus import Target
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, Account
 from tests.servers.folders import make_folder
@@ -78,7 +78,7 @@ def open_scenes(
     shared: EmbeddedPostgres,
     more: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[list[Scene]]:
-    """All at once. `more` are further databases for the exporters of some jobs."""
+    """All side by side. `more` are further databases for the exporters of some jobs."""
     with ExitStack() as stack, ThreadPoolExecutor(4) as threads:
 
         def open_one(scenario: Scenario) -> Scene:
@@ -100,7 +100,7 @@ def open_scene(
         if scenario.database != DATABASE:
             execute(server, f"CREATE DATABASE {scenario.database}")
         proxy = stack.enter_context(open_proxy(server.port))
-        application = Application(
+        workload = Workload(
             build_url(scenario, server, proxy, scenario.account, "psycopg"),
             scenario.pool,
             scenario.orders,
@@ -109,9 +109,7 @@ def open_scene(
         watched = build_url(scenario, server, proxy, MONITOR, "asyncpg")
         databases = {scenario.known_as: {"url": watched, "role": "primary"}, **more}
         pods = [
-            stack.enter_context(
-                run_pod(folder / f"{scenario.job}-{number}", application, databases)
-            )
+            stack.enter_context(run_pod(folder / f"{scenario.job}-{number}", workload, databases))
             for number in range(scenario.pods)
         ]
         yield Scene(scenario, server, proxy, pods, stack)
