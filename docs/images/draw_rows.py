@@ -55,6 +55,7 @@ CHOICE_HEIGHTS = (4, 8, 7)
 
 
 def main(saved: Path | None) -> None:
+    """Draws all pictures; answers are taken from the file `saved`, or put there for next time."""
     # First of all: a panel that is called differently now is found before the story is told.
     chosen = choose_panels()
     answers = load_answers(saved)
@@ -80,6 +81,7 @@ def load_answers(saved: Path | None) -> Answers:
 
 
 def compose_rows(answers: Answers) -> Iterator[tuple[Path, Picture]]:
+    """Each row of both dashboards, and where its picture goes."""
     for name in DASHBOARDS:
         for row, found in groupby(
             list_panels(load_dashboard(f"{name}.json")), lambda each: each[0]
@@ -93,6 +95,7 @@ def slug(row: str) -> str:
 
 
 def compose_row(name: str, panels: list[Json], answers: Answers) -> Picture:
+    """Panels as they stand on the dashboard."""
     picture, top = Picture(), 0
     for _, found in groupby(panels, lambda panel: panel["gridPos"]["y"]):
         line = list(found)
@@ -132,6 +135,7 @@ def find_panel(dashboard: Json, title: str) -> Json:
 
 
 def compose_choice(chosen: list[list[tuple[str, Json]]], answers: Answers) -> Picture:
+    """The panels of CHOICE in lines of their own, for the README."""
     picture, top = Picture(), 0
     for line, height in zip(chosen, CHOICE_HEIGHTS, strict=True):
         for position, (name, panel) in enumerate(line):

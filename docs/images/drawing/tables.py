@@ -83,10 +83,11 @@ def list_steps(override: Json) -> Sequence[Json]:
 
 
 def fit(columns: Sequence[Column], room: float) -> tuple[Sequence[Column], float]:
-    """The columns and the size of their letters: as many as have room, and how many are left."""
+    """The columns that have room and the size of their letters; the last says how many are left."""
     for size in SIZES:
         if sum(column.measure(size) for column in columns) <= room:
             return columns, size
+    shown = columns
     for count in range(len(columns) - 1, 0, -1):
         more = Column([(f"+{len(columns) - count} more", FAINT)])
         shown = [*columns[:count], more]
