@@ -10,6 +10,7 @@ run: .venv/ready
 test: .venv/tools
 	$(BIN)/pytest $(ARGS)
 
+# Format, types and what linters find.
 check: .venv/tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -24,6 +25,7 @@ dashboards: .venv/tools
 
 # What follows from something else: parts of the chart from the exporter's settings and from grafana/, the snippets.
 generated: dashboards
+	$(BIN)/python -m exporter.settings >config/schema.json.new && mv config/schema.json.new config/schema.json
 	$(BIN)/python -m deploy.schema
 	$(BIN)/python -m deploy.copies
 	$(BIN)/python -m deploy.component
@@ -38,9 +40,11 @@ image-test: .venv/tools
 	deploy/image/build --base-from-debian localhost/sqlalchemy-pool-exporter:test
 	POOL_EXPORTER_TEST_IMAGE=localhost/sqlalchemy-pool-exporter:test $(BIN)/pytest tests/image $(ARGS)
 
+# What it costs, beside others; benchmarks/README.md has the numbers. Takes minutes, and wants the machine for itself.
 bench: .venv/tools
 	for each in checkout postgres read_files scrape; do $(BIN)/python benchmarks/$$each.py || exit 1; done
 
+# Those of the docs, from the running demo and a real Prometheus. Needs chromium and prometheus, and takes minutes.
 pictures: .venv/tools
 	docs/images/draw
 	$(BIN)/python -m docs.images.draw_rows
