@@ -27,7 +27,7 @@ def build_exporter_row() -> Row:
         "**Good:** one connection, idle nearly always. **Bad:** it waits or times out: "
         "probes last longer than their interval. **Do:** see the database's row above.",
         Selectors("probe"),
-        no_value="-",
+        no_value="no exporter has a database, or none is seen",
         link_origin="probe",
     )
     lines = [
@@ -72,7 +72,7 @@ def _list_exporters() -> PanelBuilder:
         first=("at", "namespace", "version", "python", "sqlalchemy"),
         sort="Pod",
         descending=False,
-        no_value="-",
+        no_value=NO_EXPORTER,
     )
 
 

@@ -134,5 +134,5 @@ def _list_servers() -> PanelBuilder:
         first=("database", "server_version", "dialect", "driver"),
         sort="Database",
         descending=False,
-        no_value="-",
+        no_value=NO_DATABASE,
     )

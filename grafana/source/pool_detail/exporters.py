@@ -42,7 +42,7 @@ def _show_scraped() -> PanelBuilder:
         "When was the exporter scraped?",
         "**Good:** yes throughout. **Bad:** no: what the pools did then is only in the counters, "
         "which the next scrape catches up with. **Do:** look at the target's error in Prometheus.",
-        "bool_yes_no",
+        "short",
         Query(at(of_exporters(exporter("up"))), "{{at}}"),
         mappings=[build_names({"0": ("no", "red"), "1": ("yes", "green")})],
         no_value=NO_EXPORTER,
