@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from exporter.app_pools.reading import NO_FILES, NO_FOLDER, AppReading
+from exporter.app_pools.reading import NO_FOLDER, UNREADABLE_FOLDER, AppReading
 from exporter.app_pools.scan import Scan
 
 logger = logging.getLogger("exporter.app_pools")
@@ -26,7 +26,7 @@ class AppFolder:
         self._has_problems = False
 
     def read(self) -> AppReading:
-        """Returns what the files say now; nothing when the folder cannot be read. Never raises."""
+        """Returns what the files say now; one unreadable for a folder that is. Never raises."""
         if self.path is None:
             return NO_FOLDER
         scan = Scan(self.path)
@@ -34,7 +34,7 @@ class AppFolder:
             reading = scan.read()
         except (OSError, ValueError) as error:  # of a path with a zero byte
             self._note_folder(getattr(error, "strerror", None) or str(error))
-            return replace(NO_FILES, problem=self._problem)
+            return replace(UNREADABLE_FOLDER, problem=self._problem)
         self._note_folder("")
         self._note_files(scan.problems)
         return reading

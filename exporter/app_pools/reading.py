@@ -43,4 +43,5 @@ class AppReading:
 
 
 NO_FOLDER = AppReading((), {})
-NO_FILES = AppReading((), dict.fromkeys(FileState, 0))
+# Whatever is in a folder that cannot be read counts as one file, so that its gauge tells of it.
+UNREADABLE_FOLDER = AppReading((), dict.fromkeys(FileState, 0) | {FileState.UNREADABLE: 1})

@@ -15,7 +15,8 @@ def build_app_files(files: Mapping[FileState, int]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(
         "sqlalchemy_pool_exporter_app_files",
         "Files in the application's folder, one per process: live (the process runs), dead (its "
-        "counters are still counted), unreadable (damaged, alien or of a newer version). "
+        "counters are still counted), unreadable (damaged, alien or of a newer version; "
+        "or the folder itself). "
         "Absent when app.dir is not set.",
         labels=["state"],
     )

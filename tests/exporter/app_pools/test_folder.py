@@ -14,6 +14,7 @@ from tests.exporter.app_pools.shared_files import SharedFile
 from tests.exporter.app_workers import run_worker
 
 LOGGER = "exporter.app_pools"
+UNREADABLE = {FileState.LIVE: 0, FileState.DEAD: 0, FileState.UNREADABLE: 1}
 
 
 def read(folder: Path) -> AppReading:
@@ -128,14 +129,14 @@ def test_unreadable_retired_is_counted_and_hides_no_process(tmp_path: Path, kind
     assert len(read_pools(tmp_path)) == 1
 
 
-def test_missing_folder_is_no_files_and_is_said_once(
+def test_missing_folder_is_unreadable_and_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, LOGGER)
     path, problem = tmp_path / "pools", "No such file or directory"
     folder = AppFolder(path)
     for _ in range(2):
-        assert folder.read() == AppReading((), dict.fromkeys(FileState, 0), problem)
+        assert folder.read() == AppReading((), UNREADABLE, problem)
     path.mkdir()
     for _ in range(2):
         assert not folder.read().problem
@@ -149,9 +150,9 @@ def test_missing_folder_is_no_files_and_is_said_once(
     assert vars(caplog.records[0])["problem"] == problem
 
 
-def test_file_in_place_of_the_folder_is_no_files(tmp_path: Path) -> None:
+def test_file_in_place_of_the_folder_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "pools").touch()
-    assert count_files(tmp_path / "pools") == (0, 0, 0)
+    assert count_files(tmp_path / "pools") == (0, 0, 1)
 
 
 def test_unreadable_files_are_said_once_and_so_is_their_end(
