@@ -66,6 +66,10 @@ class Selectors:
         one = f"count by ({by}) ({self.pool('checked_out')})"
         return f"({processes} or {one})"
 
+    def gave_up(self) -> str:
+        """Returns the counter of callers that waited no longer, by themselves or by the pool."""
+        return self.pool("checkout_failures_total", 'reason=~"timeout|cancelled"')
+
     def demand(self, by: str) -> str:
         """Returns the connections that callers had or waited for, in the mean (Little's law)."""
         out = f"sum by ({by}) ({self.rate('checked_out_seconds_total')})"
@@ -93,6 +97,12 @@ def of_exporters(expr: str) -> str:
     """Returns what belongs to an exporter: other programs have metrics of that name, too."""
     own = f"last_over_time({exporter('sqlalchemy_pool_exporter_build_info')}[1d])"
     return f"{expr} and on (namespace, job, instance) {own}"
+
+
+def scraped() -> str:
+    """Returns `up` of each exporter; of one never scraped, by its container's name."""
+    never = exporter("up", 'container="pool-exporter"')
+    return f"{of_exporters(exporter('up'))} or {never}"
 
 
 def alerts(extra: str = "") -> str:

@@ -64,7 +64,6 @@ def _describe_pools(pools: Selectors) -> list[Column]:
     def total(metric: str) -> str:
         return at(f"sum by ({POOL}) ({pools.pool(metric)})")
 
-    timeouts = rate(pools.pool("checkout_failures_total", 'reason="timeout"'))
     oldest = pools.pool("oldest_checkout_age_seconds")
     slow = at(pools.quantile(0.95, "checkout_duration_seconds", POOL))
     return [
@@ -74,6 +73,11 @@ def _describe_pools(pools: Selectors) -> list[Column]:
         Column("Limit", total("max_connections")),
         Column("Waiting", total("pending_checkouts"), steps=WAITERS),
         Column("p95 checkout", slow, "s", steps=WAITS),
-        Column("Timeouts/s", at(f"sum by ({POOL}) ({timeouts})"), "cps", steps=SOME_IS_BAD),
+        Column(
+            "Gave up/s",
+            at(f"sum by ({POOL}) ({rate(pools.gave_up())})"),
+            "cps",
+            steps=SOME_IS_BAD,
+        ),
         Column("Oldest checkout", at(f"max by ({POOL}) ({oldest})"), "s", 0, HELD),
     ]

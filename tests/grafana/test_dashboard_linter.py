@@ -23,7 +23,7 @@ from tests.grafana.promql import Selector, list_selectors
 RATE_INTERVAL = "11m"
 MARKS = {"job": "$job", "instance": "$instance", "__rate_interval": RATE_INTERVAL}
 UNITS = {
-    *("short", "percentunit", "s", "bytes", "ops", "cps", "cpm", "bool_yes_no"),
+    *("short", "percentunit", "s", "bytes", "ops", "cps", "cpm"),
     *("dateTimeFromNow", "string"),
 }
 

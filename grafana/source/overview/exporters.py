@@ -10,6 +10,7 @@ from grafana.source.queries import (
     exporter,
     of_exporters,
     rate,
+    scraped,
     top,
 )
 from grafana.source.shared import NO_EXPORTER, build_pool_table
@@ -55,7 +56,7 @@ def _list_exporters() -> PanelBuilder:
             ),
             hidden=True,
         ),
-        Column("Scraped", at(f"max by ({POD}) ({of_exporters(exporter('up'))})"), names=failed),
+        Column("Scraped", at(f"max by ({POD}) ({scraped()})"), names=failed),
         Column("Configuration", of_pod("config_last_reload_successful"), names=failed),
         Column("Loaded", f"1000 * {loaded}", "dateTimeFromNow"),
         Column("Collectors", at(f"min by ({POD}) ({collectors})"), names=failed),

@@ -10,9 +10,8 @@ from grafana.source.queries import (
     Selectors,
     alerts,
     database,
-    exporter,
-    of_exporters,
     quantile_of,
+    scraped,
 )
 from grafana.source.shared import (
     NO_ALERT,
@@ -88,13 +87,13 @@ def _count_reasons() -> PanelBuilder:
 
 
 def _count_exhausted_pools() -> PanelBuilder:
-    timeouts = _APP.pool("checkout_failures_total", 'reason="timeout"')
     return build_stat(
         "In how many pools do callers give up?",
-        "Pools of pods in which a checkout timed out in the last 5 minutes: each is an error of "
-        "the application. **Good:** 0. **Bad:** 1 or more. **Do:** see the fullest pools below.",
+        "Pools of pods in which a caller waited in vain in the last 5 minutes, ended by the pool's "
+        "timeout or by its own caller: each is an error of the application. **Good:** 0. **Bad:** "
+        "1 or more. **Do:** see the fullest pools below.",
         "short",
-        Query(f"sum(sum by ({POOL}) (increase({timeouts}[5m])) > bool 0)"),
+        Query(f"sum(sum by ({POOL}) (increase({_APP.gave_up()}[5m])) > bool 0)"),
         thresholds=NONE_IS_GOOD,
         no_value=NO_APP_POOL,
     )
@@ -115,16 +114,13 @@ def _count_waiting_pools() -> PanelBuilder:
 
 
 def _count_down_exporters() -> PanelBuilder:
-    down = of_exporters(f"({exporter('up')} == bool 0)")
-    # Not even once: known by the container's name alone.
-    never = exporter("up", 'container="pool-exporter"')
     return build_stat(
         "How many exporters are down?",
         "Exporters that Prometheus knows and cannot scrape. **Good:** 0. **Bad:** 1 or more: their "
         "pools and databases are missing on this page. **Do:** look at the target's error in "
         "Prometheus, then at the container pool-exporter of that pod.",
         "short",
-        Query(f"sum({down} or {never} == bool 0)"),
+        Query(f"sum(({scraped()}) == bool 0)"),
         thresholds=NONE_IS_GOOD,
         no_value=NO_EXPORTER,
     )

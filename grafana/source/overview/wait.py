@@ -12,7 +12,7 @@ _LEGEND = "{{application}} · {{pool}} · {{at}}"
 
 def build_wait_row() -> Row:
     """Returns the row of the slowest pools."""
-    return Row("Wait", [Line(9, [_show_slowest(), _show_timeouts()])])
+    return Row("Wait", [Line(9, [_show_slowest(), _show_given_up()])])
 
 
 def _show_slowest() -> PanelBuilder:
@@ -28,15 +28,15 @@ def _show_slowest() -> PanelBuilder:
     )
 
 
-def _show_timeouts() -> PanelBuilder:
-    timeouts = rate(_APP.pool("checkout_failures_total", 'reason="timeout"'))
+def _show_given_up() -> PanelBuilder:
+    failures = rate(_APP.gave_up())
     return build_time_series(
         "In which pools do callers give up?",
-        "Checkouts that pool_timeout ended, per second, ten highest: each is an error of the "
-        "application. **Good:** 0. **Bad:** anything else. **Do:** find out what holds the "
-        "connections before making the pool larger.",
+        "Checkouts that pool_timeout or their caller ended, per second, ten highest: each is an "
+        "error of the application. **Good:** 0. **Bad:** anything else. **Do:** find out what "
+        "holds the connections before making the pool larger.",
         "cps",
-        Query(top(10, f"sum by ({POOL}) ({timeouts})"), _LEGEND),
+        Query(top(10, f"sum by ({POOL}) ({failures})"), _LEGEND),
         thresholds=SOME_IS_BAD,
         no_value=NO_APP_POOL,
     )

@@ -39,12 +39,14 @@ def _show_owners() -> PanelBuilder:
     panel = build_time_series(
         "Who may fill the server?",
         "What the pools of all pods may open, by job, application and pool (exporter: the pools of "
-        "its probes), and what the server has. All jobs that name a database alike. **Good:** the "
-        "stack stays below the line. **Bad:** above: too many clients, once all are busy. **Do:** "
-        "begin with the widest.",
+        "its probes), and what the server has. All that call a database alike: where those of two "
+        "namespaces are two, choose one. **Good:** the stack stays below the line. **Bad:** above: "
+        "too many clients, once all are busy. **Do:** begin with the widest.",
         "short",
-        Query(owners, "{{job}} · {{application}} · {{pool}}"),
-        Query(f"max by (database) ({available()})", "limit of {{database}}"),
+        Query(owners, "{{application}} · {{pool}} · {{job}} {{namespace}}"),
+        Query(
+            f"max by (namespace, database) ({available()})", "limit of {{database}} {{namespace}}"
+        ),
         stacked=True,
         no_value=NO_SERVER_LIMIT,
     )
@@ -59,8 +61,13 @@ def _show_states() -> PanelBuilder:
         "stack stays clear of the line. **Bad:** it touches: nobody can open a new one; many "
         "idle_in_transaction: forgotten transactions. **Do:** find them in pg_stat_activity.",
         "short",
-        Query(f"max by (database, state) ({states})", "{{state}}"),
-        Query(f"max by (database) ({available()})", "limit of {{database}}"),
+        Query(
+            f"max by (namespace, database, state) ({states})",
+            "{{state}} · {{database}} {{namespace}}",
+        ),
+        Query(
+            f"max by (namespace, database) ({available()})", "limit of {{database}} {{namespace}}"
+        ),
         stacked=True,
         no_value=NO_SERVER_LIMIT,
     )

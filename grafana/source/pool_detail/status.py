@@ -23,7 +23,7 @@ def build_status_row() -> Row:
         _show_utilization(),
         _show_waiters(),
         _show_wait(),
-        _show_timeouts(),
+        _show_given_up(),
         _show_oldest(),
         _show_database(),
     )
@@ -66,14 +66,13 @@ def _show_wait() -> PanelBuilder:
     )
 
 
-def _show_timeouts() -> PanelBuilder:
-    timeouts = SELECTED.pool("checkout_failures_total", 'reason="timeout"')
+def _show_given_up() -> PanelBuilder:
     return build_stat(
         "How many callers gave up? (in the time shown)",
-        "Checkouts that pool_timeout ended: each an error of the application. "
+        "Checkouts that pool_timeout or their caller ended: each an error of the application. "
         "**Good:** 0. **Bad:** 1 or more. **Do:** see since when in the row Wait.",
         "short",
-        Query(f"round(sum(increase({timeouts}[$__range])))"),
+        Query(f"round(sum(increase({SELECTED.gave_up()}[$__range])))"),
         thresholds=NONE_IS_GOOD,
         no_value=NO_POOL,
     )

@@ -79,7 +79,7 @@ def _list_sizes() -> PanelBuilder:
         "What size would do? (for one process)",
         "Settings are for each process, so all is for one. Demand: what the callers of a process "
         "had or waited for, 95 % of the time shown. Would do: demand + 2 x its root + 1, which "
-        "lets at most 1 in 40 wait (Erlang C), as pool_size + max_overflow. **Good:** the "
+        "lets about 1 in 40 wait, or fewer (Erlang C), as pool_size + max_overflow. **Good:** the "
         "limit is that or more. **Bad:** less. **Do:** set it, unless the holds can be shortened "
         "or the server is full (row Server limits). A time of trouble asks for too much: choose "
         "normal hours. No more helps than the server can work on at once: about 2 x its cores.",

@@ -1,6 +1,6 @@
 """The committed rules with their minutes made seconds, so that a test sees alerts fire.
 
-Divided are the durations in `[...]`, after `for:` and after `offset`, and the ages of connections
+Divided are the durations in `[...]` and `[...:...]`, after `for:` and after `offset`, and the ages of connections
 (`..._age_seconds > 300`), which are minutes too, and nothing else: shares, counts, what a caller
 may wait and the names of recorded series stay as they are.
 """
@@ -15,7 +15,7 @@ from tests.grafana.rule_files import RULE_FILES
 # Five minutes are ten seconds: enough for a few scrapes and probes.
 FACTOR = 30
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-DURATION = re.compile(r"(\[|\bfor: |\boffset )(\d+)([smhd])")
+DURATION = re.compile(r"(\[|:|\bfor: |\boffset )(\d+)([smhd])")
 AGE = re.compile(r"(_age_seconds(?:\{[^}]*\})? > )(\d+)")
 
 
