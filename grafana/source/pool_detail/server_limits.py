@@ -54,6 +54,7 @@ def _show_owners() -> PanelBuilder:
 
 
 def _show_states() -> PanelBuilder:
+    # The mean of what pods saw: the highest of each state, each at another moment, is too much.
     states = server("sqlalchemy_database_server_connections")
     panel = build_time_series(
         "How full is the server, and with what?",
@@ -62,7 +63,7 @@ def _show_states() -> PanelBuilder:
         "idle_in_transaction: forgotten transactions. **Do:** find them in pg_stat_activity.",
         "short",
         Query(
-            f"max by (namespace, database, state) ({states})",
+            f"avg by (namespace, database, state) ({states})",
             "{{state}} · {{database}} {{namespace}}",
         ),
         Query(
