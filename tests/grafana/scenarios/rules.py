@@ -1,8 +1,8 @@
 """The committed rules with their minutes made seconds, so that a test sees alerts fire.
 
-Divided are the durations in `[...]` and `[...:...]`, after `for:` and after `offset`, and the ages of connections
-(`..._age_seconds > 300`), which are minutes too, and nothing else: shares, counts, what a caller
-may wait and the names of recorded series stay as they are.
+Divided are the durations in `[...]` and `[...:...]`, after `for:` and after `offset`, and the ages
+of connections (`..._age_seconds > 300`), which are minutes too, and nothing else: shares, counts,
+what a caller may wait and the names of recorded series stay as they are.
 """
 
 from __future__ import annotations
