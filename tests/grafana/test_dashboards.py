@@ -174,6 +174,13 @@ def test_all_means_pods_without_kubernetes_labels_too(name: str) -> None:
 
 
 @PARAMETRIZED
+def test_a_stack_below_a_server_s_limit_is_of_one_database(name: str) -> None:
+    for _, panel in list_panels(load_dashboard(name)):
+        if any("limit of" in (target["legendFormat"] or "") for target in panel["targets"]):
+            assert panel["repeat"] == "database", panel["title"]
+
+
+@PARAMETRIZED
 def test_labels_in_tables_are_texts_and_empty_where_a_row_has_none(name: str) -> None:
     for _, panel in list_panels(load_dashboard(name)):
         if panel["type"] == "table":
