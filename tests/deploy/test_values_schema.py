@@ -166,19 +166,19 @@ def test_a_label_that_would_make_all_alerts_equally_severe_is_refused_with_what_
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_scenario_is_taken(scenario: str) -> None:
-    render_alone(read_values(scenario))
+    assert render_alone(read_values(scenario))
 
 
 def test_the_whole_of_values_yaml_is_taken() -> None:
-    render_alone(VALUES)
+    assert render_alone(VALUES)
 
 
 def test_every_setting_of_the_exporter_is_taken() -> None:
-    render_alone({"config": CONFIG})
+    assert render_alone({"config": CONFIG})
 
 
 def test_values_of_all_charts_are_taken() -> None:
-    render_alone({"global": {"imageRegistry": "registry.example.com"}})
+    assert render_alone({"global": {"imageRegistry": "registry.example.com"}})
 
 
 def find_keys(schema: Mapping[str, Any], path: KeyPath = ()) -> Iterator[KeyPath]:
