@@ -25,7 +25,7 @@ dashboards: .venv/tools
 
 # What follows from something else: parts of the chart from the exporter's settings and from grafana/, the snippets.
 generated: dashboards
-	$(BIN)/python -m exporter.settings >config/schema.json.new && mv config/schema.json.new config/schema.json
+	$(BIN)/python -m sqlalchemy_pool_exporter.settings >config/schema.json.new && mv config/schema.json.new config/schema.json
 	$(BIN)/python -m deploy.schema
 	$(BIN)/python -m deploy.copies
 	$(BIN)/python -m deploy.component
@@ -53,13 +53,12 @@ clean:
 	rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Warnings off: setuptools says that the folder exporter/ has the name of the package that it is.
 .venv/ready: pyproject.toml agent/pyproject.toml exporter/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable './agent[prometheus]' --editable './exporter[mysql,psycopg,demo]'
+	$(BIN)/pip install --quiet --editable './agent[prometheus]' --editable './exporter[mysql,psycopg,demo]'
 	@touch $@
 
 # What the tests need besides; Helm and the schemas of Kubernetes alone are 300 MB.

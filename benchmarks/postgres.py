@@ -13,8 +13,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+
 from environments import AGENT, LINES, find_python
-from exporter.demo.postgres import EmbeddedPostgres
 from tables import print_comparison
 from workers import Command, Extent, compare
 

@@ -24,8 +24,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from sqlalchemy_pool_exporter.shared_files import AppFolder, AppReading, FileState
 
-from exporter.app_pools import AppFolder, AppReading, FileState
 from read_files_case import NUMBERS
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels, build_families
 from sqlalchemy_pool_metrics.snapshot import Snapshot, merge

@@ -29,10 +29,10 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.core import Metric
+from sqlalchemy_pool_exporter.settings import Settings
+from sqlalchemy_pool_exporter.web.app import create_app
 from starlette.applications import Starlette
 
-from exporter.settings import Settings
-from exporter.web.app import create_app
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.files import ProcessFile
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels, build_families

@@ -32,9 +32,9 @@ from typing import Any, NamedTuple
 
 import psycopg
 import yaml
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 
 from environments import AGENT, ROOT
-from exporter.demo.postgres import EmbeddedPostgres
 from forwarder import Forwarder, run_forwarder
 from tables import print_table
 
@@ -369,7 +369,15 @@ def run_exporter(
     """Yields an exporter that serves. Raises BrokenError when it does not, or dies meanwhile."""
     config, log = folder / "exporter.yaml", folder / "log"
     write_config(config, databases, pools)
-    command = [sys.executable, "-m", "exporter", "--config", str(config), "--listen", "127.0.0.1:0"]
+    command = [
+        sys.executable,
+        "-m",
+        "sqlalchemy_pool_exporter",
+        "--config",
+        str(config),
+        "--listen",
+        "127.0.0.1:0",
+    ]
     with log.open("wb") as stderr, subprocess.Popen(command, cwd=ROOT, stderr=stderr) as process:
         try:
             yield Exporter(process, config, find_address(process, log))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from exporter.settings.schema import build_schema
+from sqlalchemy_pool_exporter.settings.schema import build_schema
 
 SCHEMA: Final = Path(__file__).parent / "helm" / "values.schema.json"
 ALERTS: Final = Path(__file__).parents[1] / "grafana" / "alerts" / "alerts.yaml"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers import endpoints
 from tests.servers.folders import make_folder
 from tests.servers.mariadb import MariaDB, run_mariadb

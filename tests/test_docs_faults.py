@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import Reason
 from tests.faults.catalogue import CATALOGUE, Fault, Lasts, Noticed
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.deploy.charts import Manifest, copy_shop, helm, pick, render, render_shop
 from tests.deploy.deployments import get_pod
 from tests.exporter.commands import RunningExporter, configure, run_exporter

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import bcrypt
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import DATABASE, MONITOR
 from tests.servers.conditions import wait_until
 from tests.servers.endpoints import open_closed_port
@@ -53,7 +53,13 @@ def run_prometheus(
     (folder / "prometheus.yml").write_text(
         json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]})
     )
-    command = [sys.executable, "-m", "exporter", "--config", str(folder / "exporter.yaml")]
+    command = [
+        sys.executable,
+        "-m",
+        "sqlalchemy_pool_exporter",
+        "--config",
+        str(folder / "exporter.yaml"),
+    ]
     server = [
         program,
         f"--config.file={folder}/prometheus.yml",

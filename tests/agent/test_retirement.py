@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app_pools import AppFolder
+from sqlalchemy_pool_exporter.shared_files import AppFolder
 from sqlalchemy_pool_metrics import retirement
 from sqlalchemy_pool_metrics.file_format import Header, build_file, build_header
 from sqlalchemy_pool_metrics.files import RETIRED, list_files
 from sqlalchemy_pool_metrics.layout import TABLE, Region, SlotTable
 from sqlalchemy_pool_metrics.retirement import LOCK, MARGINS_NS, fold_dead
 from tests.agent.children import read_retired
-from tests.exporter.app_pools.shared_files import SharedFile
+from tests.exporter.shared_files.shared_files import SharedFile
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs fork, and locks as Linux has them"),

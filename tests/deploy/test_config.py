@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.check import check_config
+from sqlalchemy_pool_exporter.check import check_config
 from tests.deploy.charts import (
     SCENARIOS,
     Rendered,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres, find_free_port
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.servers.accounts import DATABASE, SUPERUSER
 from tests.servers.conditions import wait_until
 

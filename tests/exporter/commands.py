@@ -14,7 +14,7 @@ import httpx
 
 from tests.servers.conditions import wait_until
 
-COMMAND = [sys.executable, "-m", "exporter"]
+COMMAND = [sys.executable, "-m", "sqlalchemy_pool_exporter"]
 PATIENCE = 60.0
 
 

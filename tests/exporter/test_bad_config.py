@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.check import check_config
+from sqlalchemy_pool_exporter.check import check_config
 from tests.exporter.commands import run_command
 
 FOLDER = Path(__file__).parents[1] / "data" / "bad_config"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.check import check_config, load_checked_settings
+from sqlalchemy_pool_exporter.check import check_config, load_checked_settings
 from tests.exporter.commands import run_command
 
 CANARY = "canary"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from exporter.cli import build_parser, main, run_check_config, run_demo, run_serve
-from exporter.version import read_version
+from sqlalchemy_pool_exporter.cli import build_parser, main, run_check_config, run_demo, run_serve
+from sqlalchemy_pool_exporter.version import read_version
 from tests.exporter.app_workers import run_worker
 from tests.exporter.commands import run_command, run_exporter
 from tests.servers.endpoints import open_silent_port
@@ -322,6 +322,6 @@ def test_interrupted_command_ends_without_a_traceback(monkeypatch: pytest.Monkey
     def interrupt(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("exporter.cli.run_check_config", interrupt)
-    monkeypatch.setattr("exporter.cli.configure_logging", lambda *_: None)
+    monkeypatch.setattr("sqlalchemy_pool_exporter.cli.run_check_config", interrupt)
+    monkeypatch.setattr("sqlalchemy_pool_exporter.cli.configure_logging", lambda *_: None)
     assert main(["check-config", "a.yaml"]) == 130

@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 import yaml
 
-from exporter.settings import DatabaseSettings, Settings, load_settings
-from exporter.settings.keys import list_paths
-from exporter.settings.schema import render_schema
+from sqlalchemy_pool_exporter.settings import DatabaseSettings, Settings, load_settings
+from sqlalchemy_pool_exporter.settings.messages import list_paths
+from sqlalchemy_pool_exporter.settings.schema import render_schema
 
 CONFIG = Path(__file__).parents[2] / "config"
 SCHEMA = json.loads((CONFIG / "schema.json").read_text())
@@ -79,13 +79,16 @@ def test_the_example_states_the_defaults() -> None:
 
 def test_the_schema_is_the_one_of_the_code() -> None:
     assert (CONFIG / "schema.json").read_text() == render_schema(), (
-        "python -m exporter.settings > config/schema.json"
+        "python -m sqlalchemy_pool_exporter.settings > config/schema.json"
     )
 
 
 def test_the_module_prints_the_schema() -> None:
     printed = subprocess.run(
-        [sys.executable, "-m", "exporter.settings"], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "sqlalchemy_pool_exporter.settings"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert printed.stdout == render_schema()
 

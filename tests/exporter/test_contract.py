@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.app_workers import run_worker
 from tests.exporter.commands import configure, run_command, run_exporter
 from tests.servers.accounts import DATABASE, MONITOR

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.logs import JSONFormatter, TextFormatter, configure_logging
+from sqlalchemy_pool_exporter.logs import JSONFormatter, TextFormatter, configure_logging
 
 CANARY = "cAnArY-7"
 URL = f"postgresql://app:{CANARY}@db/orders"
-logger = logging.getLogger("exporter.test")
+logger = logging.getLogger("sqlalchemy_pool_exporter.test")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_json_line_has_the_named_keys_and_the_fields(stream: io.StringIO) -> Non
     assert str(entry.pop("ts")).endswith("Z")
     assert entry == {
         "level": "warning",
-        "logger": "exporter.test",
+        "logger": "sqlalchemy_pool_exporter.test",
         "message": "database is down",
         "database": "primary",
         "attempts": 3,

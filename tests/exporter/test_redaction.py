@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.redaction import redact
+from sqlalchemy_pool_exporter.redaction import redact
 
 CANARY = "cAnArY-7"
 

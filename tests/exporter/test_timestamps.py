@@ -1,6 +1,6 @@
 """Moments are written one way everywhere."""
 
-from exporter.timestamps import format_timestamp
+from sqlalchemy_pool_exporter.logs import format_timestamp
 
 
 def test_moment_is_rfc_3339_in_utc_with_milliseconds() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import Reason
 from tests.faults import strikes
 from tests.faults.scenes import OpenScene, behind_proxy, on_mariadb, on_pgbouncer, on_postgres
 from tests.faults.strikes import Strike, tell

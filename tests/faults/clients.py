@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from exporter.failures import Failure, classify
-from exporter.failures.message import MAX_LENGTH
+from sqlalchemy_pool_exporter.failures import Failure, classify
+from sqlalchemy_pool_exporter.failures.message import MAX_LENGTH
 from tests.servers.endpoints import LOCALHOST
 
 # A statement, or something that happens between two of them.

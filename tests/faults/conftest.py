@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.folders import make_folder
 from tests.servers.mariadb import MariaDB, run_mariadb

@@ -15,7 +15,7 @@ import pymysql
 import pytest
 from sqlalchemy import make_url
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.mariadb import MariaDB
 from tests.servers.pgbouncer import PgBouncer

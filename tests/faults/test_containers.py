@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's n
 READ = """
 import json, os, sys
 from pathlib import Path
-from exporter.app_pools import AppFolder
+from sqlalchemy_pool_exporter.shared_files import AppFolder
 os.setuid(65533)
 reading = AppFolder(Path(sys.argv[1])).read()
 processes = [

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.commands import PATIENCE, RunningExporter, configure, run_exporter
 from tests.faults import strikes
 from tests.faults.scenes import PostgresScene, count_postgres

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.conftest import Replica
 from tests.exporter.commands import configure, run_exporter
 from tests.faults.views import View, open_view

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres
-from exporter.probes import Kind, Probe, Result
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.probes import Kind, Probe, Result
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import build_app, open_client, read_service
 from tests.faults.catalogue import CATALOGUE, Fault, Lasts, Noticed

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.failures import Reason
-from exporter.probes import Kind, Probe, Result
+from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.probes import Kind, Probe, Result
 from tests.exporter.web.clients import build_app, open_client, read_service
 from tests.faults.catalogue import CATALOGUE, Fault, Lasts, Noticed
 from tests.faults.scenes import Scene

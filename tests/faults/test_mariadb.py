@@ -11,7 +11,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from exporter.failures import Failure, Reason
+from sqlalchemy_pool_exporter.failures import Failure, Reason
 from tests.faults.clients import PYMYSQL
 from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER
 from tests.servers.conditions import wait_until

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres, find_free_port
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.exporter.commands import configure, run_exporter
 from tests.faults.views import View, open_view
 from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER

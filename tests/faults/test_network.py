@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import Reason
 from tests.faults.clients import (
     ASYNCPG,
     CLIENTS,

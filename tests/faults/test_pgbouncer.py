@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import Reason
 from tests.conftest import StartPgBouncer, StartPostgres
 from tests.faults.clients import ASYNCPG, PSYCOPG, Client
 from tests.servers.accounts import DATABASE, PLAIN

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from exporter.demo.postgres import EmbeddedPostgres
-from exporter.failures import Failure, Reason
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.failures import Failure, Reason
 from tests.conftest import StartPostgres
 from tests.faults.clients import ASYNCPG, POSTGRESQL_CLIENTS, PSYCOPG, Client
 from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER, Account, quote_literal

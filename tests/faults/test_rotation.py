@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.commands import configure, run_exporter
 from tests.faults.mounted_secrets import MountedSecrets
 from tests.faults.views import View, open_view

@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
-from exporter.demo.postgres import EmbeddedPostgres
-from exporter.failures import Failure, Reason, classify
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.failures import Failure, Reason, classify
 from tests.servers.accounts import DATABASE, PLAIN
 
 

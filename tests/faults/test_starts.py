@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.commands import configure, run_exporter
-from tests.exporter.databases import redirect
+from tests.exporter.open_databases import redirect
 from tests.faults.views import open_view
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.mariadb import MariaDB

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from exporter.settings.keys import list_keys, list_sections
-from exporter.settings.settings import Settings
-from exporter.web_config import WebConfig
+from sqlalchemy_pool_exporter.settings.messages import list_keys, list_sections
+from sqlalchemy_pool_exporter.settings.settings import Settings
+from sqlalchemy_pool_exporter.web_config import WebConfig
 
 CANARY = "qUeTzAl-7"
 EXAMPLE = (Path(__file__).parents[2] / "config" / "example.yaml").read_text()

@@ -13,11 +13,11 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from exporter.check import check_config, load_checked_settings
-from exporter.engines import EnginesError
-from exporter.settings import Settings, SettingsErrors
-from exporter.web.app import create_app
-from exporter.web.rules import Rules
+from sqlalchemy_pool_exporter.check import check_config, load_checked_settings
+from sqlalchemy_pool_exporter.databases import EnginesError
+from sqlalchemy_pool_exporter.settings import Settings, SettingsErrors
+from sqlalchemy_pool_exporter.web.app import create_app
+from sqlalchemy_pool_exporter.web_config.policy import Rules
 from tests.fuzz.configs import CANARY, HASH, texts, variables, web_texts
 from tests.fuzz.extent import fail_when_it_hangs, fuzz
 from tests.servers.tls import write_certificates

@@ -20,9 +20,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import exc
 
-from exporter.failures import Reason, classify
-from exporter.failures.message import MAX_LENGTH
-from exporter.redaction import redact
+from sqlalchemy_pool_exporter.failures import Reason, classify
+from sqlalchemy_pool_exporter.failures.message import MAX_LENGTH
+from sqlalchemy_pool_exporter.redaction import redact
 from tests.fuzz.configs import CANARY
 from tests.fuzz.extent import fail_when_it_hangs, fuzz
 from tests.servers.endpoints import LOCALHOST, serve_port

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from exporter.demo.postgres import find_free_port
+from sqlalchemy_pool_exporter.demo.postgres import find_free_port
 from tests.servers.conditions import wait_until
 from tests.servers.programs import find_program
 

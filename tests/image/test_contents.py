@@ -90,7 +90,7 @@ def test_the_user_can_write_nothing_of_ours(image: str) -> None:
 
 def test_all_that_is_imported_is_compiled(image: str) -> None:
     script = (
-        "import os, sys, exporter.cli, asyncpg, psycopg, pymysql\n"
+        "import os, sys, sqlalchemy_pool_exporter.cli, asyncpg, psycopg, pymysql\n"
         "for name, module in sys.modules.items():\n"
         "    cached = getattr(module, '__cached__', None)\n"
         "    if str(getattr(module, '__file__', '')).endswith('.py') and cached:\n"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.image.podman import run_container
 from tests.servers.accounts import DATABASE, MONITOR
 from tests.servers.folders import make_folder

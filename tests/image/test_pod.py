@@ -15,7 +15,7 @@ import psycopg
 import pytest
 import yaml
 
-from exporter.demo.postgres import EmbeddedPostgres, find_free_port
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.deploy.charts import Manifest, copy_shop, pick, render
 from tests.image.kubelet import prepare_pod
 from tests.image.podman import PATIENCE, Container, podman, run_once

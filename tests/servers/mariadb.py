@@ -13,7 +13,7 @@ from typing import Any
 import pymysql
 from sqlalchemy import URL
 
-from exporter.demo.postgres import find_free_port
+from sqlalchemy_pool_exporter.demo.postgres import find_free_port
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, Account, quote_literal
 from tests.servers.programs import Program, find_program
 

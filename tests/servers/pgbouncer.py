@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy import URL
 
-from exporter.demo.postgres import EmbeddedPostgres, find_free_port
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER
 from tests.servers.programs import Program, find_program
 

@@ -12,8 +12,12 @@ from typing import Any
 
 import psycopg
 
-from exporter.demo.installation import copy_installation, find_bin_path, read_server_user
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.installation import (
+    copy_installation,
+    find_bin_path,
+    read_server_user,
+)
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, quote_literal
 
 DEBIAN_INSTALLATIONS = Path("/usr/lib/postgresql")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from exporter.demo.postgres import find_free_port
+from sqlalchemy_pool_exporter.demo.postgres import find_free_port
 from tests.servers.endpoints import LOCALHOST
 
 T = TypeVar("T")

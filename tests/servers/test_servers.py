@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.conftest import StartPostgres
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, Account
 from tests.servers.mariadb import MariaDB

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.demo.postgres import EmbeddedPostgres, find_free_port
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.servers.conditions import wait_until
 from tests.servers.programs import Program
 from tests.workers.cells import Cell

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import SUPERUSER
 from tests.servers.postgresql import execute
 from tests.workers.shop.pool import GATE

@@ -14,8 +14,8 @@ import httpx
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.settings import Settings
-from exporter.web.app import create_app
+from sqlalchemy_pool_exporter.settings import Settings
+from sqlalchemy_pool_exporter.web.app import create_app
 
 PREFIX = "sqlalchemy_pool_"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.conditions import wait_until
 from tests.workers.cells import CELLS, Cell
 from tests.workers.run import Run, start

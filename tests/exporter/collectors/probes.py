@@ -5,12 +5,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
-from exporter.engines import Database
-from exporter.failures import Failure, Reason
-from exporter.probes import Probe
-from exporter.probes.outcomes import Check, Kind
-from exporter.servers import ServerStatus
-from exporter.settings import DatabaseSettings
+from sqlalchemy_pool_exporter.databases import Database
+from sqlalchemy_pool_exporter.failures import Failure, Reason
+from sqlalchemy_pool_exporter.probes import Probe
+from sqlalchemy_pool_exporter.probes.check import Check, Kind
+from sqlalchemy_pool_exporter.servers import ServerStatus
+from sqlalchemy_pool_exporter.settings import DatabaseSettings
 
 SERVER = ServerStatus(
     version="16.4",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app_pools import AppFolder
-from exporter.demo import app as demo_app
-from exporter.demo.app import NAME, DemoAppError, run_app
-from exporter.demo.stage import create_sqlite, open_closed_port
+from sqlalchemy_pool_exporter.demo import app as demo_app
+from sqlalchemy_pool_exporter.demo.app import NAME, DemoAppError, run_app
+from sqlalchemy_pool_exporter.demo.stage import create_sqlite, open_closed_port
+from sqlalchemy_pool_exporter.shared_files import AppFolder
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.snapshot import merge
 from tests.servers.conditions import wait_until

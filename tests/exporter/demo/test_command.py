@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from exporter import demo
-from exporter.demo import installation
-from exporter.demo.command import build_url
-from exporter.demo.interruption import note_interruption
-from exporter.demo.postgres import EmbeddedPostgres
-from exporter.demo.stage import open_stage
-from exporter.web.listener import Address
+from sqlalchemy_pool_exporter import demo
+from sqlalchemy_pool_exporter.demo import installation
+from sqlalchemy_pool_exporter.demo.command import build_url, note_interruption
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.stage import open_stage
+from sqlalchemy_pool_exporter.server.listener import Address
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def test_a_missing_wheel_is_told_with_what_to_install(
 def test_a_server_that_does_not_start_is_told_and_leaves_nothing(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("exporter.demo.stage.MAX_CONNECTIONS", "many")
+    monkeypatch.setattr("sqlalchemy_pool_exporter.demo.stage.MAX_CONNECTIONS", "many")
     assert demo.main("127.0.0.1:0") == 1
     assert 'invalid value for parameter "max_connections"' in caplog.text
     assert list(temporary.iterdir()) == []
@@ -54,7 +53,7 @@ def test_a_failure_half_way_stops_what_was_started(
         raise ZeroDivisionError
 
     monkeypatch.setattr(EmbeddedPostgres, "start", start_and_remember)
-    monkeypatch.setattr("exporter.demo.stage.create_sqlite", fail)
+    monkeypatch.setattr("sqlalchemy_pool_exporter.demo.stage.create_sqlite", fail)
     with pytest.raises(ZeroDivisionError):
         demo.main("127.0.0.1:0")
     assert [server.pid for server in servers] == [None]

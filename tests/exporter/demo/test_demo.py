@@ -21,7 +21,7 @@ from tests.servers.conditions import wait_until
 from tests.servers.folders import make_folder
 
 PATIENCE = 60.0
-DEMO = [sys.executable, "-m", "exporter", "demo"]
+DEMO = [sys.executable, "-m", "sqlalchemy_pool_exporter", "demo"]
 Samples = dict[tuple[str, str, str], float]
 
 

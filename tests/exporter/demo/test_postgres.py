@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from exporter.demo import installation
-from exporter.demo.installation import EmbeddedPostgresError, ServerUser
-from exporter.demo.postgres import STOP_SIGNALS, EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo import installation
+from sqlalchemy_pool_exporter.demo.installation import EmbeddedPostgresError, ServerUser
+from sqlalchemy_pool_exporter.demo.postgres import STOP_SIGNALS, EmbeddedPostgres
 
 PASSWORD = "p@ss/w:rd %"
 
@@ -80,7 +80,7 @@ def test_starting_twice_is_starting_once(server: EmbeddedPostgres) -> None:
 def test_a_server_that_is_not_ready_in_time_is_stopped_and_quoted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.demo.postgres.READY_SECONDS", 0.0)
+    monkeypatch.setattr("sqlalchemy_pool_exporter.demo.postgres.READY_SECONDS", 0.0)
     monkeypatch.setattr(EmbeddedPostgres, "_is_ready", lambda _self, _pid: False)
     server = EmbeddedPostgres(folder / "late")
     with pytest.raises(EmbeddedPostgresError, match="not ready after 0 s"):
@@ -94,7 +94,7 @@ def test_a_server_that_does_not_stop_is_killed(
     server = EmbeddedPostgres(folder / "stubborn")
     server.start()
     pid = server.pid
-    monkeypatch.setattr("exporter.demo.postgres.STOP_SECONDS", 0.0)
+    monkeypatch.setattr("sqlalchemy_pool_exporter.demo.postgres.STOP_SECONDS", 0.0)
     monkeypatch.setitem(STOP_SIGNALS, "fast", signal.SIGCONT)
     server.stop()
     assert not Path(f"/proc/{pid}").exists()

@@ -8,9 +8,9 @@ import pymysql
 import pytest
 from sqlalchemy import exc
 
-from exporter.failures import Reason, classify
-from exporter.failures.dbapi import find_reason, guess_reason, is_envelope
-from tests.exporter.databases import ask, open_database
+from sqlalchemy_pool_exporter.failures import Reason, classify
+from sqlalchemy_pool_exporter.failures.dbapi import find_reason, guess_reason, is_envelope
+from tests.exporter.open_databases import ask, open_database
 
 
 class Error(Exception): ...
@@ -108,7 +108,7 @@ def test_a_wrong_type_in_code_of_others_is_not_a_matter_of_the_driver() -> None:
 
 
 def test_code_of_others_that_breaks_down_is_not_a_matter_of_the_driver() -> None:
-    error = raise_in("exporter.probes", struct.error("unpack requires a buffer"))
+    error = raise_in("sqlalchemy_pool_exporter.probes", struct.error("unpack requires a buffer"))
     assert guess_reason(error) is None
 
 

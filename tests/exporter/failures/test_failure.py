@@ -8,7 +8,7 @@ import pymysql
 import pytest
 from sqlalchemy import exc
 
-from exporter.failures import Failure, Reason, classify
+from sqlalchemy_pool_exporter.failures import Failure, Reason, classify
 
 
 def build_sqlite_error(code: int) -> sqlite3.Error:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.failures.masking import mask_secrets, mask_words
+from sqlalchemy_pool_exporter.redaction import mask_secrets, mask_words
 
 SECRET = "p@ss w/rd:%41'\"\\ü?"
 

@@ -6,7 +6,7 @@ import pymysql
 import pytest
 from sqlalchemy import exc
 
-from exporter.failures.message import MAX_LENGTH, build_message, describe
+from sqlalchemy_pool_exporter.failures.message import MAX_LENGTH, build_message, describe
 
 
 def build(text: str, *secrets: str) -> str:

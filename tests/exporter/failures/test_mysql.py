@@ -3,8 +3,8 @@ from __future__ import annotations
 import pymysql
 import pytest
 
-from exporter.failures import Reason
-from exporter.failures.mysql import find_reason, guess_reason, read_number
+from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures.mysql import find_reason, guess_reason, read_number
 
 NUMBERS = [
     *((number, Reason.AUTH) for number in (1044, 1045, 1130, 1698, 1820, 3118, 4151)),

@@ -4,8 +4,8 @@ import asyncpg
 import psycopg
 import pytest
 
-from exporter.failures import Reason
-from exporter.failures.postgresql import find_reason, guess_reason
+from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures.postgresql import find_reason, guess_reason
 
 STATES = [
     ("28000", Reason.AUTH),

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from exporter.failures import Reason
-from exporter.failures.sqlite import find_reason
+from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures.sqlite import find_reason
 
 
 def build_error(code: int) -> sqlite3.Error:

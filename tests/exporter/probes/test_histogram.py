@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from exporter.probes.histogram import DurationHistogram
+from sqlalchemy_pool_exporter.probes.check import DurationHistogram
 
 
 def test_a_duration_at_the_end_of_a_bucket_belongs_to_it() -> None:

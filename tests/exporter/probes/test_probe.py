@@ -15,12 +15,20 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from exporter.demo.postgres import EmbeddedPostgres
-from exporter.failures import Reason
-from exporter.probes import Check, Kind, Phase, Probe, ProbeSet, Result, examinations
-from exporter.settings import ProbeSettings
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.probes import (
+    Check,
+    Kind,
+    Phase,
+    Probe,
+    ProbeSet,
+    Result,
+)
+from sqlalchemy_pool_exporter.probes import check as check_module
+from sqlalchemy_pool_exporter.settings import ProbeSettings
 from tests.conftest import StartPostgres
-from tests.exporter.databases import (
+from tests.exporter.open_databases import (
     PATIENCE,
     TIMEOUT,
     ask,
@@ -254,7 +262,7 @@ async def test_each_change_of_state_is_one_line_without_the_password(
 ) -> None:
     server, file = start_postgres(), tmp_path / "password"
     url = server.url(DATABASE, PLAIN.user, driver="psycopg")
-    caplog.set_level(logging.INFO, logger="exporter.probes")
+    caplog.set_level(logging.INFO, logger="sqlalchemy_pool_exporter.probes")
 
     async def probe_twice() -> list[tuple[str, str | None]]:
         caplog.clear()
@@ -311,7 +319,7 @@ async def test_a_server_that_does_not_tell_its_status_is_up(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("not for you")
 
-    monkeypatch.setattr(examinations, "read_server", refuse)
+    monkeypatch.setattr(check_module, "read_server", refuse)
     async with open_probe("sqlite://", role="primary") as probe:
         for _ in range(2):
             check = await probe.check()
@@ -342,7 +350,7 @@ async def test_a_server_that_goes_away_while_it_tells_its_status_is_down(
     def end_session(connection: Connection, **_: object) -> None:
         connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    monkeypatch.setattr(examinations, "read_server", end_session)
+    monkeypatch.setattr(check_module, "read_server", end_session)
     async with open_probe(plain_url(postgres)) as probe:
         check = await probe.check()
         assert reason_of(check) is Reason.REFUSED

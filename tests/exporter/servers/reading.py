@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from exporter.servers import ServerStatus, read_server
+from sqlalchemy_pool_exporter.servers import ServerStatus, read_server
 
 T = TypeVar("T")
 ASYNC_DRIVERS = {"asyncpg", "aiosqlite"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection, create_engine
 
-from exporter.servers import ServerStatus, read_server
+from sqlalchemy_pool_exporter.servers import ServerStatus, read_server
 
 
 @pytest.fixture

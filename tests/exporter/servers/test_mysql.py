@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from exporter.servers import ServerStatus, read_server
+from sqlalchemy_pool_exporter.servers import ServerStatus, read_server
 from tests.exporter.servers.reading import read, record_statements, work
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, Account, quote_literal
 from tests.servers.conditions import wait_until

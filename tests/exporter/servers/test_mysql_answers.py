@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, CursorResult, create_engine
 from sqlalchemy.exc import OperationalError
 
-from exporter.servers import ServerStatus, read_server
+from sqlalchemy_pool_exporter.servers import ServerStatus, read_server
 
 GRANTS = "SHOW GRANTS"
 THREADS = "SELECT threads.command"

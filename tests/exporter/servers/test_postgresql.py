@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from exporter.demo.postgres import EmbeddedPostgres
-from exporter.servers import ServerStatus, read_server
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.servers import ServerStatus, read_server
 from tests.conftest import Replica, StartPostgres
 from tests.exporter.servers.reading import read, record_statements, work
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, Account

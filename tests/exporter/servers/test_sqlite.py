@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from exporter.servers import ServerStatus, read_server
+from sqlalchemy_pool_exporter.servers import ServerStatus, read_server
 from tests.exporter.servers.reading import read, work
 
 

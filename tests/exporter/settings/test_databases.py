@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from exporter.settings import DatabaseSettings, Role, SettingsError
-from exporter.settings.secret_files import MAX_BYTES
+from sqlalchemy_pool_exporter.settings import DatabaseSettings, Role, SettingsError
+from sqlalchemy_pool_exporter.settings.secret_files import MAX_BYTES
 
 CANARY = "canary"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from exporter.settings.durations import (
+from sqlalchemy_pool_exporter.settings.fields import (
     parse_duration,
     parse_optional_duration,
     parse_positive_duration,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.settings.environment import find_variables, read_secrets_dir
-from exporter.settings.errors import SettingsErrors
+from sqlalchemy_pool_exporter.settings.errors import SettingsErrors
+from sqlalchemy_pool_exporter.settings.sources import find_variables, read_secrets_dir
 
 URL = "postgres://app:secret@db/orders"
 

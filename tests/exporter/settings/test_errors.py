@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.settings import SettingsError, SettingsErrors
-from exporter.settings.errors import render_key, show_value
+from sqlalchemy_pool_exporter.settings import SettingsError, SettingsErrors
+from sqlalchemy_pool_exporter.settings.errors import render_key, show_value
 
 
 def test_an_error_is_a_line_of_key_place_value_and_expectation() -> None:

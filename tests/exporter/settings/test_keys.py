@@ -2,8 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.settings import DatabaseSettings, PoolSettings, Settings
-from exporter.settings.keys import find_section, list_keys, list_paths, list_sections
+from sqlalchemy_pool_exporter.settings import DatabaseSettings, PoolSettings, Settings
+from sqlalchemy_pool_exporter.settings.messages import (
+    find_section,
+    list_keys,
+    list_paths,
+    list_sections,
+)
 
 
 def test_sections_are_found_by_path() -> None:

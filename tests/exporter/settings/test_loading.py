@@ -10,7 +10,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.settings import PoolClass, Role, Settings, SettingsErrors, load_settings
+from sqlalchemy_pool_exporter.settings import (
+    PoolClass,
+    Role,
+    Settings,
+    SettingsErrors,
+    load_settings,
+)
 
 CANARY = "canary"
 URL = "postgres://app@db/orders"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from exporter.settings import PoolClass, PoolSettings
+from sqlalchemy_pool_exporter.settings import PoolClass, PoolSettings
 
 
 def read_pool(**keys: Any) -> PoolSettings:

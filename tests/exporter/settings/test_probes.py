@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from exporter.settings import ProbeSettings
+from sqlalchemy_pool_exporter.settings import ProbeSettings
 
 
 def read_times(**keys: Any) -> tuple[float, float, float]:

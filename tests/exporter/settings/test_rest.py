@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.settings import SettingsErrors, load_rest, load_start
+from sqlalchemy_pool_exporter.settings import SettingsErrors, load_rest, load_start
 
 CANARY = "cAnArY-7"
 DIR = "POOL_EXPORTER_SECRETS_DIR"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.settings import Settings
-from exporter.settings.document import Document
-from exporter.settings.sources import DocumentSource, VariableSource
+from sqlalchemy_pool_exporter.settings import Settings
+from sqlalchemy_pool_exporter.settings.sources import DocumentSource, VariableSource
+from sqlalchemy_pool_exporter.settings.yaml_file import Document
 
 URL = "postgres://app:secret@db/orders"
 

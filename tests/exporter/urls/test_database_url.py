@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from exporter.urls import URLError, parse_url
+from sqlalchemy_pool_exporter.urls import URLError, parse_url
 
 CANARY = "canary"
 

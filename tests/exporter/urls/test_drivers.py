@@ -5,8 +5,8 @@ from types import ModuleType
 
 import pytest
 
-from exporter.urls.drivers import choose_dialect
-from exporter.urls.errors import URLError
+from sqlalchemy_pool_exporter.urls.drivers import choose_dialect
+from sqlalchemy_pool_exporter.urls.parts import URLError
 
 
 def uninstall(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.urls import Endpoint, Host, build_endpoint, parse_url
+from sqlalchemy_pool_exporter.urls import Endpoint, Host, build_endpoint, parse_url
 
 SOCKET = "/var/run/postgresql"
 

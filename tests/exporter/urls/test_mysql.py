@@ -14,7 +14,7 @@ import sqlalchemy
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from exporter.urls import URLError, parse_url
+from sqlalchemy_pool_exporter.urls import URLError, parse_url
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.folders import make_folder
 from tests.servers.mariadb import MariaDB, run_mariadb
@@ -146,7 +146,9 @@ def install_fake(monkeypatch: pytest.MonkeyPatch, name: str, connect: Any) -> No
     module = ModuleType(name)
     module.connect = connect  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr("exporter.urls.drivers._is_installed", lambda _dialect: True)
+    monkeypatch.setattr(
+        "sqlalchemy_pool_exporter.urls.drivers._is_installed", lambda _dialect: True
+    )
 
 
 def test_an_async_driver_gets_the_arguments_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:

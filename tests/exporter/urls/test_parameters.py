@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.urls.errors import URLError
-from exporter.urls.parameters import Parameters
+from sqlalchemy_pool_exporter.urls.parameters import Parameters
+from sqlalchemy_pool_exporter.urls.parts import URLError
 
 
 def finish(parameters: Parameters, *known: str) -> list[str]:

@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.urls.errors import URLError
-from exporter.urls.parts import Host, URLParts, collect_secrets, parse_host, split_url
+from sqlalchemy_pool_exporter.urls.parts import (
+    Host,
+    URLError,
+    URLParts,
+    collect_secrets,
+    parse_host,
+    split_url,
+)
 
 
 def test_a_url_splits_into_its_parts_percent_decoded() -> None:

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from exporter.demo.postgres import EmbeddedPostgres
-from exporter.urls import DatabaseURL, Host, URLError, parse_url
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.urls import DatabaseURL, Host, URLError, parse_url
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.tls import Certificates, open_tls_front, write_certificates
 

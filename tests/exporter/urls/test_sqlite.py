@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
-from exporter.urls import URLError, parse_url
+from sqlalchemy_pool_exporter.urls import URLError, parse_url
 
 
 def ask(text: str) -> object:

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
-from exporter.settings import Settings
-from exporter.web.app import create_app
-from exporter.web.service import Service
+from sqlalchemy_pool_exporter.service import Service
+from sqlalchemy_pool_exporter.settings import Settings
+from sqlalchemy_pool_exporter.web.app import create_app
 
 CANARY = "cAnArY-7"
 Databases = Mapping[str, Mapping[str, Any]]

@@ -14,10 +14,10 @@ import httpx
 import yaml
 from starlette.applications import Starlette
 
-from exporter.web.limits import Limits
-from exporter.web.listener import Address, open_listener, read_address
-from exporter.web.rules import Rules
-from exporter.web.server import Server, build_server
+from sqlalchemy_pool_exporter.server.limits import Limits
+from sqlalchemy_pool_exporter.server.listener import Address, open_listener, read_address
+from sqlalchemy_pool_exporter.server.server import Server, build_server
+from sqlalchemy_pool_exporter.web_config.policy import Rules
 from tests.exporter.web.clients import build_app
 from tests.servers.endpoints import LOCALHOST
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.types import Message, Scope
 
-from exporter.engines import EnginesError
-from exporter.web.app import build_routes
-from exporter.web.paths import PATHS
+from sqlalchemy_pool_exporter.databases import EnginesError
+from sqlalchemy_pool_exporter.web.app import build_routes
+from sqlalchemy_pool_exporter.web.responses import PATHS
 from tests.exporter.web.clients import CANARY, build_app, open_client, read_service
 
 Header = tuple[bytes, bytes]

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.exporter.app_pools.shared_files import SharedFile
 from tests.exporter.app_workers import Worker, run_worker
+from tests.exporter.shared_files.shared_files import SharedFile
 from tests.exporter.web.clients import build_app, open_client
 
 pytestmark = pytest.mark.anyio

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from exporter.web.app_pools import MAX_ROWS
+from sqlalchemy_pool_exporter.web.status_page import MAX_ROWS
 from sqlalchemy_pool_metrics import PoolDescription
-from tests.exporter.app_pools.shared_files import POOL, SharedFile
 from tests.exporter.app_workers import run_worker
+from tests.exporter.shared_files.shared_files import POOL, SharedFile
 from tests.exporter.web.clients import build_app, build_down, open_client
 from tests.exporter.web.pages import Page
 

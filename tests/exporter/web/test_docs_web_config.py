@@ -7,12 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from exporter.watch import INTERVAL_SECONDS
-from exporter.web.limits import RESERVED, Limits
-from exporter.web.logins import MOST_WAITING
-from exporter.web.server import KEEP_ALIVE_SECONDS
-from exporter.web_config.config import WebConfig
-from exporter.web_config.users import HIGHEST_COST
+from sqlalchemy_pool_exporter.reload import INTERVAL_SECONDS
+from sqlalchemy_pool_exporter.server.limits import RESERVED, Limits
+from sqlalchemy_pool_exporter.server.server import KEEP_ALIVE_SECONDS
+from sqlalchemy_pool_exporter.web.middleware import MOST_WAITING
+from sqlalchemy_pool_exporter.web_config.schema import HIGHEST_COST, WebConfig
 
 TEXT = (Path(__file__).parents[3] / "docs" / "web-config.md").read_text()
 LIMITS = Limits()

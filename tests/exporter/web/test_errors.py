@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.web.headers import HEADERS
-from exporter.web.paths import PATHS
+from sqlalchemy_pool_exporter.web.middleware import HEADERS
+from sqlalchemy_pool_exporter.web.responses import PATHS
 from tests.exporter.web.clients import build_app, open_client
 
 pytestmark = pytest.mark.anyio

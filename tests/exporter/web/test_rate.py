@@ -1,7 +1,7 @@
 """A token bucket, with a clock of the test's."""
 
-from exporter.web.rate import Bucket
-from exporter.web_config import RateLimit
+from sqlalchemy_pool_exporter.web.middleware import Bucket
+from sqlalchemy_pool_exporter.web_config import RateLimit
 
 
 def build_bucket(now: list[float], **limit: object) -> Bucket:

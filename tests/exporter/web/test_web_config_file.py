@@ -12,7 +12,7 @@ import bcrypt
 import httpx
 import pytest
 
-from exporter.web_config import read_web_file
+from sqlalchemy_pool_exporter.web_config import read_web_file
 from tests.exporter.commands import RunningExporter, run_command, run_exporter
 from tests.servers.tls import Authority, Certificates
 

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from exporter.settings import SettingsErrors
-from exporter.web_config import read_web_file
-from exporter.web_config.ciphers import ALWAYS_ON, CURVES, SUITES
+from sqlalchemy_pool_exporter.settings import SettingsErrors
+from sqlalchemy_pool_exporter.web_config import read_web_file
+from sqlalchemy_pool_exporter.web_config.tls import ALWAYS_ON, CURVES, SUITES
 from tests.servers.tls import Certificates, write_certificates
 
 HASH = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()

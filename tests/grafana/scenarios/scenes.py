@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.grafana.scenarios.pods import Order, Pod, Workload, run_pod
 from tests.grafana.scenarios.prometheus import Target
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, Account

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.grafana.scenarios.catalogue import CLERK, CLERK_CONNECTIONS, HEALTHY, SCENARIOS
 from tests.grafana.scenarios.prometheus import Json, Prometheus, run_prometheus
 from tests.grafana.scenarios.scenes import Scene, open_scenes

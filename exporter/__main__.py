@@ -1,8 +1,0 @@
-"""Makes `python -m exporter` the command."""
-
-import sys
-
-from exporter.cli import main
-
-if __name__ == "__main__":
-    sys.exit(main())

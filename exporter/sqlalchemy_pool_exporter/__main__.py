@@ -1,0 +1,8 @@
+"""Makes `python -m exporter` the command."""
+
+import sys
+
+from sqlalchemy_pool_exporter.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""One engine per configured database, its pool instrumented, used and given up on in time."""
+
+from sqlalchemy_pool_exporter.databases.database import Database
+from sqlalchemy_pool_exporter.databases.engine import recreate_pool
+from sqlalchemy_pool_exporter.databases.registry import EngineRegistry, EnginesError
+
+__all__ = ["Database", "EngineRegistry", "EnginesError", "recreate_pool"]

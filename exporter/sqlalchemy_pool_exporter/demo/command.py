@@ -1,0 +1,109 @@
+"""The command `demo`: sets the stage, lets an app work on it, serves, and leaves nothing behind."""
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from sqlalchemy_pool_exporter.demo.app import DemoAppError, run_app
+from sqlalchemy_pool_exporter.demo.installation import EmbeddedPostgresError
+from sqlalchemy_pool_exporter.demo.stage import open_stage
+from sqlalchemy_pool_exporter.server.listener import (
+    Address,
+    AddressError,
+    open_listener,
+    parse_address,
+    read_address,
+)
+from sqlalchemy_pool_exporter.server.server import serve
+from sqlalchemy_pool_exporter.web.app import create_app
+
+logger = logging.getLogger(__name__)
+
+
+# Only for this machine: it is a demo, with a database server.
+DEFAULT_LISTEN: Final = "127.0.0.1:9723"
+
+
+WELCOME: Final = """\
+A PostgreSQL server, a SQLite file and a database that is down on purpose are being probed,
+and an app is at work on the first two: gunicorn with two workers, each with pools of its own.
+
+  {url}/            what there is to see
+  {url}/metrics     what Prometheus reads
+  {url}/health/db   each database, and why one is down
+
+  curl -s {url}/metrics | grep -E '^sqlalchemy_(database_up|pool_checked_out)\\{{'
+  curl -s {url}/metrics | grep -E '^sqlalchemy_pool_(processes|checkout_failures_total)\\{{.*"app"'
+
+Every few seconds more customers come than each worker's pool has connections for: some wait, some
+are turned away after a second.
+
+Ctrl-C ends it and removes everything.
+"""
+
+
+def run_demo(listen: str | None) -> int:
+    """Returns the exit status: 1 when the address is taken or a database cannot be started."""
+    with note_interruption() as interruption:
+        try:
+            with open_listener(parse_address(listen or DEFAULT_LISTEN)) as listener:
+                play(listener, interruption)
+        except AddressError as error:
+            logger.error("%s; choose another one, as in --listen 127.0.0.1:0", error)
+            return 1
+        except (EmbeddedPostgresError, DemoAppError, OSError) as error:
+            logger.error("the demo cannot start: %s", error)
+            return 1
+    return 0
+
+
+class Interruption:
+    """Whether somebody wants this to end."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def request(self, number: int, _frame: FrameType | None) -> None:
+        """The handler of the signals."""
+        self.requested = True
+        if number == signal.SIGHUP:  # the terminal is gone; the web server knows the other two
+            signal.raise_signal(signal.SIGTERM)
+
+
+def play(listener: socket.socket, interruption: Interruption) -> None:
+    """Serves until somebody ends it, then takes everything down."""
+    address = read_address(listener)
+    with open_stage() as stage, run_app(stage.orders, stage.articles, stage.pools):
+        web = create_app(stage.build_settings(str(address)))
+        if not interruption.requested:
+            sys.stdout.write(WELCOME.format(url=build_url(address)))
+            sys.stdout.flush()
+            serve(web, listener)
+
+
+def build_url(address: Address) -> str:
+    """Where a browser on this machine finds what listens there."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+    host = here.get(address.host, address.host)
+    return f"http://{Address(host, address.port)}"
+
+
+@contextmanager
+def note_interruption() -> Iterator[Interruption]:
+    """Notes SIGINT, SIGTERM and SIGHUP for the time of the block; in the main thread only."""
+    interruption = Interruption()
+    before = {
+        number: signal.signal(number, interruption.request)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as nohup has it
+    }
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

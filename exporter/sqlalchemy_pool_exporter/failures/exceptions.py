@@ -1,0 +1,65 @@
+"""Errors inside errors: what a library raises is often an envelope around what happened.
+
+It must not know what any of them means.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+
+
+def walk(error: BaseException) -> Iterator[BaseException]:
+    """Yields the error and all within it, outermost first, each once; loops do no harm."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            waiting += reversed(_read_inner(current))
+
+
+def _read_inner(error: BaseException) -> list[BaseException]:
+    """Nearest first: the driver's error of SQLAlchemy, the causes, the members of a group."""
+    context = None if error.__suppress_context__ else error.__context__
+    found: list[object] = [
+        getattr(error, "orig", None),
+        error.__cause__,
+        *(error.exceptions if isinstance(error, BaseExceptionGroup) else ()),
+        context,
+    ]
+    return [each for each in found if isinstance(each, BaseException)]
+
+
+# The top-level modules of the drivers whose errors the modules beside this one can read.
+MYSQL_DRIVERS = frozenset({"pymysql", "aiomysql", "asyncmy", "MySQLdb", "mysql", "mariadb"})
+POSTGRESQL_DRIVERS = frozenset({"asyncpg", "psycopg", "psycopg2", "psycopg_pool"})
+DRIVERS = MYSQL_DRIVERS | POSTGRESQL_DRIVERS | {"aiosqlite", "sqlite3"}
+
+
+def read_raiser(error: BaseException) -> str:
+    """Top-level module of the innermost Python frame; empty for an error nobody raised yet."""
+    modules = [
+        str(frame.f_globals.get("__name__", ""))
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    return _top(modules[-1]) if modules else ""
+
+
+def is_class_of(error: BaseException, drivers: frozenset[str]) -> bool:
+    """True when the class of the error, or one it derives from, belongs to one of the drivers."""
+    return any(_top(base.__module__) in drivers for base in type(error).__mro__)
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def read_text(value: object, write: Callable[[object], str] = str) -> str:
+    """What `str()` says, or another way to write it; empty when that raises."""
+    try:
+        return write(value)
+    except Exception:
+        return ""

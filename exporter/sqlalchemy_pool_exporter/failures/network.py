@@ -1,0 +1,74 @@
+"""Reasons for errors of sockets, TLS, name resolution and clocks: everything below the protocol.
+
+It must not know about databases, except for how asyncpg words what it raises as an OSError.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+
+from sqlalchemy_pool_exporter.failures.exceptions import read_raiser, read_text
+from sqlalchemy_pool_exporter.failures.reason import Reason
+
+_BY_ERRNO = {
+    # A socket file that is missing.
+    errno.ENOENT: Reason.REFUSED,
+    errno.ECONNREFUSED: Reason.REFUSED,
+    errno.ECONNRESET: Reason.REFUSED,
+    errno.ECONNABORTED: Reason.REFUSED,
+    errno.EPIPE: Reason.REFUSED,
+    errno.ETIMEDOUT: Reason.TIMEOUT,
+    errno.EHOSTUNREACH: Reason.UNREACHABLE,
+    errno.ENETUNREACH: Reason.UNREACHABLE,
+    errno.EHOSTDOWN: Reason.UNREACHABLE,
+    errno.ENETDOWN: Reason.UNREACHABLE,
+    errno.EADDRNOTAVAIL: Reason.UNREACHABLE,
+    # What connect() says when this machine's packet filter forbids the destination.
+    errno.EPERM: Reason.UNREACHABLE,
+    errno.EACCES: Reason.UNREACHABLE,
+}
+# asyncio joins the failures of several addresses into one text: the most telling one counts.
+_ERRNO_IN_TEXT = re.compile(r"\[Errno (-?\d+)\]")
+_MOST_TELLING = (Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE)
+
+
+def find_reason(error: BaseException) -> Reason | None:
+    """None for an error of another kind."""
+    match error:
+        case UnicodeError() if "idna" in read_text(error):
+            # A name that cannot be asked for: socket.getaddrinfo() encodes it first.
+            return Reason.DNS
+        case socket.gaierror():
+            return Reason.DNS
+        case ssl.SSLError():
+            return Reason.TLS
+        case TimeoutError():
+            return Reason.TIMEOUT
+        case OSError():
+            return _read_os_error(error)
+    return None
+
+
+def _read_os_error(error: OSError) -> Reason | None:
+    if error.errno is None:
+        return _read_text(error)
+    if read_raiser(error) == "ssl":
+        # A certificate that cannot be read.
+        return Reason.TLS
+    # A file that has a name is no socket.
+    return _BY_ERRNO.get(error.errno) if error.filename is None else None
+
+
+def _read_text(error: OSError) -> Reason | None:
+    """asyncio and asyncpg raise some without a number."""
+    text = read_text(error)
+    if "SSL upgrade" in text:
+        return Reason.TLS
+    found = {_BY_ERRNO.get(int(number)) for number in _ERRNO_IN_TEXT.findall(text)}
+    for reason in _MOST_TELLING:
+        if reason in found:
+            return reason
+    return Reason.REFUSED if isinstance(error, ConnectionError) else None

@@ -1,0 +1,137 @@
+"""Log lines as text or JSON on standard error, passwords masked in whatever reaches them.
+
+It knows records and their layout, nothing of databases, probes or HTTP.
+"""
+
+import json
+import logging
+import sys
+import threading
+from datetime import UTC, datetime
+from math import isfinite
+from types import TracebackType
+from typing import Any, Final, TextIO
+
+from sqlalchemy_pool_exporter.redaction import redact
+
+_STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",  # Python 3.12
+    "color_message",  # uvicorn's second copy of its message
+}
+_UNCAUGHT: Final = "uncaught exception"
+
+
+def configure_logging(level: str, layout: str, stream: TextIO | None = None) -> None:
+    """Sends every log record, warning and uncaught exception of the process to `stream`.
+
+    `level` is debug, info, warning or error; `layout` text or json; `stream` standard error unless
+    given. Replaces the handlers of the root logger; uvicorn's loggers propagate to it.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JSONFormatter() if layout == "json" else TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # The server's start and stop lines say what our own say; its warnings and errors matter.
+    logging.getLogger("uvicorn").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_exception
+    sys.unraisablehook = _log_unraisable
+    threading.excepthook = _log_thread_exception
+
+
+class TextFormatter(logging.Formatter):
+    """One line per record: time, level, message, key=value; a traceback below it, indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the line, without a line feed at its end."""
+        fields = [f"{key}={_quote(value)}" for key, value in read_fields(record).items()]
+        time, level = format_timestamp(record.created), record.levelname.lower()
+        head = f"{time} {level:<7} {_escape(read_message(record))}"
+        trace = read_exception(record).splitlines()
+        return "\n".join([" ".join([head, *fields]), *(f"    {line}" for line in trace)])
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object per line: ts (RFC 3339), level, logger, message, fields, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the line, without a line feed at its end; a field never hides a named key."""
+        entry: dict[str, Any] = {
+            "ts": format_timestamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": read_message(record),
+        }
+        entry = entry | read_fields(record) | entry
+        if exception := read_exception(record):
+            entry["exception"] = exception
+        return json.dumps(entry)
+
+
+def read_message(record: logging.LogRecord) -> str:
+    """Returns the message with its arguments; arguments that do not fit stand behind it."""
+    try:
+        return redact(record.getMessage())
+    except (TypeError, ValueError, KeyError):
+        return redact(f"{record.msg} {record.args}")
+
+
+def read_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Returns what the caller passed as `extra`: numbers and None as they are, the rest as text."""
+    return {
+        key: _redact_field(key, value)
+        for key, value in vars(record).items()
+        if key not in _STANDARD_ATTRIBUTES
+    }
+
+
+def read_exception(record: logging.LogRecord) -> str:
+    """Returns the traceback, and the stack where one was asked for; empty without either."""
+    parts = [record.stack_info] if record.stack_info else []
+    if record.exc_info and record.exc_info[0] is not None:
+        parts.append(logging.Formatter().formatException(record.exc_info))
+    return redact("\n".join(parts))
+
+
+def _redact_field(key: str, value: object) -> object:
+    if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    # The key belongs to the text: password=... is masked by its name.
+    prefix = f"{key}="
+    return redact(f"{prefix}{value}").removeprefix(prefix)
+
+
+def _quote(value: object) -> str:
+    text = str(value)
+    plain = text and text.isprintable() and not any(mark in text for mark in ' "=')
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _escape(message: str) -> str:
+    """Keeps a message on its line, whatever a driver put into it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+
+
+def _log_exception(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    logging.getLogger("sqlalchemy_pool_exporter").critical(_UNCAUGHT, exc_info=(kind, error, trace))
+
+
+def _log_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    error = unraisable.exc_value
+    logging.getLogger("sqlalchemy_pool_exporter").error("exception ignored", exc_info=error)
+
+
+def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread else ""
+    logging.getLogger("sqlalchemy_pool_exporter").error(
+        _UNCAUGHT, exc_info=args.exc_value, extra={"thread_name": name}
+    )
+
+
+def format_timestamp(unix_seconds: float) -> str:
+    """Returns RFC 3339 in UTC with milliseconds: 2026-01-02T03:04:05.678Z."""
+    moment = datetime.fromtimestamp(unix_seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

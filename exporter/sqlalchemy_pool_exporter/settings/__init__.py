@@ -1,0 +1,36 @@
+"""What the exporter is told to do: read, checked, and complained about in one line per mistake."""
+
+from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings, Role
+from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors
+from sqlalchemy_pool_exporter.settings.loading import (
+    list_files,
+    load_rest,
+    load_settings,
+    load_start,
+)
+from sqlalchemy_pool_exporter.settings.pools import PoolClass, PoolSettings
+from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
+from sqlalchemy_pool_exporter.settings.settings import (
+    AppSettings,
+    LogSettings,
+    Settings,
+    WebSettings,
+)
+
+__all__ = [
+    "AppSettings",
+    "DatabaseSettings",
+    "LogSettings",
+    "PoolClass",
+    "PoolSettings",
+    "ProbeSettings",
+    "Role",
+    "Settings",
+    "SettingsError",
+    "SettingsErrors",
+    "WebSettings",
+    "list_files",
+    "load_rest",
+    "load_settings",
+    "load_start",
+]

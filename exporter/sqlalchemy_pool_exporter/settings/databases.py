@@ -1,0 +1,186 @@
+"""One database: where it is, what is expected of it, how it is probed."""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from sqlalchemy_pool_exporter.redaction import redact
+from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors, expect
+from sqlalchemy_pool_exporter.settings.fields import FilePath, OptionalDuration, Section
+from sqlalchemy_pool_exporter.settings.pools import PoolSettings
+from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
+from sqlalchemy_pool_exporter.settings.secret_files import read_secret_file
+from sqlalchemy_pool_exporter.urls import DatabaseURL, URLError, parse_url
+
+T = TypeVar("T")
+
+
+class Role(StrEnum):
+    """What the server is expected to be."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+    ANY = "any"
+
+
+def _check_url(url: SecretStr) -> SecretStr:
+    try:
+        parse_url(url.get_secret_value())
+    except URLError as error:
+        problems = [(f"got {problem.shown}", problem.expected) for problem in error.problems]
+        raise expect("a database URL", problems=problems) from None
+    return url
+
+
+URL = Annotated[
+    SecretStr,
+    AfterValidator(_check_url),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_+]*://"}),
+]
+
+
+def check_label_value(value: str) -> str:
+    """Returns the value. Raises PydanticCustomError for one that holds a password."""
+    if redact(value) != value:
+        raise expect("text without a password: whoever reads the metrics reads it", shown="got ***")
+    return value
+
+
+LabelValue = Annotated[str, AfterValidator(check_label_value)]
+
+
+def check_label_name(name: str) -> str:
+    """Returns the name. Raises PydanticCustomError for one that is not free, or no name."""
+    if not re.fullmatch(PATTERN, name) or name.startswith("__"):
+        raise expect("a label name of letters, digits and _, not starting with a digit or __")
+    if name in RESERVED:
+        raise expect(f"another name: the metrics have a label {name} of their own")
+    return name
+
+
+LabelName = Annotated[str, AfterValidator(check_label_name)]
+
+
+# https://prometheus.io/docs/concepts/data_model/ and every label of the metric catalogue.
+PATTERN: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
+
+
+RESERVED: Final = frozenset(
+    {
+        *("origin", "pool", "database", "application", "process"),
+        *("reason", "kind", "result", "phase", "state", "le", "quantile"),
+        *("dialect", "driver", "server_version", "collector", "version", "python", "sqlalchemy"),
+    }
+)
+
+
+NAMES_SCHEMA: Final[dict[str, Any]] = {
+    "propertyNames": {"pattern": rf"^(?!__){PATTERN}$", "not": {"enum": sorted(RESERVED)}}
+}
+
+
+class DatabaseSettings(Section):
+    """Needs `url` or `url_file`. Secrets in files are read anew by each `read_url()`."""
+
+    url: URL | None = Field(
+        default=None, description="URL as the app has it: postgresql://app@db/orders"
+    )
+    url_file: FilePath | None = Field(
+        default=None, validate_default=True, description="File that holds the URL"
+    )
+    password_file: FilePath | None = Field(
+        default=None, description="File that holds the password; replaces the URL's"
+    )
+    role: Role = Field(
+        default=Role.ANY, description="What the server should be: primary, replica or any"
+    )
+    pool: PoolSettings = Field(default_factory=PoolSettings, description="The probes' pool")
+    connect_args: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="Further arguments of the driver's connect()"
+    )
+    statement_timeout: OptionalDuration = Field(
+        default=None,
+        description="Limit the server sets on each statement; null is the probe's timeout",
+    )
+    probe: ProbeSettings = Field(
+        default_factory=ProbeSettings, description="Overrides the defaults of `probe`, key by key"
+    )
+    labels: dict[LabelName, LabelValue] = Field(
+        default_factory=dict,
+        description="Labels of this database's metrics",
+        json_schema_extra=NAMES_SCHEMA,
+    )
+    server_metrics: bool = Field(
+        default=True, description="Read limits, connections and lag of the server"
+    )
+
+    @field_validator("url_file")
+    @classmethod
+    def _check_one_url(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        """Says nothing where the url itself is wrong: it is not in `info` then."""
+        if "url" in info.data and value is None and info.data["url"] is None:
+            raise expect(
+                "the database's URL, here or in a url_file", sibling="url", shown="missing"
+            )
+        if value is not None and info.data.get("url") is not None:
+            raise expect("either url or url_file, not both")
+        return value
+
+    def read_url(self) -> DatabaseURL:
+        """The URL with its password, files read now: what they hold may change.
+
+        Raises SettingsErrors, with keys relative to the database and without secrets, when files
+        cannot be read or the URL not be used. Reads files: a few small ones, blocking.
+        """
+        errors: list[SettingsError] = []
+        password = _attempt(self._read_password, errors)
+        text = _attempt(self._read_text, errors)
+        url = None if text is None else _attempt(partial(self._parse, text, password), errors)
+        if url is None or errors:
+            raise SettingsErrors(errors)
+        return url
+
+    def _parse(self, text: str, password: str | None) -> DatabaseURL:
+        key = "url" if self.url is not None else "url_file"
+        try:
+            return parse_url(text, password)
+        except URLError as error:
+            problems = [
+                SettingsError(key, f"got {problem.shown}", problem.expected)
+                for problem in error.problems
+            ]
+            raise SettingsErrors(problems) from None
+
+    def _read_password(self) -> str | None:
+        if self.password_file is None:
+            return None
+        return read_secret_file("password_file", self.password_file).rstrip("\r\n")
+
+    def _read_text(self) -> str:
+        if self.url is not None:
+            return self.url.get_secret_value()
+        assert self.url_file is not None  # noqa: S101 - validated, for the type checker
+        return read_secret_file("url_file", self.url_file).strip()
+
+
+def _attempt(read: Callable[[], T], errors: list[SettingsError]) -> T | None:
+    """What `read` gives; None when it raises, and then `errors` has what was wrong."""
+    try:
+        return read()
+    except SettingsErrors as several:
+        errors += several.errors
+    except SettingsError as error:
+        errors.append(error)
+    return None

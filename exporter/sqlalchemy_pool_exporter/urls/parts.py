@@ -1,0 +1,201 @@
+"""Splits the text of a database URL, more tolerant than SQLAlchemy, and never quotes it.
+
+It knows no dialect and no driver.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, quote, unquote
+
+from sqlalchemy_pool_exporter.redaction import MASK
+
+ENCODE_HINT: Final = "with @ as %40, / as %2F, ? as %3F and : as %3A in the user name and password"
+
+
+# Their "database" is a path, where @ means nothing.
+FILE_BACKENDS: Final = frozenset({"sqlite"})
+
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z]\w*(?:\+\w+)?)://(?P<rest>.*)", re.DOTALL)
+
+
+_REST = re.compile(r"(?P<authority>[^/?]*)(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?", re.DOTALL)
+
+
+_HOST = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:\s]*))(?::(?P<port>[0-9]{0,9}))?")
+
+
+# What fills them in has not run: a shell, Kubernetes, Helm, a configuration management.
+_TEMPLATE = re.compile(r"\$\{\w+(?:[^\w{}][^{}]*)?\}|\$\(\w+\)|\{\{.*\}\}")
+
+
+_PARAMETER = re.compile(r"&\w+=")
+
+
+_SECRET_NAME = re.compile(r"(?i)pass(word|wd|phrase)?$|pwd$|secret|token|^scram_.*_key$")
+
+
+_SECRET_INSIDE = re.compile(r"(?i)\b(?:password|pwd)\s*=\s*('[^']*'|\{[^}]*\}|[^\s;&]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a server listens: a name, an address or a unix socket's folder; port None: default."""
+
+    name: str
+    port: int | None = None
+
+    def __str__(self) -> str:
+        name = f"[{self.name}]" if ":" in self.name and "/" not in self.name else self.name
+        return name if self.port is None else f"{name}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class URLParts:
+    """The parts of a URL, percent-decoded; `secrets` are its passwords, raw and decoded."""
+
+    backend: str
+    driver: str | None
+    username: str | None
+    password: str | None
+    hosts: tuple[Host, ...]
+    database: str | None
+    query: tuple[tuple[str, str], ...]
+    secrets: tuple[str, ...]
+
+
+def split_url(text: str) -> URLParts:
+    """Splits `dialect+driver://user:password@host:port,host:port/database?key=value&...`.
+
+    An unencoded @ in the password is understood where it cannot mean anything else. Raises
+    URLError, which never shows more than the scheme.
+    """
+    text = text.strip()
+    match = _URL.fullmatch(text)
+    if match is None or not text.isprintable():
+        raise _describe_text(text)
+    scheme = match["scheme"].lower()
+    if _TEMPLATE.search(text):
+        expected = f"a URL whose variables were filled in before (a literal $ is {quote('$')})"
+        raise URLError.of(f"{scheme}://{MASK} with a variable in it", expected)
+    backend, _, driver = scheme.partition("+")
+    rest = _REST.fullmatch(match["rest"])
+    if rest is None or (backend not in FILE_BACKENDS and "@" in match["rest"][rest.end(1) :]):
+        raise _malformed(scheme)
+    if backend not in FILE_BACKENDS and _PARAMETER.search(rest["database"] or ""):
+        raise URLError.of(f"{scheme}://{MASK} with & before any ?", "? before the first parameter")
+    userinfo, at, hosts = rest["authority"].rpartition("@")
+    username, colon, password = userinfo.partition(":")
+    query = tuple(parse_qsl(rest["query"] or ""))
+    return URLParts(
+        backend=backend,
+        driver=driver or None,
+        username=unquote(username) or None,
+        password=unquote(password) if colon else None,
+        hosts=_split_hosts(hosts, scheme, follows_at=bool(at)),
+        database=unquote(rest["database"] or "") or None,
+        query=query,
+        secrets=collect_secrets(password, *find_secrets(query)),
+    )
+
+
+def parse_host(text: str) -> Host | None:
+    """Reads `name`, `name:port`, `[v6]:port`, a bare IPv6 address or a folder; None otherwise."""
+    decoded = unquote(text)
+    if decoded.startswith("/"):
+        return Host(decoded)
+    if text.count(":") > 1 and "[" not in text:
+        return Host(decoded) if _is_ipv6(decoded) else None
+    match = _HOST.fullmatch(text)
+    port = int(match["port"] or 0) if match else 0
+    if match is None or port > 65535:
+        return None
+    return Host(unquote(match["v6"] or match["name"]), port or None)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def find_secrets(query: tuple[tuple[str, str], ...]) -> list[str]:
+    """The values of password-like keys, and the passwords inside other values (ODBC strings)."""
+    secrets = [value for key, value in query if _SECRET_NAME.search(key)]
+    for _, value in query:
+        secrets += [found.strip("'{}") for found in _SECRET_INSIDE.findall(value)]
+    return secrets
+
+
+def collect_secrets(*passwords: str | None) -> tuple[str, ...]:
+    """Every form in which the passwords may come back in a driver's message, the longest first."""
+    forms = {
+        form
+        for password in passwords
+        if password
+        for form in (password, unquote(password), quote(unquote(password), safe=""))
+    }
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _split_hosts(text: str, scheme: str, *, follows_at: bool) -> tuple[Host, ...]:
+    hosts = [_read_host(part) for part in text.split(",")] if text else []
+    if None in hosts:
+        # Not even the port is shown: in user:pass/word@host it is the start of the password.
+        raise _describe_host(scheme) if follows_at else _malformed(scheme)
+    return tuple(host for host in hosts if host)
+
+
+def _read_host(text: str) -> Host | None:
+    """As `parse_host`; where the last number may be a port, an address of IPv6 needs brackets."""
+    host = parse_host(text)
+    is_bare = host is not None and ":" in host.name and "/" not in host.name and "[" not in text
+    return None if is_bare else host
+
+
+@dataclass(frozen=True, slots=True)
+class URLProblem:
+    """One mistake: `shown` is what is wrong, secrets hidden, `expected` what belongs there."""
+
+    shown: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"got {self.shown}, expected {self.expected}"
+
+
+class URLError(ValueError):
+    """A database URL that cannot be used; `problems` holds every mistake found, at least one."""
+
+    def __init__(self, *problems: URLProblem) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+    @classmethod
+    def of(cls, shown: str, expected: str) -> "URLError":
+        return cls(URLProblem(shown, expected))
+
+
+def _describe_text(text: str) -> URLError:
+    """What is said of a text that is no URL: how it looks, nothing of it."""
+    shown = "text that does not begin like postgresql://"
+    if not text:
+        shown = "empty text"
+    elif not text.isprintable():
+        shown = "text with a line break or other control characters"
+    return URLError.of(shown, "a URL like postgresql://user:password@host:5432/database")
+
+
+def _describe_host(scheme: str) -> URLError:
+    shown = f"{scheme}://{MASK} with a wrong host or port behind the @"
+    return URLError.of(shown, "a host like db, db:5432 or [::1]:5432, the port at most 65535")
+
+
+def _malformed(scheme: str) -> URLError:
+    return URLError.of(
+        f"{scheme}://{MASK}", f"{scheme}://user:password@host:port/database {ENCODE_HINT}"
+    )

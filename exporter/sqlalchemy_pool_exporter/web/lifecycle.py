@@ -1,0 +1,87 @@
+"""Requests that change something: who may make them.
+
+Only with web.enable_lifecycle: whoever reaches the port could otherwise make the exporter log in
+again and again.
+"""
+
+import logging
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sqlalchemy_pool_exporter.databases import Database
+from sqlalchemy_pool_exporter.failures import classify
+from sqlalchemy_pool_exporter.reload import ReloadError
+from sqlalchemy_pool_exporter.service import Service, read_service
+from sqlalchemy_pool_exporter.web.health import answer_health, answer_not_ready, answer_unknown
+from sqlalchemy_pool_exporter.web.responses import answer_json, answer_text
+
+DISABLED: Final = "Lifecycle requests are disabled; start the exporter with --web.enable-lifecycle."
+
+
+def find_refusal(service: Service) -> Response | None:
+    """Returns 403 for an exporter that allows no such request; None for one that does."""
+    return None if service.settings.web.enable_lifecycle else answer_text(DISABLED, 403)
+
+
+async def answer_healthy(_request: Request) -> Response:
+    """Answers 200: the event loop turns."""
+    return answer_text("healthy")
+
+
+async def answer_ready(request: Request) -> Response:
+    """Answers 200 between start and stop, else 503."""
+    service = read_service(request)
+    return answer_text(service.state, 200 if service.is_ready else 503)
+
+
+logger = logging.getLogger(__name__)
+
+
+async def answer_recreate(request: Request) -> Response:
+    """Replaces the pool and checks the new one: 200 or 503 with its health."""
+    service = read_service(request)
+    name = request.path_params["name"]
+    if refusal := find_refusal(service):
+        return refusal
+    if name not in service.probes.probes:
+        return answer_unknown(service, name)
+    if not service.is_ready:
+        return answer_not_ready(service, name)
+    # A service that stops meanwhile forgets its databases.
+    database = service.engines.get(name)
+    try:
+        await service.engines.recreate(name)
+    except Exception as error:  # whatever a driver raises, it is the database that failed
+        return answer_failure(service, database, error)
+    logger.info("pool recreated", extra={"database": name})
+    return await answer_health(request)
+
+
+def answer_failure(service: Service, database: Database, error: Exception) -> Response:
+    """Answers 503 with why the new pool got no connection, and logs it."""
+    if not service.is_ready:
+        return answer_not_ready(service, database.name)
+    if database not in service.engines:
+        text = "a reload has replaced the database; its connections are new"
+        return answer_json({"name": database.name, "error": text}, 409)
+    failure = classify(error, secrets=database.secrets)
+    extra = {"database": database.name, "reason": str(failure.reason)}
+    logger.warning("pool not recreated: %s", failure.message, extra=extra)
+    health = {"name": database.name, "status": "unhealthy"}
+    return answer_json(health | {"reason": failure.reason, "message": failure.message}, 503)
+
+
+async def answer_reload(request: Request) -> Response:
+    """Answers what changed, or 422 with what is wrong: the configuration in use stays."""
+    service = read_service(request)
+    if refusal := find_refusal(service):
+        return refusal
+    if not service.is_running:
+        return answer_text(f"the exporter is {service.state}", 503)
+    try:
+        change = await service.reloads.reload()
+    except ReloadError as error:
+        return answer_text(f"configuration not reloaded:\n{error}", 422)
+    return answer_text(f"configuration reloaded: {change}")

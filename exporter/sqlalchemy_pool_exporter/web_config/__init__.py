@@ -1,0 +1,20 @@
+"""Who may ask, as the files of Prometheus' exporter-toolkit say it: TLS, users, headers.
+
+https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
+"""
+
+from sqlalchemy_pool_exporter.web_config.file import WebFile, read_web_file
+from sqlalchemy_pool_exporter.web_config.schema import RateLimit, WebConfig
+from sqlalchemy_pool_exporter.web_config.ssl_context import Pems, build_context
+from sqlalchemy_pool_exporter.web_config.tls import is_allowed
+
+__all__ = [
+    "Pems",
+    "RateLimit",
+    "WebConfig",
+    "WebFile",
+    "build_context",
+    "find_names",
+    "is_allowed",
+    "read_web_file",
+]

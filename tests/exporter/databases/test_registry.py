@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from tests.exporter.open_databases import (
+    ASYNC,
+    DRIVERS,
+    PATIENCE,
+    ask,
+    build_settings,
+    open_registry,
+    plain_url,
+    redirect,
+)
+from tests.exporter.waiting import wait_for
+from tests.servers.proxy import open_proxy
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_registry_knows_its_databases_by_name() -> None:
+    async with open_registry() as registry:
+        added = registry.add("primary", build_settings("sqlite://"))
+        registry.add("replica", build_settings("sqlite://"))
+        assert registry.names() == ("primary", "replica")
+        assert registry.get("primary") is added
+        assert repr(registry) == "<EngineRegistry primary, replica>"
+
+
+async def test_an_unknown_database_is_an_error_that_lists_the_known() -> None:
+    async with open_registry() as registry:
+        registry.add("primary", build_settings("sqlite://"))
+        registry.add("replica", build_settings("sqlite://"))
+        with pytest.raises(KeyError, match="no database 'primry'; known: primary, replica"):
+            registry.get("primry")
+        with pytest.raises(KeyError, match="no database 'primry'"):
+            await registry.recreate("primry")
+
+
+async def test_a_name_can_be_added_once() -> None:
+    async with open_registry() as registry:
+        registry.add("primary", build_settings("sqlite://"))
+        with pytest.raises(ValueError, match="'primary' exists already"):
+            registry.add("primary", build_settings("sqlite://"))
+
+
+async def test_recreating_puts_a_new_pool_in_place(postgres: EmbeddedPostgres) -> None:
+    async with open_registry() as registry:
+        database = registry.add("shop", build_settings(plain_url(postgres, ASYNC)))
+        before = await ask(database, "SELECT pg_backend_pid()")
+        await registry.recreate("shop")
+        assert await ask(database, "SELECT pg_backend_pid()") != before
+        assert database.read_pool().checked_in == 1
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_closing_is_over_in_time_with_everything_hanging(
+    postgres: EmbeddedPostgres, driver: str
+) -> None:
+    with open_proxy(postgres.port) as proxy:
+        async with open_registry() as registry:
+            url = redirect(plain_url(postgres, driver), proxy.port)
+            databases = [registry.add(f"shop {n}", build_settings(url)) for n in range(10)]
+            await asyncio.gather(*(ask(database, "SELECT 1") for database in databases))
+            proxy.freeze()
+            visits = [
+                asyncio.create_task(ask(database, "SELECT 1", fresh=number % 2 == 0))
+                for number, database in enumerate(databases[:5])
+            ]
+            await asyncio.sleep(0)
+            async with asyncio.timeout(PATIENCE / 2):  # far less than the visits would wait
+                await registry.close_all()
+                await asyncio.gather(*visits, return_exceptions=True)
+            proxy.heal()
+            await wait_for(lambda: proxy.clients == 0)

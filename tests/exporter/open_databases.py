@@ -1,0 +1,62 @@
+"""Databases under test: built from settings as the configuration has them, closed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Connection, make_url
+
+from sqlalchemy_pool_exporter.databases import Database, EngineRegistry
+from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.settings import DatabaseSettings
+from tests.servers.accounts import DATABASE, PLAIN
+
+# Soon enough for a test that waits for it, late enough for a machine that is busy.
+TIMEOUT = 0.5
+PATIENCE = 30.0
+ASYNC, SYNC = "asyncpg", "psycopg"
+# The last one is an async driver whose connections notice what asyncpg's do not, and vice versa.
+DRIVERS = (ASYNC, SYNC, "psycopg_async")
+
+
+def build_settings(url: str, **keys: Any) -> DatabaseSettings:
+    keys.setdefault("probe", {"timeout": PATIENCE})
+    return DatabaseSettings.model_validate({"url": url, **keys})
+
+
+@asynccontextmanager
+async def open_registry() -> AsyncIterator[EngineRegistry]:
+    registry = EngineRegistry()
+    try:
+        yield registry
+    finally:
+        await registry.close_all()
+
+
+@asynccontextmanager
+async def open_database(url: str, **keys: Any) -> AsyncIterator[Database]:
+    async with open_registry() as registry:
+        yield registry.add("shop", build_settings(url, **keys))
+
+
+async def ask(
+    database: Database, statement: str, *, fresh: bool = False, timeout_seconds: float = PATIENCE
+) -> Any:
+    """The first value of a statement's result."""
+    answer, _ = await database.run(read(statement), fresh=fresh, timeout_seconds=timeout_seconds)
+    return answer
+
+
+def read(statement: str) -> Callable[[Connection], Any]:
+    return lambda connection: connection.exec_driver_sql(statement).scalar()
+
+
+def redirect(url: str, port: int) -> str:
+    """The same URL with another port."""
+    return make_url(url).set(port=port).render_as_string(hide_password=False)
+
+
+def plain_url(server: EmbeddedPostgres, driver: str = ASYNC) -> str:
+    return server.url(DATABASE, *PLAIN, driver=driver)

@@ -1,0 +1,108 @@
+"""Addresses as people write them, and one line for each that cannot be served on."""
+
+import errno
+import socket
+from typing import Any
+
+import pytest
+
+from sqlalchemy_pool_exporter.server.listener import (
+    Address,
+    AddressError,
+    open_listener,
+    parse_address,
+    read_address,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("0.0.0.0:9723", Address("0.0.0.0", 9723)),
+        ("127.0.0.1:0", Address("127.0.0.1", 0)),
+        ("localhost:80", Address("localhost", 80)),
+        (":9723", Address("", 9723)),
+        ("[::1]:9723", Address("::1", 9723)),
+        ("[::]:9723", Address("::", 9723)),
+    ],
+)
+def test_address_is_read_and_written_the_same_way(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "9723", "localhost", "localhost:", "localhost:http", "::1:9723", "host:65536", "a b:1",
+     "http://localhost:9723", "host:-1", "host:9723/metrics", "host:9723\n"],
+)  # fmt: skip
+def test_what_is_no_address_is_shown_with_what_is_one(text: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        parse_address(text)
+    assert str(caught.value) == (f"{text!r} is not an address like 0.0.0.0:9723 or [::1]:9723")
+
+
+def test_port_zero_listens_on_a_free_port() -> None:
+    with open_listener(Address("127.0.0.1", 0)) as listener:
+        address = read_address(listener)
+        assert address.host == "127.0.0.1"
+        with socket.create_connection((address.host, address.port)):
+            pass
+
+
+@pytest.mark.parametrize("host", ["", "::"])
+def test_every_address_is_listened_on_of_ipv6_and_of_ipv4(host: str) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with open_listener(Address(host, 0)) as listener:
+        address = read_address(listener)
+        assert address.host == "::"
+        with socket.create_connection(("127.0.0.1", address.port)):
+            pass
+
+
+@pytest.mark.parametrize("failing", ["socket", "bind"])
+def test_without_ipv6_every_address_is_one_of_ipv4(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with ipv6.disable=1, and as in a namespace that has no such address."""
+
+    class OldSocket(socket.socket):
+        def __init__(self, family: int, *arguments: int) -> None:
+            if failing == "socket" and family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *arguments)
+
+        def bind(self, address: Any) -> None:
+            if self.family == socket.AF_INET6:
+                raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+            super().bind(address)
+
+    monkeypatch.setattr("socket.socket", OldSocket)
+    with open_listener(Address("", 0)) as listener:
+        assert read_address(listener).host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("taken_host", ["0.0.0.0", ""])
+def test_every_address_is_not_had_where_one_is_taken(taken_host: str) -> None:
+    with open_listener(Address(taken_host, 0)) as listener:
+        address = Address("", read_address(listener).port)
+        with pytest.raises(AddressError) as caught:
+            open_listener(address)
+    assert str(caught.value) == f"cannot listen on {address}: address already in use"
+
+
+def test_taken_port_is_one_clear_line() -> None:
+    with open_listener(Address("127.0.0.1", 0)) as listener:
+        taken = read_address(listener)
+        with pytest.raises(AddressError) as caught:
+            open_listener(taken)
+    assert str(caught.value) == f"cannot listen on {taken}: address already in use"
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a" * 70, "a..b"])
+def test_host_of_another_machine_is_one_clear_line(host: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        open_listener(Address(host, 9723))
+    assert str(caught.value).startswith(f"cannot listen on {host}:9723: ")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,128 @@
+"""Files made to cost as much as can be: what a scrape takes for them is bounded all the same."""
+
+import json
+import sys
+import tracemalloc
+import zlib
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from sqlalchemy_pool_exporter.collectors.pool_sums import MAX_LABEL_SETS
+from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
+from sqlalchemy_pool_exporter.shared_files import AppFolder, FileState
+from sqlalchemy_pool_exporter.shared_files import folder as folder_module
+from sqlalchemy_pool_exporter.shared_files.process_file import FileReading, read_file
+from sqlalchemy_pool_metrics.file_format import HEADER_BYTES, MAX_BLOCKS, Header, build_header
+from sqlalchemy_pool_metrics.files import MAX_FILE_BYTES
+from sqlalchemy_pool_metrics.layout import ADDITIVE_SLOTS, TABLE, SlotTable
+
+FILES = 32
+MIB = 1 << 20
+# The most that is read at a time of the files is 64 MiB, and 4 MiB of `retired`; what is kept of
+# pools with nothing but counters is as much.
+MAX_PEAK = 96 * MIB
+LINES_OF_A_POOL = 130
+OTHER_LINES = 100
+COUNT = 1 << 40
+FITTING = SlotTable([each for each in TABLE.regions.values() if each.offset < ADDITIVE_SLOTS])
+Build = Callable[[int], bytes]
+
+
+def encode(number: int) -> bytes:
+    return number.to_bytes(8, sys.byteorder)
+
+
+def build(identity: int, block_bytes: int, slots: int, count: int = COUNT, text: str = "") -> bytes:
+    """As many blocks as a file may have, each with this many slots and a name of its own."""
+    blocks = min(MAX_BLOCKS, (MAX_FILE_BYTES - HEADER_BYTES) // block_bytes)
+    slots_offset = block_bytes - 8 * slots
+    table = FITTING if slots else SlotTable([])
+    header = Header(
+        blocks=blocks, block_bytes=block_bytes, slots_offset=slots_offset, id=identity, pid=1
+    )
+    row = encode(count) * slots
+    described = (describe(f"{identity}-{block}", text) for block in range(blocks))
+    return build_header(table, {}, header) + b"".join(
+        each.ljust(slots_offset, b"\0") + row for each in described
+    )
+
+
+def describe(name: str, text: str) -> bytes:
+    described = json.dumps({"name": name, "waits": True, "text": text}).encode()
+    return encode(zlib.crc32(described) << 32 | len(described)) + described
+
+
+def build_ids(identity: int) -> bytes:
+    """No block, but ids of files that were folded, as many as there is room for."""
+    ids = (MAX_FILE_BYTES - HEADER_BYTES) // 8
+    header = build_header(TABLE, {}, Header(id=identity, pid=1, folded=ids))
+    return header + array("Q", range(1 << 50, (1 << 50) + ids)).tobytes()
+
+
+KINDS: dict[str, Build] = {
+    "counters": lambda identity: build(identity, 1016, ADDITIVE_SLOTS),
+    "tiny blocks": lambda identity: build(identity, 80, 0),
+    "no sense": lambda identity: build(identity, 1016, ADDITIVE_SLOTS, count=1 << 61),
+    "texts": lambda identity: build(identity, 65_536, 0, text="x" * 65_400),
+    "ids": build_ids,
+}
+
+
+def fill(folder: Path, build: Build) -> None:
+    """Files that differ in their ids."""
+    data = build(0)
+    place = 8 * Header._fields.index("id")
+    for identity in range(1, FILES + 1):
+        path = folder / f"shop-1-{identity:012x}.pool"
+        path.write_bytes(data[:place] + encode(identity) + data[place + 8 :])
+    (folder / "retired").write_bytes(data)
+
+
+def measure(read: Callable[[], object]) -> int:
+    """The most memory that was allocated at a time."""
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_is_bounded(tmp_path: Path, kind: str) -> None:
+    fill(tmp_path, KINDS[kind])
+    assert measure(AppFolder(tmp_path).read) < MAX_PEAK
+
+
+@pytest.mark.parametrize("kind", ["counters", "tiny blocks"])
+def test_lines_are_bounded(tmp_path: Path, kind: str) -> None:
+    fill(tmp_path, KINDS[kind])
+    registry = CollectorRegistry()
+    registry.register(PoolCollector({}, AppFolder(tmp_path).read))
+    lines = generate_latest(registry).count(b"\n")
+    assert MAX_LABEL_SETS < lines <= (MAX_LABEL_SETS + 1) * LINES_OF_A_POOL + OTHER_LINES
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("counters", 2), ("tiny blocks", 2), ("no sense", 4), ("texts", 17), ("ids", 16)],
+)
+def test_files_are_read_until_it_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, expected: int
+) -> None:
+    """Whether they can be read or not; those beyond are not even opened."""
+    read: list[int] = []
+
+    def read_and_note(path: str, identity: int) -> FileReading:
+        read.append(identity)
+        return read_file(path, identity)
+
+    monkeypatch.setattr(folder_module, "read_file", read_and_note)
+    fill(tmp_path, KINDS[kind])
+    files = AppFolder(tmp_path).read().files
+    assert len(read) == expected
+    assert files[FileState.UNREADABLE] >= FILES - expected

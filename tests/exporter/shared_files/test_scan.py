@@ -1,0 +1,161 @@
+"""One look at a folder in which things happen meanwhile."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sqlalchemy_pool_exporter.shared_files import AppReading, FileState
+from sqlalchemy_pool_exporter.shared_files import folder as folder_module
+from sqlalchemy_pool_exporter.shared_files.folder import Scan, list_identities
+from sqlalchemy_pool_exporter.shared_files.process_file import FileReading, read_file
+from sqlalchemy_pool_metrics.retirement import fold_dead
+from tests.exporter.shared_files.shared_files import SharedFile
+
+
+def share(folder: Path, failures: int, *, ended: bool = True) -> SharedFile:
+    """A file that counts so many failed connections."""
+    shared = SharedFile(folder)
+    shared.set("connection_failures", failures)
+    if ended:
+        shared.end()
+    return shared
+
+
+def count_failures(reading: AppReading) -> int:
+    pools = [pool for process in reading.processes for pool in process.pools]
+    return sum(pool.counter("connection_failures") for pool in pools)
+
+
+@pytest.fixture
+def after_read(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What happens after each file that is read, the first after the first."""
+    events: list[Callable[[], object]] = []
+
+    def read_and_go_on(path: str, identity: int) -> FileReading:
+        reading = read_file(path, identity)
+        if events:
+            events.pop(0)()
+        return reading
+
+    monkeypatch.setattr(folder_module, "read_file", read_and_go_on)
+    return events
+
+
+def test_fold_while_files_are_read_loses_and_doubles_nothing(
+    tmp_path: Path, after_read: list[Callable[[], object]]
+) -> None:
+    share(tmp_path, 1)
+    share(tmp_path, 10)
+    share(tmp_path, 100, ended=False)
+    after_read.append(lambda: fold_dead(tmp_path))
+    reading = Scan(tmp_path).read()
+    assert not after_read
+    assert count_failures(reading) == 111
+    assert reading.files == {FileState.LIVE: 1, FileState.DEAD: 0, FileState.UNREADABLE: 0}
+
+
+def test_fold_after_fold_while_files_are_read_loses_and_doubles_nothing(
+    tmp_path: Path, after_read: list[Callable[[], object]]
+) -> None:
+    """The second one forgets the ids of the first one, whose files are gone."""
+
+    def fold_twice() -> None:
+        fold_dead(tmp_path)
+        share(tmp_path, 100)
+        fold_dead(tmp_path)
+
+    share(tmp_path, 1)
+    share(tmp_path, 10)
+    after_read.append(fold_twice)
+    assert count_failures(Scan(tmp_path).read()) == 111
+    assert not after_read
+    assert list(tmp_path.glob("*.pool")) == []
+
+
+def test_fold_before_the_files_are_listed_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`retired` was read before, and the file is not listed any more."""
+
+    def fold_and_list(folder: Path) -> dict[str, int | None]:
+        fold_dead(folder)
+        return list_identities(folder)
+
+    share(tmp_path, 1)
+    monkeypatch.setattr(folder_module, "list_identities", fold_and_list)
+    assert count_failures(Scan(tmp_path).read()) == 1
+
+
+def test_file_that_is_folded_after_it_was_read_and_not_removed_yet_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_read: list[Callable[[], object]]
+) -> None:
+    shared = share(tmp_path, 1)
+    share(tmp_path, 10)
+    after_read.append(lambda: fold_dead(tmp_path))
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    assert count_failures(Scan(tmp_path).read()) == 11
+    assert shared.path.exists()
+    assert not after_read
+
+
+def test_process_that_dies_while_files_are_read_counts(
+    tmp_path: Path, after_read: list[Callable[[], object]]
+) -> None:
+    living = [share(tmp_path, number, ended=False) for number in (1, 10)]
+    after_read += [shared.end for shared in living]
+    reading = Scan(tmp_path).read()
+    assert count_failures(reading) == 11
+    assert sum(reading.files.values()) == 2
+
+
+def test_file_that_is_removed_by_hand_is_not_waited_for(
+    tmp_path: Path, after_read: list[Callable[[], object]]
+) -> None:
+    files = sorted(share(tmp_path, 1).path for _ in range(3))
+    after_read.append(files[2].unlink)
+    assert count_failures(Scan(tmp_path).read()) == 2
+
+
+def test_folder_that_never_rests_is_read_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share(tmp_path, 1)
+    monkeypatch.setattr(
+        "sqlalchemy_pool_exporter.shared_files.process_file.RetiredFile.is_current", lambda _: False
+    )
+    assert count_failures(Scan(tmp_path).read()) == 1
+
+
+def test_retired_counts_once_while_its_files_are_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share(tmp_path, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        fold_dead(tmp_path)
+    assert len(list(tmp_path.glob("*.pool"))) == 1
+    reading = Scan(tmp_path).read()
+    assert count_failures(reading) == 1
+    assert sum(reading.files.values()) == 0
+
+
+@pytest.mark.parametrize("limit", ["MAX_FILES", "MAX_POOLS"])
+def test_files_beyond_the_limit_are_unreadable_and_always_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(folder_module, limit, 2)
+    for number in (1, 10, 100):
+        share(tmp_path, number)
+    readings = [Scan(tmp_path).read() for _ in range(3)]
+    assert len({count_failures(reading) for reading in readings}) == 1
+    assert readings[0].files == {FileState.LIVE: 0, FileState.DEAD: 2, FileState.UNREADABLE: 1}
+
+
+def test_only_so_many_entries_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "MAX_ENTRIES", 2)
+    for _ in range(4):
+        share(tmp_path, 1)
+    assert count_failures(Scan(tmp_path).read()) == 2
