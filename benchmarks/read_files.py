@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
-from sqlalchemy_pool_exporter.shared_files import AppFolder, AppReading, FileState
+from sqlalchemy_pool_exporter.shared_files import AppReading, FileState, SharedFolder
 
 from read_files_case import NUMBERS
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels, build_families
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def build_readers(one: Path, ours: Path, peers: Path) -> dict[str, Read]:
     """What is compared. The peer sums and builds families as it reads, so one of ours does too."""
-    single, folder = AppFolder(one), AppFolder(ours)
+    single, folder = SharedFolder(one), SharedFolder(ours)
     peer: Collector = MultiProcessCollector(CollectorRegistry(), path=str(peers))  # type: ignore[no-untyped-call]
     return {
         f"prometheus_client, {NUMBERS} samples, to families": lambda: list(peer.collect()),
@@ -70,7 +70,7 @@ def build_readers(one: Path, ours: Path, peers: Path) -> dict[str, Read]:
     }
 
 
-def collect(folder: AppFolder) -> list[Metric]:
+def collect(folder: SharedFolder) -> list[Metric]:
     """The families of an application's pools, of all processes together."""
     rows = [(app_labels(pools[0]), merge(pools)) for pools in group(folder.read()).values()]
     return list(build_families(rows, POOL_LABELS))
@@ -100,7 +100,7 @@ def measure(readers: dict[str, Read], rounds: int) -> dict[str, float]:
 
 def check(ours: Path, peers: Path, count: int, state: FileState) -> None:
     """Both sides have everything of every process, or there is nothing to compare."""
-    reading = AppFolder(ours).read()
+    reading = SharedFolder(ours).read()
     assert reading.files[state] == count, reading.files
     assert sum(pool.checkouts for pools in group(reading).values() for pool in pools) == 2 * count
     collector: Collector = MultiProcessCollector(CollectorRegistry(), path=str(peers))  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 from sqlalchemy_pool_exporter.check import check_config, load_checked_settings
 from sqlalchemy_pool_exporter.databases import EnginesError
 from sqlalchemy_pool_exporter.logs import configure_logging
-from sqlalchemy_pool_exporter.reload import Source, read_contents
+from sqlalchemy_pool_exporter.reload import Source, read_fingerprints
 from sqlalchemy_pool_exporter.server.listener import (
     AddressError,
     open_listener,
@@ -26,8 +26,8 @@ from sqlalchemy_pool_exporter.settings import (
     Settings,
     SettingsErrors,
     list_files,
-    load_rest,
-    load_start,
+    load_bootstrap,
+    load_without_databases,
 )
 from sqlalchemy_pool_exporter.settings.settings import DEFAULT_LISTEN
 from sqlalchemy_pool_exporter.version import DISTRIBUTION, read_version
@@ -180,7 +180,9 @@ def run_serve(options: argparse.Namespace) -> int:
     source = build_source(options, environment)
     try:
         settings = (
-            load_start(options.config, environment) if options.wait_for_config else source.load()
+            load_bootstrap(options.config, environment)
+            if options.wait_for_config
+            else source.load()
         )
         configure_logging(settings.log.level, settings.log.format)
         listener = open_listener(parse_address(settings.listen))
@@ -208,8 +210,8 @@ def build_source(options: argparse.Namespace, environment: Mapping[str, str]) ->
     return Source(
         partial(load_checked_settings, options.config, environment),
         list_sources,
-        read_contents(list_sources()),
-        load_rest=partial(load_rest, options.config, environment)
+        read_fingerprints(list_sources()),
+        load_without_databases=partial(load_without_databases, options.config, environment)
         if options.wait_for_config
         else None,
     )

@@ -36,7 +36,7 @@ ListFiles: TypeAlias = Callable[[], Iterable[Path]]
 
 
 # What each file held: a digest, or why it could not be read.
-Contents: TypeAlias = Mapping[Path, str]
+Fingerprints: TypeAlias = Mapping[Path, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +45,22 @@ class Source:
 
     All block, and are called in a thread; they raise SettingsErrors, `list_files` nothing.
     `contents` is what the files held before the settings in use were read, `interval_seconds` how
-    often it is looked whether they have changed. With `load_rest`, which reads them without
+    often it is looked whether they have changed. With `load_without_databases`, which reads them without
     databases, they are waited for at the start until they can be used.
     """
 
     load: Callable[[], Settings]
     list_files: ListFiles
-    contents: Contents | None = None
+    contents: Fingerprints | None = None
     interval_seconds: float = INTERVAL_SECONDS
-    load_rest: Callable[[], Settings] | None = None
+    load_without_databases: Callable[[], Settings] | None = None
 
 
 # Puts what is configured into use and says what changed. Raises what its parts raise.
 Renew: TypeAlias = Callable[[], Awaitable[str]]
 
 
-class Reloads:
+class Reloader:
     """Reloads on request, when files change, and after a failure again and again.
 
     `is_loaded` says that settings are in use already. `is_successful` tells about the last attempt;
@@ -71,7 +71,7 @@ class Reloads:
         self,
         renew: Renew,
         list_files: ListFiles,
-        contents: Contents | None = None,
+        contents: Fingerprints | None = None,
         interval_seconds: float = INTERVAL_SECONDS,
         *,
         is_loaded: bool = True,
@@ -81,7 +81,7 @@ class Reloads:
         self._renew = renew
         self._turn = asyncio.Lock()
         self._problem = ""
-        self._watch = Watch(
+        self._watch = FileWatcher(
             list_files,
             self._reload_for_a_change,
             seen=contents,
@@ -148,13 +148,13 @@ class Reloads:
         await self._watch.run()
 
     def __repr__(self) -> str:
-        return f"<Reloads {'successful' if self.is_successful else 'failed'}>"
+        return f"<Reloader {'successful' if self.is_successful else 'failed'}>"
 
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 
 
-class Watch:
+class FileWatcher:
     """Calls `on_change` after the content of any file has changed, or the list of files has.
 
     What they held at first is `seen`, or unless that is known what they hold at the first look.
@@ -167,7 +167,7 @@ class Watch:
         list_files: ListFiles,
         on_change: Callable[[], Awaitable[None]],
         *,
-        seen: Contents | None = None,
+        seen: Fingerprints | None = None,
         is_due: Callable[[], bool] = lambda: False,
         interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
@@ -180,7 +180,7 @@ class Watch:
 
     def look(self) -> bool:
         """Reads the files now; blocks. Returns whether they differ from what was read before."""
-        before, self._seen = self._seen, read_contents(self._list_files())
+        before, self._seen = self._seen, read_fingerprints(self._list_files())
         return before is not None and before != self._seen
 
     async def run(self) -> None:
@@ -201,10 +201,10 @@ class Watch:
             await self._on_change()
 
     def __repr__(self) -> str:
-        return f"<Watch {len(self._seen or ())} files>"
+        return f"<FileWatcher {len(self._seen or ())} files>"
 
 
-def read_contents(files: Iterable[Path]) -> Contents:
+def read_fingerprints(files: Iterable[Path]) -> Fingerprints:
     """Returns a digest of each file, or what kept it from being read; never raises."""
     return {file: read_digest(file) for file in files}
 

@@ -11,17 +11,17 @@ from starlette.requests import Request
 
 from sqlalchemy_pool_exporter.collectors.databases import DatabaseCollector
 from sqlalchemy_pool_exporter.collectors.exporter import ExporterCollector
-from sqlalchemy_pool_exporter.collectors.exposition import Scrapes
+from sqlalchemy_pool_exporter.collectors.exposition import RenderQueue
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
 from sqlalchemy_pool_exporter.collectors.registry import build_app_sums, build_registry
-from sqlalchemy_pool_exporter.databases import Database, EngineRegistry, EnginesError
+from sqlalchemy_pool_exporter.databases import Database, DatabaseRegistry, EnginesError
 from sqlalchemy_pool_exporter.logs import configure_logging
 from sqlalchemy_pool_exporter.probes import ProbeSet
-from sqlalchemy_pool_exporter.reload import READ_SECONDS, ReloadError, Reloads, Source
+from sqlalchemy_pool_exporter.reload import READ_SECONDS, Reloader, ReloadError, Source
 from sqlalchemy_pool_exporter.settings import Settings, SettingsErrors
-from sqlalchemy_pool_exporter.shared_files import AppFolder
+from sqlalchemy_pool_exporter.shared_files import SharedFolder
 from sqlalchemy_pool_exporter.threads import SharedCall
-from sqlalchemy_pool_exporter.web_config.policy import Rules
+from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
 
 
 class State(StrEnum):
@@ -40,21 +40,21 @@ class Service:
         """Builds every engine without connecting. Raises SettingsErrors and EnginesError.
 
         `source` is where settings are read anew, which makes them `settings` again unless given.
-        One that can `load_rest` is waited for: until it was read, of `settings` only the log's are
+        One that can `load_without_databases` is waited for: until it was read, of `settings` only the log's are
         in use, and nothing is shown to anybody.
         """
         self.settings = settings
         self.state = State.STARTING
         self._source = source or Source(lambda: settings, list)
-        is_waiting = self._source.load_rest is not None
-        self.rules = Rules(settings.web.config_file, is_closed=is_waiting)
-        self.engines = EngineRegistry()
+        is_waiting = self._source.load_without_databases is not None
+        self.rules = WebPolicy(settings.web.config_file, is_closed=is_waiting)
+        self.engines = DatabaseRegistry()
         self.engines.replace(self.engines.plan(settings.databases))
         self.probes = ProbeSet(self.engines)
-        self.app_folder = AppFolder(settings.app.dir)
-        self.scrapes = Scrapes()
+        self.shared_folder = SharedFolder(settings.app.dir)
+        self.scrapes = RenderQueue()
         self.has_source = source is not None
-        self._first_listen = self._told_listen = settings.listen
+        self._first_listen = self._announced_listen = settings.listen
         self._reading = SharedCall(self._load, "reading of the configuration")
         self._reading_rest = SharedCall(self._load_rest, "reading of the rest")
         self.reloads = self._build_reloads(self._source)
@@ -62,13 +62,13 @@ class Service:
         self._watching: asyncio.Task[None] | None = None
         self._build_collectors()
 
-    def _build_reloads(self, source: Source) -> Reloads:
-        return Reloads(
+    def _build_reloads(self, source: Source) -> Reloader:
+        return Reloader(
             self._renew,
             lambda: [*source.list_files(), *self.rules.list_files()],
             None if source.contents is None else {**source.contents, **self.rules.contents},
             source.interval_seconds,
-            is_loaded=source.load_rest is None,
+            is_loaded=source.load_without_databases is None,
         )
 
     def _build_collectors(self) -> None:
@@ -76,7 +76,7 @@ class Service:
             {
                 "pool": PoolCollector(
                     self.probes.probes,
-                    self.app_folder.read,
+                    self.shared_folder.read,
                     per_process=self.settings.app.per_process,
                 ),
                 "database": DatabaseCollector(self.probes.probes),
@@ -98,7 +98,7 @@ class Service:
     async def start(self) -> None:
         """Starts the probes; returns before their first answers."""
         await self.probes.start()
-        if self._source.load_rest is None:
+        if self._source.load_without_databases is None:
             self.state = State.READY
         else:
             self.state = State.WAITING
@@ -124,10 +124,10 @@ class Service:
         except (SettingsErrors, EnginesError) as error:
             if self.state is not State.WAITING:
                 raise
-            lines = [*str(error).splitlines(), *(await self._make_do()).splitlines()]
+            lines = [*str(error).splitlines(), *(await self._apply_valid_parts()).splitlines()]
             raise ReloadError("\n".join(dict.fromkeys(lines))) from None
 
-    async def _make_do(self) -> str:
+    async def _apply_valid_parts(self) -> str:
         """Puts into use what can be without databases; returns what is wrong even then."""
         try:
             settings = await self._reading_rest.run(READ_SECONDS)
@@ -155,7 +155,7 @@ class Service:
         changes = [
             *list_changes(before, databases),
             *(["web configuration"] if has_new_rules else []),
-            *self._list_delayed(settings),
+            *self._list_restart_required(settings),
         ]
         nothing = self._describe_same(settings)
         self.engines.replace(databases)
@@ -169,7 +169,7 @@ class Service:
         return settings, self.engines.plan(settings.databases)
 
     def _load_rest(self) -> Settings:
-        return (self._source.load_rest or self._source.load)()
+        return (self._source.load_without_databases or self._source.load)()
 
     def _check_running(self) -> None:
         if not self.is_running:
@@ -180,19 +180,19 @@ class Service:
             return "no databases"
         return "nothing changed" if settings == self.settings else "its databases are the same"
 
-    def _list_delayed(self, settings: Settings) -> Iterator[str]:
+    def _list_restart_required(self, settings: Settings) -> Iterator[str]:
         """Yields what waits for a restart; not again for a value that is in use, or was told."""
-        if settings.listen not in (self._first_listen, self._told_listen):
+        if settings.listen not in (self._first_listen, self._announced_listen):
             yield "listen changed; restart the exporter to serve there"
-        self._told_listen = settings.listen
+        self._announced_listen = settings.listen
         if settings.web.config_file not in (self.settings.web.config_file, self.rules.file):
             yield "web.config_file changed; restart the exporter to use that file"
 
     def _adopt(self, settings: Settings) -> None:
         if settings.log != self.settings.log:
             configure_logging(settings.log.level, settings.log.format)
-        if settings.app.dir != self.app_folder.path:
-            self.app_folder = AppFolder(settings.app.dir)
+        if settings.app.dir != self.shared_folder.path:
+            self.shared_folder = SharedFolder(settings.app.dir)
         self.settings = settings
         self._build_collectors()
 

@@ -56,7 +56,7 @@ def settle(call: Callable[[], T], future: Future[T]) -> None:
         future.set_result(outcome)
 
 
-class Aside:
+class BackgroundCalls:
     """One database's calls aside; each is known by what it is about.
 
     A call that still hangs is joined, not made again, so that there is one thread for it however

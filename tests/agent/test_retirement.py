@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_exporter.shared_files import AppFolder
+from sqlalchemy_pool_exporter.shared_files import SharedFolder
 from sqlalchemy_pool_metrics import retirement
 from sqlalchemy_pool_metrics.file_format import Header, build_file, build_header
 from sqlalchemy_pool_metrics.files import RETIRED, list_files
@@ -45,7 +45,9 @@ def count_retired(folder: Path) -> int:
 
 def count_files(folder: Path) -> dict[str, int]:
     """How the exporter's reader finds the files."""
-    return {str(state): count for state, count in AppFolder(folder).read().files.items() if count}
+    return {
+        str(state): count for state, count in SharedFolder(folder).read().files.items() if count
+    }
 
 
 def test_a_pipe_in_place_of_the_lock_blocks_nobody(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_a_copy_of_a_live_file_hides_nothing(tmp_path: Path) -> None:
     shutil.copy(live.path, tmp_path / "backup.pool")
     fold_dead(tmp_path)
 
-    pools = [pool for each in AppFolder(tmp_path).read().processes for pool in each.pools]
+    pools = [pool for each in SharedFolder(tmp_path).read().processes for pool in each.pools]
     live.end()
     assert [(pool.checkouts, pool.processes) for pool in pools] == [(5, 1)]
 
@@ -281,7 +283,7 @@ def test_no_reader_until_the_fold_is_in_place_saw_more_than_it_says(
     file.set("held", began_ns - 10**9)
     file.end()
     monkeypatch.setattr(time, "monotonic_ns", lambda: last_ns)
-    before = AppFolder(tmp_path).read().processes[-1].pools[0].checked_out_ns
+    before = SharedFolder(tmp_path).read().processes[-1].pools[0].checked_out_ns
     times = iter([began_ns])
     monkeypatch.setattr(time, "monotonic_ns", lambda: next(times, last_ns))
     fold_dead(tmp_path)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, make_url
 
-from sqlalchemy_pool_exporter.databases import Database, EngineRegistry
+from sqlalchemy_pool_exporter.databases import Database, DatabaseRegistry
 from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
 from tests.servers.accounts import DATABASE, PLAIN
@@ -27,8 +27,8 @@ def build_settings(url: str, **keys: Any) -> DatabaseSettings:
 
 
 @asynccontextmanager
-async def open_registry() -> AsyncIterator[EngineRegistry]:
-    registry = EngineRegistry()
+async def open_registry() -> AsyncIterator[DatabaseRegistry]:
+    registry = DatabaseRegistry()
     try:
         yield registry
     finally:

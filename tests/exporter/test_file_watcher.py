@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_exporter.reload import Watch
+from sqlalchemy_pool_exporter.reload import FileWatcher
 from tests.exporter.waiting import wait_for
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ class Count:
 @asynccontextmanager
 async def open_watch(list_files: Callable[[], list[Path]]) -> AsyncIterator[Count]:
     count = Count()
-    watch = Watch(list_files, count.note, interval_seconds=0.01)
+    watch = FileWatcher(list_files, count.note, interval_seconds=0.01)
     watch.look()
     task = asyncio.create_task(watch.run())
     try:
@@ -107,7 +107,7 @@ async def test_a_change_between_the_first_look_and_the_run_is_noticed(tmp_path: 
     file = tmp_path / "settings.yaml"
     file.write_text("one")
     count = Count()
-    watch = Watch(lambda: [file], count.note, interval_seconds=0.01)
+    watch = FileWatcher(lambda: [file], count.note, interval_seconds=0.01)
     watch.look()
     file.write_text("two")
     task = asyncio.create_task(watch.run())
@@ -118,15 +118,15 @@ async def test_a_change_between_the_first_look_and_the_run_is_noticed(tmp_path: 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    watch = Watch(lambda: [pipe, tmp_path / "missing"], Count().note)
+    watch = FileWatcher(lambda: [pipe, tmp_path / "missing"], Count().note)
     assert watch.look() is False
     assert watch.look() is False
-    assert repr(watch) == "<Watch 2 files>"
+    assert repr(watch) == "<FileWatcher 2 files>"
 
 
 async def test_what_is_due_is_called_at_every_look() -> None:
     count = Count()
-    watch = Watch(list, count.note, is_due=lambda: count.changes < 3, interval_seconds=0.01)
+    watch = FileWatcher(list, count.note, is_due=lambda: count.changes < 3, interval_seconds=0.01)
     task = asyncio.create_task(watch.run())
     await wait_for(lambda: count.changes == 3)
     task.cancel()
@@ -147,7 +147,7 @@ async def test_a_look_that_fails_is_told_once_and_others_follow(
         return [file]
 
     count = Count()
-    watch = Watch(list_files, count.note, seen={}, interval_seconds=0.01)
+    watch = FileWatcher(list_files, count.note, seen={}, interval_seconds=0.01)
     task = asyncio.create_task(watch.run())
     await wait_for(lambda: count.changes == 1)
     task.cancel()

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
-from sqlalchemy_pool_exporter.reload import ReloadError, Reloads, Source, read_contents
+from sqlalchemy_pool_exporter.reload import Reloader, ReloadError, Source, read_fingerprints
 from sqlalchemy_pool_exporter.service import State
-from sqlalchemy_pool_exporter.settings import Settings, load_settings, load_start
-from sqlalchemy_pool_exporter.settings.messages import explain
+from sqlalchemy_pool_exporter.settings import Settings, load_bootstrap, load_settings
+from sqlalchemy_pool_exporter.settings.messages import describe_validation_error
 from sqlalchemy_pool_exporter.web.app import create_app
 from tests.exporter.open_databases import plain_url
 from tests.exporter.waiting import wait_for
@@ -51,9 +51,9 @@ class Changing:
         try:
             return Settings.model_validate(data)
         except ValidationError as error:
-            raise explain(error, {}) from None
+            raise describe_validation_error(error, {}) from None
 
-    def load_rest(self) -> Settings:
+    def load_without_databases(self) -> Settings:
         """As `load`, without the databases that these tests have wrong."""
         databases, self.databases = self.databases, {}
         try:
@@ -65,7 +65,10 @@ class Changing:
         return create_app(self.load(), Source(self.load, list))
 
     def build_waiting_app(self) -> Starlette:
-        return create_app(load_start(None, {}), Source(self.load, list, load_rest=self.load_rest))
+        return create_app(
+            load_bootstrap(None, {}),
+            Source(self.load, list, load_without_databases=self.load_without_databases),
+        )
 
 
 async def read_samples(client: httpx.AsyncClient) -> dict[tuple[str, str], float]:
@@ -230,12 +233,12 @@ async def test_the_folder_of_the_application_and_the_log_follow(
     app = changing.build_app()
     service = read_service(app)
     async with open_client(app) as client:
-        folder = service.app_folder
+        folder = service.shared_folder
         await client.post(RELOAD)
-        assert service.app_folder is folder  # what it has logged it does not log again
+        assert service.shared_folder is folder  # what it has logged it does not log again
         changing.keys |= {"app": {"dir": str(tmp_path / "other")}, "listen": "127.0.0.1:1"}
         await client.post(RELOAD)
-    assert service.app_folder.path == tmp_path / "other"
+    assert service.shared_folder.path == tmp_path / "other"
     assert "listen changed; restart the exporter to serve there" in caplog.text
 
 
@@ -276,7 +279,7 @@ async def test_a_changed_file_is_taken_over_by_itself(up: dict[str, Any], tmp_pa
     source = Source(
         lambda: load_settings(file, {}),
         lambda: [file],
-        read_contents([file]),
+        read_fingerprints([file]),
         interval_seconds=0.01,
     )
     app = create_app(source.load(), source)
@@ -404,10 +407,10 @@ async def test_an_exporter_that_ends_while_it_waits_takes_nothing_over() -> None
     def hang() -> Settings:
         started.set()
         release.wait(20)
-        return changing.load_rest()
+        return changing.load_without_databases()
 
-    source = Source(changing.load, list, load_rest=hang)
-    service = read_service(create_app(load_start(None, {}), source))
+    source = Source(changing.load, list, load_without_databases=hang)
+    service = read_service(create_app(load_bootstrap(None, {}), source))
     starting = asyncio.create_task(service.start())
     await wait_for(started.is_set)
     settings = service.settings
@@ -457,11 +460,11 @@ async def test_what_was_reloaded_on_request_is_no_change_for_the_watch(tmp_path:
         renewals += 1
         return "nothing changed"
 
-    reloads = Reloads(renew, list_looked_at, read_contents([file]), interval_seconds=0.01)
+    reloads = Reloader(renew, list_looked_at, read_fingerprints([file]), interval_seconds=0.01)
     file.write_text("two")
     await reloads.reload()
     watching = asyncio.create_task(reloads.watch())
     await wait_for(lambda: looks >= 4)
     watching.cancel()
     assert renewals == 1
-    assert repr(reloads) == "<Reloads successful>"
+    assert repr(reloads) == "<Reloader successful>"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.util import greenlet_spawn
 
-from sqlalchemy_pool_exporter.threads import Aside
+from sqlalchemy_pool_exporter.threads import BackgroundCalls
 from tests.exporter.open_databases import PATIENCE
 from tests.exporter.waiting import wait_for
 
@@ -15,8 +15,8 @@ ABOUT = "the weather"
 
 
 @pytest.fixture(params=[True, False], ids=["async", "sync"])
-def aside(request: pytest.FixtureRequest) -> Aside:
-    return Aside("shop", is_async=request.param)
+def aside(request: pytest.FixtureRequest) -> BackgroundCalls:
+    return BackgroundCalls("shop", is_async=request.param)
 
 
 @pytest.fixture
@@ -26,24 +26,24 @@ def release() -> Iterator[threading.Event]:
     event.set()
 
 
-async def make(aside: Aside, call: object, seconds: float = PATIENCE) -> object:
+async def make(aside: BackgroundCalls, call: object, seconds: float = PATIENCE) -> object:
     return await greenlet_spawn(aside.make, ABOUT, call, seconds, lambda: LookupError("too late"))
 
 
 async def test_a_call_aside_runs_in_another_thread_and_gives_back_its_outcome(
-    aside: Aside,
+    aside: BackgroundCalls,
 ) -> None:
     assert await make(aside, threading.current_thread) is not threading.current_thread()
     assert aside.pending is None
 
 
-async def test_a_call_aside_gives_back_its_error(aside: Aside) -> None:
+async def test_a_call_aside_gives_back_its_error(aside: BackgroundCalls) -> None:
     with pytest.raises(ZeroDivisionError):
         await make(aside, lambda: 1 // 0)
 
 
 async def test_a_call_aside_that_hangs_is_joined_and_not_made_again(
-    aside: Aside, release: threading.Event
+    aside: BackgroundCalls, release: threading.Event
 ) -> None:
     calls = []
 

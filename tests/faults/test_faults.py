@@ -35,7 +35,7 @@ ROUNDS = 3
 
 
 @dataclass(slots=True)
-class Watch:
+class FileWatcher:
     """A client that never stops to ask: for metrics, for the health of the healthy database."""
 
     client: httpx.AsyncClient
@@ -62,9 +62,9 @@ class Watch:
 
 
 @asynccontextmanager
-async def keep_watch(client: httpx.AsyncClient, scene: Scene) -> AsyncIterator[Watch]:
+async def keep_watch(client: httpx.AsyncClient, scene: Scene) -> AsyncIterator[FileWatcher]:
     await client.get("/health/db/healthy")
-    watch = Watch(client, scene)
+    watch = FileWatcher(client, scene)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(watch.keep())
         yield watch
@@ -72,7 +72,7 @@ async def keep_watch(client: httpx.AsyncClient, scene: Scene) -> AsyncIterator[W
 
 
 @asynccontextmanager
-async def strike(fault: Fault, watch: Watch) -> AsyncIterator[None]:
+async def strike(fault: Fault, watch: FileWatcher) -> AsyncIterator[None]:
     """The fault lasts as long as the block."""
     block = fault.strike(watch.scene)
     await asyncio.to_thread(block.__enter__)
@@ -128,7 +128,7 @@ def scene(request: pytest.FixtureRequest, fault: Fault) -> Iterator[Scene]:
 @asynccontextmanager
 async def expose(
     scene: Scene, fault: Fault, healthy: EmbeddedPostgres
-) -> AsyncIterator[tuple[Probe, Watch]]:
+) -> AsyncIterator[tuple[Probe, FileWatcher]]:
     databases: dict[str, Any] = {
         "faulty": {"url": scene.url, "probe": {**PROBE, "query": fault.query}},
         "healthy": {"url": healthy.url("postgres", *MONITOR), "probe": PATIENT_PROBE},
@@ -193,7 +193,7 @@ async def assert_down(fault: Fault, client: httpx.AsyncClient) -> None:
     assert count_shown_errors(metrics, health.json()["reason"]) > 0
 
 
-async def assert_few_sessions(watch: Watch) -> None:
+async def assert_few_sessions(watch: FileWatcher) -> None:
     """While the fault lasted, as far as the server knew, and also when it is over."""
     assert max((count or 0 for count in watch.sessions), default=0) <= MOST_SESSIONS
     async with asyncio.timeout(PATIENCE_SECONDS):

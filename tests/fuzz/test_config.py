@@ -17,7 +17,7 @@ from sqlalchemy_pool_exporter.check import check_config, load_checked_settings
 from sqlalchemy_pool_exporter.databases import EnginesError
 from sqlalchemy_pool_exporter.settings import Settings, SettingsErrors
 from sqlalchemy_pool_exporter.web.app import create_app
-from sqlalchemy_pool_exporter.web_config.policy import Rules
+from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
 from tests.fuzz.configs import CANARY, HASH, texts, variables, web_texts
 from tests.fuzz.extent import fail_when_it_hangs, fuzz
 from tests.servers.tls import write_certificates
@@ -119,7 +119,7 @@ def test_any_web_configuration_is_one_or_has_mistakes(text: bytes) -> None:
     file.write_bytes(text)
     with fail_when_it_hangs():
         try:
-            rules = Rules(file)
+            rules = WebPolicy(file)
             said = f"{rules!r} {rules.config!r}"
             event("is accepted")
         except SettingsErrors as errors:

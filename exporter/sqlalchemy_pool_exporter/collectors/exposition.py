@@ -100,7 +100,7 @@ def _parse_entry(entry: str) -> Preference | None:
     return Preference(value.lower(), weight, parameters) if value else None
 
 
-class Scrapes:
+class RenderQueue:
     """Those who ask for the same while it waits for its turn share one rendering.
 
     It begins after the last of them has asked, so that nobody gets to see what was before.

@@ -2,6 +2,6 @@
 
 from sqlalchemy_pool_exporter.databases.database import Database
 from sqlalchemy_pool_exporter.databases.engine import recreate_pool
-from sqlalchemy_pool_exporter.databases.registry import EngineRegistry, EnginesError
+from sqlalchemy_pool_exporter.databases.registry import DatabaseRegistry, EnginesError
 
-__all__ = ["Database", "EngineRegistry", "EnginesError", "recreate_pool"]
+__all__ = ["Database", "DatabaseRegistry", "EnginesError", "recreate_pool"]

@@ -11,38 +11,38 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy_pool_exporter.databases.connections import OpenConnections
-from sqlalchemy_pool_exporter.databases.executors import GRACE_SECONDS, Lane, retrieve
+from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker
+from sqlalchemy_pool_exporter.databases.executors import GRACE_SECONDS, Executor, retrieve
 
 T = TypeVar("T")
 
 
-class Left(NamedTuple):
+class DetachedCall(NamedTuple):
     """A call that goes on after its time, and the connections that it uses."""
 
     future: asyncio.Future[Any]
-    connections: OpenConnections
+    connections: ConnectionTracker
 
 
-class Calls:
+class CallQueue:
     """Makes calls in a lane; one that is cut off is over a few GRACE_SECONDS later at most.
 
-    One that `may_go_on`, when its time is over, keeps its turn: its caller gets the error, and the
+    One that `may_detach`, when its time is over, keeps its turn: its caller gets the error, and the
     next ones wait until it has ended by itself.
     """
 
-    def __init__(self, lane: Lane, may_go_on: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, lane: Executor, may_detach: Callable[[], bool] = lambda: False) -> None:
         self._lane = lane
-        self._may_go_on = may_go_on
+        self._may_go_on = may_detach
         self._turn = asyncio.Lock()
         self._interruption: asyncio.Future[None] | None = None
-        self._left: Left | None = None
+        self._left: DetachedCall | None = None
         self._ending: asyncio.Task[None] | None = None
 
     async def make(
         self,
         call: Callable[[], T],
-        connections: OpenConnections,
+        connections: ConnectionTracker,
         ends_at: float,
         build_error: Callable[[], Exception],
     ) -> T:
@@ -80,9 +80,9 @@ class Calls:
             turn.callback(self._turn.release)
             yield turn
 
-    def _leave(self, future: asyncio.Future[Any], connections: OpenConnections) -> None:
+    def _leave(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
         """Let the call go on, and let others have their turn when it has ended."""
-        self._left = Left(future, connections)
+        self._left = DetachedCall(future, connections)
         future.add_done_callback(self._end_left)
 
     def _end_left(self, future: asyncio.Future[Any]) -> None:
@@ -107,16 +107,16 @@ class Calls:
         if self._left is not None:
             self._ending = asyncio.create_task(self._cut_off(*self._left))
 
-    async def _end(self, future: asyncio.Future[Any], connections: OpenConnections) -> None:
+    async def _end(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
         if not future.done():
             await self._cut_off(future, connections)
         if future.done():
             retrieve(future)  # its caller may have been cancelled at the same time
         connections.settle()
 
-    async def _cut_off(self, future: asyncio.Future[Any], connections: OpenConnections) -> None:
+    async def _cut_off(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
         engine = connections.engine
-        if connections.hang_up():
+        if connections.abort():
             await asyncio.wait({future}, timeout=GRACE_SECONDS)
         if future.done():
             return
@@ -131,4 +131,4 @@ class Calls:
 
     def __repr__(self) -> str:
         state = "busy" if self._turn.locked() else "idle"
-        return f"<Calls {state} given_up={self._lane.given_up}>"
+        return f"<CallQueue {state} given_up={self._lane.given_up}>"

@@ -30,7 +30,7 @@ class DeadlineError(TimeoutError):
     """A visit took longer than it may."""
 
 
-class Visit(Generic[T]):
+class TimedCheckout(Generic[T]):
     """One checkout. `checkout_seconds` is the time it took to get the connection."""
 
     def __init__(

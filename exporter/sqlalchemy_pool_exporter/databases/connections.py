@@ -19,11 +19,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 logger = logging.getLogger(__name__)
 
 
-class OpenConnections:
+class ConnectionTracker:
     """What an engine has opened and not closed yet.
 
     A driver that waits for a silent server neither notices a cancelled task nor can its thread be
-    stopped; losing its connection it notices at once. `hang_up` may be called while the connections
+    stopped; losing its connection it notices at once. `abort` may be called while the connections
     are in use by another thread or a suspended greenlet; for async drivers only by the thread of
     their event loop.
     """
@@ -64,7 +64,7 @@ class OpenConnections:
     def _on_close(self, connection: DBAPIConnection, _record: object = None) -> None:
         self._open.pop(id(connection), None)
 
-    def hang_up(self) -> int:
+    def abort(self) -> int:
         """Cut every connection off without waiting for its server; returns how many there were.
 
         No other is opened until `settle`.
@@ -72,7 +72,7 @@ class OpenConnections:
         self._is_hung_up = True
         connections = [*self._opening.values(), *self._open.values()]
         for connection in connections:
-            hang_up(self.engine.dialect.get_driver_connection(connection))
+            abort(self.engine.dialect.get_driver_connection(connection))
         return len(connections)
 
     def settle(self) -> None:
@@ -87,7 +87,7 @@ class OpenConnections:
 
     def _end(self, connection: DBAPIConnection) -> None:
         """End a connection the pool does not know: psycopg complains about those left open."""
-        hang_up(self.engine.dialect.get_driver_connection(connection))
+        abort(self.engine.dialect.get_driver_connection(connection))
         if not self.engine.dialect.is_async:  # hanging up was the end, and closing would wait
             with suppress(Exception):
                 connection.close()
@@ -98,10 +98,10 @@ class OpenConnections:
         self._open.clear()
 
     def __repr__(self) -> str:
-        return f"<OpenConnections opening={len(self._opening)} open={len(self._open)}>"
+        return f"<ConnectionTracker opening={len(self._opening)} open={len(self._open)}>"
 
 
-def hang_up(connection: Any) -> None:
+def abort(connection: Any) -> None:
     """End a driver's connection without waiting, whatever it is doing; never raises.
 
     Whoever waits for the connection's server gets the driver's error for a lost connection.

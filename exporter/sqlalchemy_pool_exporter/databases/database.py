@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from sqlalchemy_pool_exporter.databases.call_queue import Calls
-from sqlalchemy_pool_exporter.databases.checkout import DeadlineError, Visit
-from sqlalchemy_pool_exporter.databases.connections import OpenConnections
+from sqlalchemy_pool_exporter.databases.call_queue import CallQueue
+from sqlalchemy_pool_exporter.databases.checkout import DeadlineError, TimedCheckout
+from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker
 from sqlalchemy_pool_exporter.databases.engine import (
     build_engine,
     build_plain_engine,
@@ -26,16 +26,16 @@ from sqlalchemy_pool_exporter.databases.engine import (
     list_hosts,
     recreate_pool,
 )
-from sqlalchemy_pool_exporter.databases.executors import LoopLane, ThreadLane
+from sqlalchemy_pool_exporter.databases.executors import AsyncExecutor, ThreadExecutor
 from sqlalchemy_pool_exporter.databases.host_lookup import HostLookup
-from sqlalchemy_pool_exporter.databases.login_progress import Login
+from sqlalchemy_pool_exporter.databases.login_progress import LoginProgress
 from sqlalchemy_pool_exporter.engines.drivers import (
     build_defaults,
     build_mysql_limit,
     merge_arguments,
 )
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
-from sqlalchemy_pool_exporter.threads import Aside
+from sqlalchemy_pool_exporter.threads import BackgroundCalls
 from sqlalchemy_pool_exporter.urls import DatabaseURL
 from sqlalchemy_pool_exporter.urls.endpoint import read_port
 from sqlalchemy_pool_metrics import Snapshot, instrument, read_pool
@@ -71,17 +71,17 @@ class Database:
         instrument(self.engine, name=name)
         self._pooled = self._track(find_sync_engine(self.engine))
         self._fresh = self._track(build_plain_engine(url.url, name=name, is_async=url.is_async))
-        lane = LoopLane(name) if url.is_async else ThreadLane(name)
-        self._calls = Calls(lane, self._is_answered)
-        self._aside = Aside(name, is_async=url.is_async)
+        lane = AsyncExecutor(name) if url.is_async else ThreadExecutor(name)
+        self._calls = CallQueue(lane, self._is_answered)
+        self._aside = BackgroundCalls(name, is_async=url.is_async)
         self._lookup = HostLookup(self._aside)
-        self._login: Login | None = None
+        self._login: LoginProgress | None = None
         self._ends_at = 0.0  # of the call in the lane
 
-    def _track(self, engine: Engine) -> OpenConnections:
+    def _track(self, engine: Engine) -> ConnectionTracker:
         if self.dialect in MYSQL_DIALECTS:
             event.listen(engine, "connect", self._limit_session)
-        return OpenConnections(engine, partial(self._connect, engine.dialect))
+        return ConnectionTracker(engine, partial(self._connect, engine.dialect))
 
     def _limit_session(self, connection: DBAPIConnection, _record: object) -> None:
         seconds = self.settings.statement_timeout or self.settings.probe.timeout
@@ -102,7 +102,7 @@ class Database:
         hosts = list_hosts(cparams) or [host.name for host in url.hosts]
         usable = self._lookup.find_usable(hosts, self._ends_at)
         ports = {read_port(self.dialect, host) or 0 for host in url.hosts}
-        self._login = Login(self._lookup.list_addresses(usable), ports)
+        self._login = LoginProgress(self._lookup.list_addresses(usable), ports)
         try:
             return dialect.connect(*cargs, **keep_hosts(cparams, usable))
         finally:
@@ -111,7 +111,7 @@ class Database:
     def _is_answered(self) -> bool:
         """Whether a connection is being opened that the server has begun to answer."""
         login = self._login
-        return login is not None and login.is_answered()
+        return login is not None and login.server_has_answered()
 
     def is_built_for(self, url: DatabaseURL) -> bool:
         """Whether the engine's driver is the one that this URL names; its file may have changed."""
@@ -124,7 +124,7 @@ class Database:
             return self.settings.read_url()
         seconds = self._ends_at - time.monotonic()
         about = "the URL's files"
-        return self._aside.make(about, self.settings.read_url, seconds, build_silence)
+        return self._aside.make(about, self.settings.read_url, seconds, build_timeout_error)
 
     async def run(
         self, work: Callable[[Connection], T], *, fresh: bool, timeout_seconds: float
@@ -136,7 +136,7 @@ class Database:
         SQLAlchemy, the driver and `work` raise.
         """
         connections = self._fresh if fresh else self._pooled
-        visit = Visit(
+        visit = TimedCheckout(
             connections.engine,
             work,
             timeout=timeout_seconds,
@@ -154,7 +154,7 @@ class Database:
     async def _call(
         self,
         call: Callable[[], T],
-        connections: OpenConnections,
+        connections: ConnectionTracker,
         ends_at: float,
         build_error: Callable[[], Exception],
     ) -> T:
@@ -196,14 +196,14 @@ class Database:
         except Exception as failure:
             logger.debug("%s: %s", self.name, failure)
         finally:
-            self._pooled.hang_up()
+            self._pooled.abort()
             self._calls.close()
 
     def __repr__(self) -> str:
         return f"<Database {self.name!r} {self.dialect}+{self.driver} {self._calls!r}>"
 
 
-def build_silence() -> DeadlineError:
+def build_timeout_error() -> DeadlineError:
     return DeadlineError("the files of the URL or its password could not be read in time")
 
 

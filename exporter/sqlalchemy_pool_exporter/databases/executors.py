@@ -26,11 +26,11 @@ MOMENT_SECONDS = 0.01
 MOMENT_TURNS = 6
 
 
-class LaneBlockedError(TimeoutError):
+class TooManyAbandonedCallsError(TimeoutError):
     """No call is started because too many earlier ones, long given up on, still hang."""
 
 
-class Lane(ABC):
+class Executor(ABC):
     """Runs calls one at a time; to be used from the event loop's thread only."""
 
     def __init__(self, name: str) -> None:
@@ -44,7 +44,7 @@ class Lane(ABC):
     def start(self, call: Callable[[], T]) -> asyncio.Future[T]:
         """Start a call. Raises LaneBlockedError when too many earlier ones still hang."""
         if self.given_up >= GIVEN_UP_LIMIT:
-            raise LaneBlockedError(
+            raise TooManyAbandonedCallsError(
                 f"{self.given_up} earlier attempts still hang; waiting for one of them to end"
             )
         return self._start(call)
@@ -67,7 +67,7 @@ class Lane(ABC):
         return f"<{type(self).__name__} {self.name!r} given_up={self.given_up}>"
 
 
-class LoopLane(Lane):
+class AsyncExecutor(Executor):
     """For async drivers: each call runs in a greenlet, in a task of the event loop."""
 
     def __init__(self, name: str) -> None:
@@ -101,7 +101,7 @@ class LoopLane(Lane):
         retrieve(future)
 
 
-class ThreadLane(Lane):
+class ThreadExecutor(Executor):
     """For blocking calls: one daemon thread, the same for every call.
 
     SQLite's connections may only be used by the thread that opened them, and SingletonThreadPool

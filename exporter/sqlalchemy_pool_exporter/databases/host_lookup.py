@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterable
 from functools import partial
 
-from sqlalchemy_pool_exporter.threads import Aside
+from sqlalchemy_pool_exporter.threads import BackgroundCalls
 
 
 class HostLookup:
     """Looks up one database's hosts, one after the other."""
 
-    def __init__(self, aside: Aside) -> None:
+    def __init__(self, aside: BackgroundCalls) -> None:
         self._aside = aside
         self._addresses: dict[str, frozenset[str]] = {}
 
@@ -51,11 +51,11 @@ class HostLookup:
     def _look_up(self, name: str, seconds: float) -> None:
         call = partial(look_up, name)
         about = f"lookup of {name}"
-        found = self._aside.make(about, call, seconds, partial(build_silence, name))
+        found = self._aside.make(about, call, seconds, partial(build_timeout_error, name))
         self._addresses[name] = found
 
 
-def build_silence(name: str) -> socket.gaierror:
+def build_timeout_error(name: str) -> socket.gaierror:
     return socket.gaierror(socket.EAI_AGAIN, f"No answer from the name server: {name}")
 
 

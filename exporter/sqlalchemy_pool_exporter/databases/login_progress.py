@@ -20,7 +20,7 @@ BYTES_RECEIVED = slice(128, 136)
 INFO_BYTES = 136
 
 
-class Login:
+class LoginProgress:
     """Build it right before the driver connects, with the server's addresses and its ports.
 
     Another connection to the same server that is opened meanwhile may be taken for this one.
@@ -30,10 +30,10 @@ class Login:
         self._places = frozenset(product(addresses, ports))
         self._earlier = frozenset(name for _, name in list_sockets())
 
-    def is_answered(self) -> bool:
+    def server_has_answered(self) -> bool:
         """Whether the server has sent something and taken all that was sent to it; any thread."""
         return any(
-            is_answered(descriptor, self._places)
+            server_has_answered(descriptor, self._places)
             for descriptor, name in list_sockets()
             if name not in self._earlier
         )
@@ -49,7 +49,7 @@ def list_sockets() -> Iterator[tuple[int, str]]:
                     yield int(entry.name), name
 
 
-def is_answered(descriptor: int, places: frozenset[tuple[str, int]]) -> bool:
+def server_has_answered(descriptor: int, places: frozenset[tuple[str, int]]) -> bool:
     """Whether this is a connection to one of these places on which the server has answered."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as duplicate:

@@ -17,7 +17,7 @@ class EnginesError(Exception):
     """Engines that cannot be built; its text has a line for each problem and no secrets."""
 
 
-class EngineRegistry:
+class DatabaseRegistry:
     """The configured databases by name, in the order in which they were added."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class EngineRegistry:
         return iter(list(self._databases.values()))
 
     def __repr__(self) -> str:
-        return f"<EngineRegistry {', '.join(self._databases) or 'empty'}>"
+        return f"<DatabaseRegistry {', '.join(self._databases) or 'empty'}>"
 
 
 def describe_problem(name: str, error: Exception) -> list[str]:

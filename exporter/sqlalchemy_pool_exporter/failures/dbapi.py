@@ -10,7 +10,7 @@ from sqlalchemy import exc
 from sqlalchemy_pool_exporter.failures.exceptions import (
     DRIVERS,
     is_class_of,
-    read_raiser,
+    raising_module,
     read_text,
 )
 from sqlalchemy_pool_exporter.failures.reason import Reason
@@ -26,7 +26,7 @@ _BY_CLASS_NAME = {
 }
 
 
-def find_reason(error: BaseException) -> Reason | None:
+def classify_exact(error: BaseException) -> Reason | None:
     """Reason for an error SQLAlchemy itself raises; None for others and for its envelopes."""
     match error:
         case exc.TimeoutError():
@@ -36,7 +36,7 @@ def find_reason(error: BaseException) -> Reason | None:
     return None
 
 
-def guess_reason(error: BaseException) -> Reason | None:
+def classify_heuristic(error: BaseException) -> Reason | None:
     """What the class of an error suggests, for when nothing in the chain says more."""
     match error:
         case exc.InvalidRequestError() | exc.CompileError():
@@ -50,15 +50,15 @@ def guess_reason(error: BaseException) -> Reason | None:
 def _is_breakdown(error: BaseException) -> bool:
     """True for an error like IndexError out of a driver that reads what its protocol forbids."""
     is_known = isinstance(error, OSError) or is_class_of(error, DRIVERS)
-    return not is_known and read_raiser(error) in DRIVERS
+    return not is_known and raising_module(error) in DRIVERS
 
 
 def _is_unknown_argument(error: BaseException) -> bool:
     """True when SQLAlchemy called a driver's connect() with a keyword that it does not know."""
-    is_call = isinstance(error, TypeError) and read_raiser(error) == "sqlalchemy"
+    is_call = isinstance(error, TypeError) and raising_module(error) == "sqlalchemy"
     return is_call and "keyword argument" in read_text(error)
 
 
-def is_envelope(error: BaseException) -> bool:
+def is_wrapper(error: BaseException) -> bool:
     """True for SQLAlchemy's error around another one, whose text holds SQL and parameters."""
     return isinstance(error, exc.StatementError) and error.orig is not None

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 
 
-def walk(error: BaseException) -> Iterator[BaseException]:
+def iter_exception_chain(error: BaseException) -> Iterator[BaseException]:
     """Yields the error and all within it, outermost first, each once; loops do no harm."""
     seen: set[int] = set()
     waiting = [error]
@@ -39,7 +39,7 @@ POSTGRESQL_DRIVERS = frozenset({"asyncpg", "psycopg", "psycopg2", "psycopg_pool"
 DRIVERS = MYSQL_DRIVERS | POSTGRESQL_DRIVERS | {"aiosqlite", "sqlite3"}
 
 
-def read_raiser(error: BaseException) -> str:
+def raising_module(error: BaseException) -> str:
     """Top-level module of the innermost Python frame; empty for an error nobody raised yet."""
     modules = [
         str(frame.f_globals.get("__name__", ""))

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from sqlalchemy_pool_exporter.failures import dbapi, mysql, network, postgresql, sqlite
-from sqlalchemy_pool_exporter.failures.exceptions import walk
+from sqlalchemy_pool_exporter.failures.exceptions import iter_exception_chain
 from sqlalchemy_pool_exporter.failures.message import build_message, describe
 from sqlalchemy_pool_exporter.failures.reason import Reason
 
 # MySQL before PostgreSQL: pymysql has SQLSTATEs too, and they say less than its numbers.
 _FINDERS = (
-    dbapi.find_reason,
-    sqlite.find_reason,
-    mysql.find_reason,
-    postgresql.find_reason,
-    network.find_reason,
+    dbapi.classify_exact,
+    sqlite.classify_exact,
+    mysql.classify_exact,
+    postgresql.classify_exact,
+    network.classify_exact,
 )
-_GUESSERS = (mysql.guess_reason, postgresql.guess_reason, dbapi.guess_reason)
+_GUESSERS = (mysql.classify_heuristic, postgresql.classify_heuristic, dbapi.classify_heuristic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def classify(error: BaseException, secrets: Iterable[str] = ()) -> Failure:
     The outermost error that says something definite gives the reason, so that a deadline which
     ran out is a timeout whatever it interrupted. `secrets` never appear in the message in any form.
     """
-    errors = [each for each in walk(error) if not dbapi.is_envelope(each)]
+    errors = [each for each in iter_exception_chain(error) if not dbapi.is_wrapper(each)]
     reason, deciding = _decide(errors)
     message = build_message(error, _choose_text(errors, deciding), secrets)
     return Failure(reason, message or reason.meaning)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from sqlalchemy import exc
 
 from sqlalchemy_pool_exporter.failures import mysql, postgresql
-from sqlalchemy_pool_exporter.failures.exceptions import read_text, walk
+from sqlalchemy_pool_exporter.failures.exceptions import iter_exception_chain, read_text
 from sqlalchemy_pool_exporter.redaction import mask_secrets, mask_words
 
 MAX_LENGTH = 300
@@ -63,7 +63,7 @@ def _speaks_for_itself(error: BaseException) -> bool:
 
 
 def _read_parameters(error: BaseException) -> Iterator[str]:
-    for inner in walk(error):
+    for inner in iter_exception_chain(error):
         if isinstance(inner, exc.StatementError):
             yield from _flatten(inner.params)
 

@@ -50,7 +50,7 @@ def read_number(error: BaseException) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def find_reason(error: BaseException) -> Reason | None:
+def classify_exact(error: BaseException) -> Reason | None:
     """None for errors of other servers and for broken connections, whose cause is another error."""
     number = read_number(error)
     if number is None or number in _BROKEN:
@@ -62,6 +62,6 @@ def find_reason(error: BaseException) -> Reason | None:
     return _BY_NUMBER.get(number, default)
 
 
-def guess_reason(error: BaseException) -> Reason | None:
+def classify_heuristic(error: BaseException) -> Reason | None:
     """A connection that broke without telling why was closed by the other side."""
     return Reason.REFUSED if read_number(error) in _BROKEN else None

@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 
-from sqlalchemy_pool_exporter.failures.exceptions import read_raiser, read_text
+from sqlalchemy_pool_exporter.failures.exceptions import raising_module, read_text
 from sqlalchemy_pool_exporter.failures.reason import Reason
 
 _BY_ERRNO = {
@@ -35,7 +35,7 @@ _ERRNO_IN_TEXT = re.compile(r"\[Errno (-?\d+)\]")
 _MOST_TELLING = (Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE)
 
 
-def find_reason(error: BaseException) -> Reason | None:
+def classify_exact(error: BaseException) -> Reason | None:
     """None for an error of another kind."""
     match error:
         case UnicodeError() if "idna" in read_text(error):
@@ -55,7 +55,7 @@ def find_reason(error: BaseException) -> Reason | None:
 def _read_os_error(error: OSError) -> Reason | None:
     if error.errno is None:
         return _read_text(error)
-    if read_raiser(error) == "ssl":
+    if raising_module(error) == "ssl":
         # A certificate that cannot be read.
         return Reason.TLS
     # A file that has a name is no socket.

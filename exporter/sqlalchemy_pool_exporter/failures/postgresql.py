@@ -78,7 +78,7 @@ def read_sqlstate(error: BaseException | None) -> str | None:
     return state if isinstance(state, str) else None
 
 
-def find_reason(error: BaseException) -> Reason | None:
+def classify_exact(error: BaseException) -> Reason | None:
     """None for errors of other servers, and for texts nobody has met yet."""
     state, text = read_sqlstate(error), read_text(error)
     if state is None or state.startswith(_CONNECTION_CLASS):
@@ -89,7 +89,7 @@ def find_reason(error: BaseException) -> Reason | None:
     return _BY_STATE.get(state) or _BY_CLASS.get(state[:2], Reason.QUERY)
 
 
-def guess_reason(error: BaseException) -> Reason | None:
+def classify_heuristic(error: BaseException) -> Reason | None:
     """A connection exception that says no more is a connection that was turned away."""
     state = read_sqlstate(error) or ""
     if state == "08P01":

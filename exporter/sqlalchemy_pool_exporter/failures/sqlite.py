@@ -27,7 +27,7 @@ _BY_CODE = {
 }
 
 
-def find_reason(error: BaseException) -> Reason | None:
+def classify_exact(error: BaseException) -> Reason | None:
     """None for an error of another kind, and for those sqlite3 raises before asking SQLite."""
     code = getattr(error, "sqlite_errorcode", None)
     if not isinstance(error, sqlite3.Error) or not isinstance(code, int):

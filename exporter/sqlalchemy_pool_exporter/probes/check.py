@@ -75,7 +75,7 @@ def is_cancelled() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class QueryResult:
     """`server` is None when it could not be read, and `server_error` says why."""
 
     query_seconds: float
@@ -83,17 +83,17 @@ class Examination:
     server_error: Exception | None = None
 
 
-def examine(connection: Connection, *, query: str, metrics: bool) -> Examination:
+def run_probe_query(connection: Connection, *, query: str, metrics: bool) -> QueryResult:
     """Raises what the query does; what reading the server does only if it ends the connection."""
     started = time.perf_counter()
     run_query(connection, query)
     query_seconds = time.perf_counter() - started
     try:
-        return Examination(query_seconds, read_server(connection, metrics=metrics))
+        return QueryResult(query_seconds, read_server(connection, metrics=metrics))
     except Exception as error:
         if getattr(error, "connection_invalidated", False):
             raise
-        return Examination(query_seconds, None, error)
+        return QueryResult(query_seconds, None, error)
 
 
 def run_query(connection: Connection, query: str) -> None:

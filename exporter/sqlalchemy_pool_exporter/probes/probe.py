@@ -20,13 +20,13 @@ from sqlalchemy_pool_exporter.failures import Failure, Reason, classify
 from sqlalchemy_pool_exporter.probes.check import (
     Check,
     DurationHistogram,
-    Examination,
     Kind,
     Phase,
+    QueryResult,
     Result,
-    examine,
     find_role_mismatch,
     is_cancelled,
+    run_probe_query,
 )
 from sqlalchemy_pool_exporter.servers import ServerStatus
 from sqlalchemy_pool_exporter.settings import Role
@@ -62,7 +62,7 @@ class Probe:
         self.durations = {phase: DurationHistogram() for phase in Phase}
         self._fresh_due = time.monotonic()
         self._in_flight: asyncio.Task[Check] | None = None
-        self._journal = Journal(self.name, self.role)
+        self._journal = StateLog(self.name, self.role)
         self._is_broken = False
 
     @property
@@ -129,21 +129,21 @@ class Probe:
             return self._record_failure(kind, error, time.perf_counter() - started)
         return self._record_success(kind, examination, checkout_seconds)
 
-    def _build_work(self, kind: Kind) -> Callable[[Connection], Examination]:
+    def _build_work(self, kind: Kind) -> Callable[[Connection], QueryResult]:
         # Once is enough: where the next connection finds the same, so would all others.
         is_news = self.last is None or not self.last.role_mismatch
         return partial(self._examine, insists_on_role=kind is Kind.POOLED and is_news)
 
-    def _examine(self, connection: Connection, *, insists_on_role: bool) -> Examination:
+    def _examine(self, connection: Connection, *, insists_on_role: bool) -> QueryResult:
         """Run in the database's lane, maybe in a thread: it must not touch the probe's state."""
         metrics = self.database.settings.server_metrics
-        examination = examine(connection, query=self.settings.query, metrics=metrics)
+        examination = run_probe_query(connection, query=self.settings.query, metrics=metrics)
         if insists_on_role and find_role_mismatch(self.role, examination.server):
             connection.invalidate()
         return examination
 
     def _record_success(
-        self, kind: Kind, examination: Examination, checkout_seconds: float
+        self, kind: Kind, examination: QueryResult, checkout_seconds: float
     ) -> Check:
         if kind is Kind.FRESH:
             self._fresh_due = time.monotonic() + self.settings.fresh_connection_interval
@@ -151,7 +151,7 @@ class Probe:
         self.durations[Phase.QUERY].observe(examination.query_seconds)
         self.last_success_timestamp = time.time()
         silence = examination.server_error
-        self._journal.record_silence(self._classify(silence) if silence else None)
+        self._journal.record_status_unavailable(self._classify(silence) if silence else None)
         return self._record(
             Check(
                 ok=True,
@@ -207,7 +207,7 @@ class Probe:
 # By the name that docs give it, which is that of what changes, not of this file.
 
 
-class Journal:
+class StateLog:
     """Remembers what was logged last about one database."""
 
     def __init__(self, name: str, role: Role) -> None:
@@ -229,7 +229,7 @@ class Journal:
         else:
             logger.info("database %s is up", self._name, extra={"database": self._name})
 
-    def record_silence(self, failure: Failure | None) -> None:
+    def record_status_unavailable(self, failure: Failure | None) -> None:
         """Log that the server answers but does not tell about itself; if that is new."""
         if failure is not None and self._silence is None:
             self._warn("does not tell its status: %s", failure.message, failure.reason)

@@ -11,7 +11,7 @@ from math import inf
 from sqlalchemy_pool_exporter.server.limits import Complaints, Limits
 from sqlalchemy_pool_exporter.server.protocol import HTTPProtocol
 from sqlalchemy_pool_exporter.web_config import is_allowed
-from sqlalchemy_pool_exporter.web_config.policy import Rules
+from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
 
 
 class Entrance:
@@ -19,7 +19,7 @@ class Entrance:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: WebPolicy,
         limits: Limits,
         complaints: Complaints,
         inside: set[HTTPProtocol],

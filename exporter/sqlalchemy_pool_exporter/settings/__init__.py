@@ -4,9 +4,9 @@ from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings, Role
 from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors
 from sqlalchemy_pool_exporter.settings.loading import (
     list_files,
-    load_rest,
+    load_bootstrap,
     load_settings,
-    load_start,
+    load_without_databases,
 )
 from sqlalchemy_pool_exporter.settings.pools import PoolClass, PoolSettings
 from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
@@ -30,7 +30,7 @@ __all__ = [
     "SettingsErrors",
     "WebSettings",
     "list_files",
-    "load_rest",
+    "load_bootstrap",
     "load_settings",
-    "load_start",
+    "load_without_databases",
 ]

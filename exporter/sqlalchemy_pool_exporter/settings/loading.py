@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy_pool_exporter.redaction import MASK
 from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings
 from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors, render_key
-from sqlalchemy_pool_exporter.settings.messages import explain, find_origin
+from sqlalchemy_pool_exporter.settings.messages import describe_validation_error, find_origin
 from sqlalchemy_pool_exporter.settings.settings import AppSettings, Settings
 from sqlalchemy_pool_exporter.settings.sources import (
     NESTING,
@@ -66,10 +66,10 @@ def load_settings(
         try:
             settings = Settings(*sources, merged)
         except ValidationError as error:
-            errors = explain(error, origins).errors
+            errors = describe_validation_error(error, origins).errors
         databases_found = settings.databases if settings else salvage_databases(merged.data)
         app = settings.app if settings else salvage_app(merged.data)
-        found = [*find_halves(merged.data), *find_errors(databases_found, app)]
+        found = [*find_lone_surrogates(merged.data), *find_errors(databases_found, app)]
     if settings is None or found:
         raise SettingsErrors([*errors, *(locate(error, origins) for error in found)])
     return settings
@@ -113,18 +113,18 @@ def list_files(config: Path | None, environ: Mapping[str, str] = os.environ) -> 
     return [*([config] if config else []), *list_secret_files(environ)]
 
 
-def find_halves(value: object, path: KeyPath = ()) -> Iterator[SettingsError]:
+def find_lone_surrogates(value: object, path: KeyPath = ()) -> Iterator[SettingsError]:
     """Texts with half a character in them, which nobody can write in UTF-8.
 
     YAML and JSON make it of "\\uD800", Python of a variable's bytes that are no UTF-8.
     """
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from find_halves(key, path)
-            yield from find_halves(inner, (*path, str(key)))
+            yield from find_lone_surrogates(key, path)
+            yield from find_lone_surrogates(inner, (*path, str(key)))
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from find_halves(inner, path)
+            yield from find_lone_surrogates(inner, path)
     elif isinstance(value, str) and _HALF.search(value):
         yield SettingsError(render_key(path), f"got {MASK}", "text in UTF-8")
 
@@ -169,31 +169,33 @@ def _salvage(database: Mapping[str, Any]) -> DatabaseSettings | None:
 
 
 # What says something of databases and of nothing else.
-OF_DATABASES: Final = frozenset({"databases", "probe"})
+DATABASE_KEYS: Final = frozenset({"databases", "probe"})
 OF_START: Final = ("listen", "log")
 # Settings want something to do: at least one database, or an app.
 _PLACEHOLDER: Final[Mapping[str, Any]] = {"databases": {"none": {"url": "sqlite://"}}}
 
 
-def load_rest(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+def load_without_databases(
+    config: Path | None, environ: Mapping[str, str] = os.environ
+) -> Settings:
     """As `load_settings`, without databases: those may be wrong or missing.
 
     Raises SettingsErrors with every mistake in the rest; unknown keys are among them, because
     nobody knows what they should have been.
     """
     merged, origins = merge_sources(config, environ, read_secrets_dir(environ, _is_of_rest))
-    data = {key: value for key, value in merged.items() if key not in OF_DATABASES}
-    errors: list[SettingsError] = [locate(error, origins) for error in find_halves(data)]
+    data = {key: value for key, value in merged.items() if key not in DATABASE_KEYS}
+    errors: list[SettingsError] = [locate(error, origins) for error in find_lone_surrogates(data)]
     try:
         settings = _build(data)
     except ValidationError as error:
-        raise SettingsErrors([*explain(error, origins).errors, *errors]) from None
+        raise SettingsErrors([*describe_validation_error(error, origins).errors, *errors]) from None
     if errors:
         raise SettingsErrors(errors)
     return settings
 
 
-def load_start(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+def load_bootstrap(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Where to serve and how to log, each as far as it can be used; else the defaults.
 
     Nothing else of the configuration is in it, whatever that says. Raises nothing.
@@ -207,7 +209,7 @@ def load_start(config: Path | None, environ: Mapping[str, str] = os.environ) -> 
 
 
 def _is_of_rest(name: str) -> bool:
-    return name.removeprefix(PREFIX).lower().split(NESTING)[0] not in OF_DATABASES
+    return name.removeprefix(PREFIX).lower().split(NESTING)[0] not in DATABASE_KEYS
 
 
 def _is_usable(data: Mapping[str, Any]) -> bool:

@@ -28,7 +28,7 @@ from sqlalchemy_pool_exporter.settings.yaml_file import KeyPath
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class MessageContext:
     """What is explained. Values below `secret_keys` may be secrets, whatever they look like."""
 
     root: type[BaseModel]
@@ -36,7 +36,7 @@ class Subject:
     path_keys: frozenset[str]
 
 
-SETTINGS: Final = Subject(
+SETTINGS: Final = MessageContext(
     Settings,
     secret_keys=frozenset({"url", "connect_args"}),
     path_keys=frozenset({"url_file", "password_file", "dir", "config_file"}),
@@ -72,8 +72,8 @@ LIMITS: Final[Mapping[str, str]] = {
 }
 
 
-def explain(
-    error: ValidationError, origins: Mapping[KeyPath, str], subject: Subject = SETTINGS
+def describe_validation_error(
+    error: ValidationError, origins: Mapping[KeyPath, str], subject: MessageContext = SETTINGS
 ) -> SettingsErrors:
     """Every mistake, in the order of the settings; `origins` tell where the values come from."""
     details = error.errors(include_url=False)
@@ -82,7 +82,7 @@ def explain(
 
 
 def _explain(
-    detail: ErrorDetails, origins: Mapping[KeyPath, str], subject: Subject
+    detail: ErrorDetails, origins: Mapping[KeyPath, str], subject: MessageContext
 ) -> Iterator[SettingsError]:
     context = detail.get("ctx", {})
     path = tuple(str(part) for part in detail["loc"] if part != "[key]")
@@ -97,7 +97,7 @@ def _explain(
         yield SettingsError(key, shown, expected or _expect(path, detail), origin)
 
 
-def _show(path: KeyPath, detail: ErrorDetails, subject: Subject) -> str:
+def _show(path: KeyPath, detail: ErrorDetails, subject: MessageContext) -> str:
     if detail["loc"] and detail["loc"][-1] == "[key]":
         return f"got the name {show_value(detail['input'])}"
     if subject.secret_keys & set(path) and detail["input"] is not None:

@@ -56,7 +56,7 @@ class VariableSource(EnvSettingsSource):
         for path, name in self.origins.items():
             value = self.decode_complex_value(path[-1], _UNKNOWN, self._variables[name])
             _add_missing(data, path, value)
-        return make_way(data, self.current_state)
+        return drop_overridden_alternatives(data, self.current_state)
 
     def next_field(
         self, field: FieldInfo | Any | None, key: str, case_sensitive: bool | None = None
@@ -97,7 +97,7 @@ class DocumentSource(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """The settings in the file, for pydantic to merge and validate."""
-        return make_way(self._data, self.current_state)
+        return drop_overridden_alternatives(self._data, self.current_state)
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic's
         """One setting of the top level: each source must have this, but ours is read whole."""
@@ -126,10 +126,14 @@ class MergedSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
 
-def make_way(lower: Mapping[Any, Any], upper: Mapping[Any, Any]) -> dict[Any, Any]:
+def drop_overridden_alternatives(
+    lower: Mapping[Any, Any], upper: Mapping[Any, Any]
+) -> dict[Any, Any]:
     """Returns `lower` without what `upper` says in another way: `url` or `url_file`."""
     return {
-        key: make_way(value, upper[key]) if _are_mappings(value, upper.get(key)) else value
+        key: drop_overridden_alternatives(value, upper[key])
+        if _are_mappings(value, upper.get(key))
+        else value
         for key, value in lower.items()
         if ALTERNATIVES.get(key) not in upper
     }

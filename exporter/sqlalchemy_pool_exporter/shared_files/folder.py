@@ -19,8 +19,8 @@ from sqlalchemy_pool_exporter.shared_files.process_file import (
     AppReading,
     FileReading,
     FileState,
+    MergedFile,
     ProcessPools,
-    RetiredFile,
     read_file,
 )
 from sqlalchemy_pool_metrics.files import RETIRED, SUFFIX
@@ -30,7 +30,7 @@ logger = logging.getLogger("sqlalchemy_pool_exporter.shared_files")
 MAX_SHOWN: Final = 120
 
 
-class AppFolder:
+class SharedFolder:
     """Reads all pools of an application. Blocks for a file's time, about 20 µs each."""
 
     def __init__(self, path: Path | None) -> None:
@@ -43,7 +43,7 @@ class AppFolder:
         """Returns what the files say now; one unreadable for a folder that is. Never raises."""
         if self.path is None:
             return NO_FOLDER
-        scan = Scan(self.path)
+        scan = FolderScan(self.path)
         try:
             reading = scan.read()
         except (OSError, ValueError) as error:  # of a path with a zero byte
@@ -76,7 +76,7 @@ class AppFolder:
         self._has_problems = bool(problems)
 
     def __repr__(self) -> str:
-        return f"<AppFolder {self.path}>"
+        return f"<SharedFolder {self.path}>"
 
 
 def clean(text: str) -> str:
@@ -100,7 +100,7 @@ _NAME = re.compile(rf"[^.].*-([0-9a-f]{{12}}){re.escape(SUFFIX)}", re.DOTALL)
 Identities = Mapping[str, int | None]
 
 
-class Scan:
+class FolderScan:
     """Reads each file once, and `retired` until it stays the same meanwhile.
 
     A process counts where its file is, unless `retired` names it. A file that vanishes was folded,
@@ -117,7 +117,7 @@ class Scan:
     def read(self) -> AppReading:
         """Returns what all files said together. Raises OSError when the folder cannot be listed."""
         for _ in range(MAX_TRIES):
-            with RetiredFile(self._folder / RETIRED) as retired:
+            with MergedFile(self._folder / RETIRED) as retired:
                 identities = list_identities(self._folder)
                 self._read_files(identities, retired.folded)
                 if retired.is_current():
@@ -143,7 +143,7 @@ class Scan:
         self._pools_left -= len(reading.pools)
         return reading
 
-    def _build_reading(self, identities: Identities, retired: RetiredFile) -> AppReading:
+    def _build_reading(self, identities: Identities, retired: MergedFile) -> AppReading:
         processes, states = [ProcessPools("", retired.pools)], []
         if retired.problem:
             states.append(FileState.UNREADABLE)

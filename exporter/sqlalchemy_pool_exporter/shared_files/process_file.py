@@ -108,7 +108,7 @@ def build_unreadable(error: Exception, pages: int = 0) -> FileReading:
     return FileReading(FileState.UNREADABLE, problem=f"{error}", pages=pages)
 
 
-class RetiredFile:
+class MergedFile:
     """The file `retired` as it was when this was made; it is held open until the block ends.
 
     As long as it is open no other file can have its inode: so `is_current` is sure.

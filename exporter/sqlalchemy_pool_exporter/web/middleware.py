@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sqlalchemy_pool_exporter.threads import call_in_daemon
 from sqlalchemy_pool_exporter.web.responses import HEALTHY, answer_text
 from sqlalchemy_pool_exporter.web_config import RateLimit
-from sqlalchemy_pool_exporter.web_config.policy import Rules
+from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
 
 UNAUTHORIZED: Final = "Unauthorized: basic_auth_users of the web configuration may ask."
 TOO_OFTEN: Final = "Too many requests: see rate_limit of the web configuration."
@@ -34,11 +34,11 @@ BUSY: Final = "Too many passwords are being checked; ask again."
 class AccessMiddleware:
     """Lets a request pass, or answers 401, 429 or 503 by itself; by the rules in force then."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    def __init__(self, app: ASGIApp, rules: WebPolicy) -> None:
         self._app = app
         self._rules = rules
-        self._logins = Logins()
-        self._bucket = Bucket(rules.config.rate_limit)
+        self._logins = PasswordChecker()
+        self._bucket = TokenBucket(rules.config.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection of the ASGI server."""
@@ -62,7 +62,7 @@ class AccessMiddleware:
 
     def _refuse_often(self) -> Response | None:
         if self._bucket.limit != self._rules.config.rate_limit:
-            self._bucket = Bucket(self._rules.config.rate_limit)
+            self._bucket = TokenBucket(self._rules.config.rate_limit)
         return None if self._bucket.take() else answer_text(TOO_OFTEN, 429)
 
     async def _refuse_unknown(self, headers: Headers) -> Response | None:
@@ -104,7 +104,7 @@ HEADERS: Final = {
 class HeadersMiddleware:
     """Adds HEADERS to each answer that does not say otherwise; what the rules say replaces them."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    def __init__(self, app: ASGIApp, rules: WebPolicy) -> None:
         self._app = app
         self._rules = rules
 
@@ -139,7 +139,7 @@ class BusyError(Exception):
     """Too many passwords wait to be checked."""
 
 
-class Logins:
+class PasswordChecker:
     """Outcomes of checks, the right ones apart from wrong ones, so that guessing displaces none.
 
     One check at a time, in a thread; whoever asks for the same meanwhile shares it.
@@ -153,7 +153,7 @@ class Logins:
 
     async def check(self, users: Mapping[str, str], name: str, password: bytes) -> bool:
         """Whether the user is known and the password right. Raises BusyError."""
-        hashed = users.get(name) or build_fake(users)
+        hashed = users.get(name) or build_dummy_hash(users)
         key = self._digest(name, hashed, password)
         for outcome, kept in self._kept.items():
             if key in kept:
@@ -188,7 +188,7 @@ class Logins:
         return digest.digest()
 
     def __repr__(self) -> str:
-        return f"<Logins {len(self._kept[True])} right, {len(self._kept[False])} wrong>"
+        return f"<PasswordChecker {len(self._kept[True])} right, {len(self._kept[False])} wrong>"
 
 
 def is_right(hashed: str, password: bytes) -> bool:
@@ -199,13 +199,13 @@ def is_right(hashed: str, password: bytes) -> bool:
         return False
 
 
-def build_fake(users: Mapping[str, str]) -> str:
+def build_dummy_hash(users: Mapping[str, str]) -> str:
     """A hash as costly as the costliest of the users'."""
     cost = max(hashed.split("$")[2] for hashed in users.values())
     return f"$2b${cost}${FAKE}"
 
 
-class Bucket:
+class TokenBucket:
     """Holds up to `burst` tokens and gets a new one every `interval` seconds."""
 
     def __init__(self, limit: RateLimit, read_clock: Callable[[], float] = time.monotonic) -> None:

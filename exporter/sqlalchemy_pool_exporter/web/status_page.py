@@ -101,10 +101,10 @@ def choose_warning(service: Service) -> str:
 
 def read_app_pools(service: Service) -> str:
     """Returns the part about the application's pools; empty when it shares none."""
-    path = service.app_folder.path
+    path = service.shared_folder.path
     if path is None:
         return ""
-    reading = service.app_folder.read()
+    reading = service.shared_folder.read()
     return build_app_pools(path, reading, list(service.app_pools.sum(reading)))
 
 

@@ -10,7 +10,11 @@ from pydantic import ValidationError
 
 from sqlalchemy_pool_exporter.redaction import MASK, show_path
 from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors
-from sqlalchemy_pool_exporter.settings.messages import Subject, explain, find_origin
+from sqlalchemy_pool_exporter.settings.messages import (
+    MessageContext,
+    describe_validation_error,
+    find_origin,
+)
 from sqlalchemy_pool_exporter.settings.secret_files import read_secret_file
 from sqlalchemy_pool_exporter.settings.yaml_file import KeyPath, read_document
 from sqlalchemy_pool_exporter.web_config.schema import WebConfig
@@ -18,7 +22,7 @@ from sqlalchemy_pool_exporter.web_config.ssl_context import Pem, Pems, build_con
 from sqlalchemy_pool_exporter.web_config.tls import TLSServerConfig
 
 SECTION: Final = "tls_server_config"
-SUBJECT: Final = Subject(
+SUBJECT: Final = MessageContext(
     WebConfig,
     secret_keys=frozenset({"basic_auth_users", "cert", "key", "client_ca"}),
     path_keys=frozenset({"cert_file", "key_file", "client_ca_file"}),
@@ -100,7 +104,7 @@ def read_web_file(path: Path) -> WebFile:
     try:
         config = WebConfig.model_validate(dict(document.data))
     except ValidationError as error:
-        raise explain(error, origins, SUBJECT) from None
+        raise describe_validation_error(error, origins, SUBJECT) from None
     file = WebFile(path, config, origins)
     if mistakes := [*config.tls_server_config.find_mistakes()]:
         raise file.locate(SettingsErrors(mistakes))

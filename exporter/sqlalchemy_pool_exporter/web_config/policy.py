@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy_pool_exporter.reload import Contents, read_contents
+from sqlalchemy_pool_exporter.reload import Fingerprints, read_fingerprints
 from sqlalchemy_pool_exporter.threads import call_in_daemon
 from sqlalchemy_pool_exporter.web_config import Pems, WebConfig, read_web_file
 
@@ -27,7 +27,7 @@ class Reading:
     context: ssl.SSLContext | None = field(compare=False)
 
 
-class Rules:
+class WebPolicy:
     """Without a file there are none. For the event loop's thread, but for `list_files`.
 
     While `is_closed` nobody knows which file counts, and nobody is to be told anything.
@@ -40,10 +40,10 @@ class Rules:
         # Also those of a file that could not be used: what was wrong with them may be mended.
         self._files = [file] if file else []
         self._turn = asyncio.Lock()
-        before = read_contents(self._files)
+        before = read_fingerprints(self._files)
         self._reading = self._read(file)
         # What the files held when they were read, or before.
-        self.contents: Contents = {**read_contents(self._files), **before}
+        self.contents: Fingerprints = {**read_fingerprints(self._files), **before}
 
     @property
     def config(self) -> WebConfig:
@@ -106,6 +106,6 @@ class Rules:
 
     def __repr__(self) -> str:
         if self.is_closed:
-            return "<Rules closed>"
+            return "<WebPolicy closed>"
         tls = "TLS" if self.context else "no TLS"
-        return f"<Rules {self.file} {tls}, {len(self.config.basic_auth_users)} users>"
+        return f"<WebPolicy {self.file} {tls}, {len(self.config.basic_auth_users)} users>"

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sqlalchemy_pool_exporter.collectors.exposition import Scrapes
+from sqlalchemy_pool_exporter.collectors.exposition import RenderQueue
 
 pytestmark = pytest.mark.anyio
 
@@ -23,20 +23,20 @@ class Page:
 
 
 async def test_those_who_ask_at_the_same_time_share_one_rendering() -> None:
-    scrapes, page = Scrapes(), Page()
+    scrapes, page = RenderQueue(), Page()
     answers = await asyncio.gather(*(scrapes.render("text", page.render) for _ in range(100)))
     assert set(answers) == {b"1"}
     assert await scrapes.render("text", page.render) == b"2"
 
 
 async def test_who_asks_for_something_else_has_a_rendering_of_his_own() -> None:
-    scrapes, page = Scrapes(), Page()
+    scrapes, page = RenderQueue(), Page()
     answers = await asyncio.gather(*(scrapes.render(key, page.render) for key in "abab"))
     assert answers == [b"1", b"2", b"1", b"2"]
 
 
 async def test_others_have_their_turn_between_two_renderings() -> None:
-    scrapes, page = Scrapes(), Page()
+    scrapes, page = RenderQueue(), Page()
     seen: list[int] = []
 
     async def look() -> None:
@@ -50,7 +50,7 @@ async def test_others_have_their_turn_between_two_renderings() -> None:
 
 
 async def test_a_client_that_hangs_up_takes_the_rendering_from_nobody() -> None:
-    scrapes, page = Scrapes(), Page()
+    scrapes, page = RenderQueue(), Page()
     first, second = (asyncio.create_task(scrapes.render("a", page.render)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -58,7 +58,7 @@ async def test_a_client_that_hangs_up_takes_the_rendering_from_nobody() -> None:
 
 
 async def test_a_rendering_that_fails_fails_for_all_and_the_next_one_is_new() -> None:
-    scrapes, page = Scrapes(), Page()
+    scrapes, page = RenderQueue(), Page()
 
     def fail() -> bytes:
         raise ZeroDivisionError

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_pool_exporter.databases.checkout import Visit
+from sqlalchemy_pool_exporter.databases.checkout import TimedCheckout
 
 
 class Work:
@@ -16,7 +16,7 @@ class Work:
 
     def __init__(self) -> None:
         self.attempts = 0
-        self.visit: Visit[None] | None = None
+        self.visit: TimedCheckout[None] | None = None
 
     def __call__(self, _connection: Connection) -> None:
         self.attempts += 1
@@ -26,8 +26,8 @@ class Work:
         raise DBAPIError("SELECT 1", None, closed, connection_invalidated=True)
 
 
-def build_visit(work: Work) -> Visit[None]:
-    return Visit(create_engine("sqlite://"), work, timeout=60, attempts=2)
+def build_visit(work: Work) -> TimedCheckout[None]:
+    return TimedCheckout(create_engine("sqlite://"), work, timeout=60, attempts=2)
 
 
 def test_a_closed_connection_is_worth_a_second_attempt() -> None:

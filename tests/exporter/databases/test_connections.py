@@ -10,8 +10,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sqlalchemy_pool_exporter.databases.connections import OpenConnections, hang_up
-from sqlalchemy_pool_exporter.databases.executors import Lane, LoopLane, ThreadLane
+from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker, abort
+from sqlalchemy_pool_exporter.databases.executors import AsyncExecutor, Executor, ThreadExecutor
 from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.waiting import wait_for
 from tests.servers.mariadb import MariaDB
@@ -24,10 +24,10 @@ POSTGRES_SLEEP = "SELECT pg_sleep(30)"
 class Client:
     """An engine whose open connections are known, and the lane its calls run in."""
 
-    def __init__(self, engine: Engine, lane: Lane) -> None:
+    def __init__(self, engine: Engine, lane: Executor) -> None:
         self.engine = engine
         self.lane = lane
-        self.connections = OpenConnections(engine, self.connect)
+        self.connections = ConnectionTracker(engine, self.connect)
 
     def connect(self) -> DBAPIConnection:
         cargs, cparams = self.engine.dialect.create_connect_args(self.engine.url)
@@ -40,15 +40,15 @@ class Client:
 
 def build_client(url: str) -> Client:
     if "asyncpg" in url or "aiosqlite" in url:
-        return Client(create_async_engine(url).sync_engine, LoopLane("async"))
-    return Client(create_engine(url), ThreadLane("sync"))
+        return Client(create_async_engine(url).sync_engine, AsyncExecutor("async"))
+    return Client(create_engine(url), ThreadExecutor("sync"))
 
 
 async def hang_up_on(client: Client, statement: str) -> DBAPIError:
     """Hangs up on a statement that takes for ever; returns its error."""
     future = client.lane.start(lambda: client.execute(statement))
-    await wait_for(lambda: repr(client.connections) == "<OpenConnections opening=0 open=1>")
-    assert client.connections.hang_up() == 1
+    await wait_for(lambda: repr(client.connections) == "<ConnectionTracker opening=0 open=1>")
+    assert client.connections.abort() == 1
     with pytest.raises(DBAPIError) as raised:
         await future
     client.lane.close()
@@ -80,7 +80,7 @@ async def test_a_query_of_sqlite_stops_computing(tmp_path: Path, driver: str) ->
     )
     future = client.lane.start(lambda: client.execute(endless))
     await wait_for(lambda: len(steps) > 0)
-    client.connections.hang_up()
+    client.connections.abort()
     with pytest.raises(DBAPIError, match="interrupted"):
         await future
     client.connections.settle()
@@ -93,7 +93,7 @@ async def test_closed_connections_are_not_hung_up_on(tmp_path: Path) -> None:
     await client.lane.start(lambda: client.execute("SELECT 1"))
     await client.lane.start(client.engine.dispose)
     client.connections.settle()
-    assert client.connections.hang_up() == 0
+    assert client.connections.abort() == 0
     client.lane.close()
 
 
@@ -108,13 +108,13 @@ async def test_a_connection_that_failed_while_it_was_set_up_is_ended(
 
     with pytest.raises(ValueError, match="not like this"):
         await client.lane.start(lambda: client.execute("SELECT 1"))
-    assert repr(client.connections) == "<OpenConnections opening=1 open=0>"
+    assert repr(client.connections) == "<ConnectionTracker opening=1 open=0>"
     client.connections.settle()
-    assert repr(client.connections) == "<OpenConnections opening=0 open=0>"
+    assert repr(client.connections) == "<ConnectionTracker opening=0 open=0>"
 
 
 def test_hanging_up_never_raises() -> None:
-    hang_up(object())
+    abort(object())
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
@@ -126,15 +126,15 @@ def test_a_connection_that_is_still_being_opened_when_all_are_hung_up_on_is_clos
     opened: list[DBAPIConnection] = []
 
     def connect_late() -> DBAPIConnection:
-        connections.hang_up()
+        connections.abort()
         cargs, cparams = engine.dialect.create_connect_args(engine.url)
         opened.append(engine.dialect.connect(*cargs, **cparams))
         return opened[0]
 
-    connections = OpenConnections(engine, connect_late)
+    connections = ConnectionTracker(engine, connect_late)
     with pytest.raises(ConnectionAbortedError, match="hung up"):
         engine.connect()
-    assert repr(connections) == "<OpenConnections opening=0 open=0>"
+    assert repr(connections) == "<ConnectionTracker opening=0 open=0>"
     assert not is_open(opened[0])
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.databases.checkout import DeadlineError
-from sqlalchemy_pool_exporter.databases.executors import GIVEN_UP_LIMIT, LaneBlockedError
+from sqlalchemy_pool_exporter.databases.executors import GIVEN_UP_LIMIT, TooManyAbandonedCallsError
 from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
 from sqlalchemy_pool_exporter.urls import DatabaseURL
@@ -304,7 +304,7 @@ async def test_calls_that_hang_for_good_are_given_up_on_up_to_a_limit(sqlite_url
         for _ in range(GIVEN_UP_LIMIT):
             with pytest.raises(DeadlineError):
                 await hang()
-        with pytest.raises(LaneBlockedError):
+        with pytest.raises(TooManyAbandonedCallsError):
             await hang()
         release.set()
         await wait_for(lambda: "given_up=0" in repr(database))

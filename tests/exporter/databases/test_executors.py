@@ -13,10 +13,10 @@ from sqlalchemy.util import await_only
 from sqlalchemy_pool_exporter.databases.executors import (
     GIVEN_UP_LIMIT,
     MOMENT_SECONDS,
-    Lane,
-    LaneBlockedError,
-    LoopLane,
-    ThreadLane,
+    AsyncExecutor,
+    Executor,
+    ThreadExecutor,
+    TooManyAbandonedCallsError,
 )
 from tests.exporter.open_databases import PATIENCE
 from tests.exporter.waiting import wait_for
@@ -29,7 +29,7 @@ def do_nothing() -> None:
     pass
 
 
-async def give_up(lane: Lane, hang: Callable[[], None]) -> None:
+async def give_up(lane: Executor, hang: Callable[[], None]) -> None:
     future = lane.start(hang)
     await asyncio.sleep(0)  # a task that has not run yet would end without hanging
     await lane.end(future, do_nothing)
@@ -59,55 +59,55 @@ class Hang:
 
 
 @pytest.fixture(params=["loop", "thread"])
-def lane(request: pytest.FixtureRequest) -> Lane:
-    return LoopLane("shop") if request.param == "loop" else ThreadLane("shop")
+def lane(request: pytest.FixtureRequest) -> Executor:
+    return AsyncExecutor("shop") if request.param == "loop" else ThreadExecutor("shop")
 
 
 @pytest.fixture
-async def hang(lane: Lane) -> AsyncIterator[Callable[[], None]]:
+async def hang(lane: Executor) -> AsyncIterator[Callable[[], None]]:
     hang = Hang()
-    yield hang.in_loop if isinstance(lane, LoopLane) else hang.in_thread
+    yield hang.in_loop if isinstance(lane, AsyncExecutor) else hang.in_thread
     hang.release()
     await wait_for(lambda: lane.given_up == 0)
     lane.close()
 
 
-async def test_a_call_gives_back_its_outcome(lane: Lane) -> None:
+async def test_a_call_gives_back_its_outcome(lane: Executor) -> None:
     assert await lane.start(lambda: 6 * 7) == 42
     lane.close()
 
 
-async def test_a_call_gives_back_its_error(lane: Lane) -> None:
+async def test_a_call_gives_back_its_error(lane: Executor) -> None:
     with pytest.raises(ZeroDivisionError):
         await lane.start(lambda: 1 / 0)
     assert await lane.start(lambda: "the next one works") == "the next one works"
     lane.close()
 
 
-async def test_after_giving_up_the_next_call_runs(lane: Lane, hang: Callable[[], None]) -> None:
+async def test_after_giving_up_the_next_call_runs(lane: Executor, hang: Callable[[], None]) -> None:
     await give_up(lane, hang)
     assert await lane.start(lambda: "done") == "done"
     assert repr(lane) == f"<{type(lane).__name__} 'shop' given_up=1>"
 
 
 async def test_too_many_hanging_calls_block_the_lane_until_one_ends(
-    lane: Lane, hang: Callable[[], None]
+    lane: Executor, hang: Callable[[], None]
 ) -> None:
     for _ in range(GIVEN_UP_LIMIT):
         await give_up(lane, hang)
-    with pytest.raises(LaneBlockedError, match="3 earlier attempts still hang"):
+    with pytest.raises(TooManyAbandonedCallsError, match="3 earlier attempts still hang"):
         lane.start(do_nothing)
     hang.__self__.release()  # type: ignore[attr-defined]
     await wait_for(lambda: lane.given_up == 0)
     assert await lane.start(lambda: "open again") == "open again"
 
 
-async def test_the_error_of_an_ended_call_is_nobodys_business(lane: Lane) -> None:
+async def test_the_error_of_an_ended_call_is_nobodys_business(lane: Executor) -> None:
     started, release = threading.Event(), threading.Event()
 
     def fail_late() -> None:
         started.set()
-        if isinstance(lane, ThreadLane):
+        if isinstance(lane, ThreadExecutor):
             release.wait()
         raise ValueError("too late")
 
@@ -119,7 +119,7 @@ async def test_the_error_of_an_ended_call_is_nobodys_business(lane: Lane) -> Non
 
 
 async def test_every_call_of_a_thread_lane_runs_in_one_thread() -> None:
-    lane = ThreadLane("shop")
+    lane = ThreadExecutor("shop")
     threads = {await lane.start(threading.get_ident) for _ in range(5)}
     lane.close()
     assert len(threads) == 1
@@ -127,7 +127,7 @@ async def test_every_call_of_a_thread_lane_runs_in_one_thread() -> None:
 
 
 async def test_the_thread_given_up_on_cleans_up_when_its_call_ends() -> None:
-    lane, release, cleaned_by = ThreadLane("shop"), threading.Event(), list[str]()
+    lane, release, cleaned_by = ThreadExecutor("shop"), threading.Event(), list[str]()
     future = lane.start(release.wait)
     lane.give_up(future, lambda: cleaned_by.append(threading.current_thread().name))
     assert cleaned_by == []
@@ -137,7 +137,7 @@ async def test_the_thread_given_up_on_cleans_up_when_its_call_ends() -> None:
 
 
 async def test_a_closed_lane_leaves_no_thread() -> None:
-    lane = ThreadLane("a name of its own")
+    lane = ThreadExecutor("a name of its own")
     await lane.start(do_nothing)
     lane.close()
     await wait_for(lambda: lane.name not in {thread.name for thread in threading.enumerate()})
@@ -146,8 +146,8 @@ async def test_a_closed_lane_leaves_no_thread() -> None:
 def test_a_call_that_ends_after_its_loop_was_closed_goes_unheard() -> None:
     release = threading.Event()
 
-    async def leave() -> ThreadLane:
-        lane = ThreadLane("shop")
+    async def leave() -> ThreadExecutor:
+        lane = ThreadExecutor("shop")
         lane.give_up(lane.start(release.wait), do_nothing)
         return lane
 
@@ -161,7 +161,7 @@ async def test_a_late_loop_makes_no_driver_forget_a_future(silent_port: int) -> 
     loop = asyncio.get_running_loop()
     forgotten: list[object] = []
     loop.set_exception_handler(lambda _, context: forgotten.append(context))
-    lane = LoopLane("shop")
+    lane = AsyncExecutor("shop")
     for turns in range(50):
         future = lane.start(
             lambda: await_only(asyncpg.connect(host=LOCALHOST, port=silent_port, timeout=PATIENCE))

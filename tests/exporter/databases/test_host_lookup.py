@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sqlalchemy_pool_exporter.databases.host_lookup import HostLookup, is_name
-from sqlalchemy_pool_exporter.threads import Aside
+from sqlalchemy_pool_exporter.threads import BackgroundCalls
 from tests.exporter.open_databases import PATIENCE, TIMEOUT
 from tests.servers.endpoints import UNKNOWN_HOST
 
@@ -33,7 +33,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def find_usable(*hosts: str, seconds: float = PATIENCE) -> frozenset[str]:
-    lookup = HostLookup(Aside("shop", is_async=False))
+    lookup = HostLookup(BackgroundCalls("shop", is_async=False))
     return lookup.find_usable(hosts, time.monotonic() + seconds)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.databases.checkout import DeadlineError
-from sqlalchemy_pool_exporter.databases.login_progress import Login
+from sqlalchemy_pool_exporter.databases.login_progress import LoginProgress
 from tests.conftest import StartPostgres
 from tests.exporter.open_databases import ASYNC, PATIENCE, TIMEOUT, ask, open_database, plain_url
 from tests.exporter.waiting import wait_for
@@ -34,31 +34,35 @@ def listener() -> Iterator[socket.socket]:
 
 def test_a_login_is_answered_when_the_server_has_sent_something(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
-    login = Login([LOCALHOST], [port])
-    assert not login.is_answered()
+    login = LoginProgress([LOCALHOST], [port])
+    assert not login.server_has_answered()
     with connect(port) as client:
         server, _ = listener.accept()
         client.send(b"SSLRequest")
-        assert not login.is_answered()
+        assert not login.server_has_answered()
         with server:
             server.send(b"N")
             client.recv(1)
-            assert login.is_answered()
-    assert not login.is_answered()
+            assert login.server_has_answered()
+    assert not login.server_has_answered()
 
 
 def test_connections_that_were_there_before_or_lead_elsewhere_do_not_count(
     listener: socket.socket,
 ) -> None:
     port = listener.getsockname()[1]
-    elsewhere = Login(["127.0.0.2"], [port]), Login([LOCALHOST], [port + 1]), Login([], [])
+    elsewhere = (
+        LoginProgress(["127.0.0.2"], [port]),
+        LoginProgress([LOCALHOST], [port + 1]),
+        LoginProgress([], []),
+    )
     with connect(port) as client:
         server, _ = listener.accept()
         with server:
             server.send(b"N")
             client.recv(1)
-            assert not Login([LOCALHOST], [port]).is_answered()
-            assert not any(login.is_answered() for login in elsewhere)
+            assert not LoginProgress([LOCALHOST], [port]).server_has_answered()
+            assert not any(login.server_has_answered() for login in elsewhere)
 
 
 @pytest.mark.anyio

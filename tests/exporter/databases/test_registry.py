@@ -27,7 +27,7 @@ async def test_the_registry_knows_its_databases_by_name() -> None:
         registry.add("replica", build_settings("sqlite://"))
         assert registry.names() == ("primary", "replica")
         assert registry.get("primary") is added
-        assert repr(registry) == "<EngineRegistry primary, replica>"
+        assert repr(registry) == "<DatabaseRegistry primary, replica>"
 
 
 async def test_an_unknown_database_is_an_error_that_lists_the_known() -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy_pool_exporter.demo import app as demo_app
 from sqlalchemy_pool_exporter.demo.app import NAME, DemoAppError, run_app
 from sqlalchemy_pool_exporter.demo.stage import create_sqlite, open_closed_port
-from sqlalchemy_pool_exporter.shared_files import AppFolder
+from sqlalchemy_pool_exporter.shared_files import SharedFolder
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.snapshot import merge
 from tests.servers.conditions import wait_until
@@ -27,12 +27,12 @@ class Setting:
 
     def read(self, name: str) -> Snapshot | None:
         """The pool of that name, of all processes."""
-        processes = AppFolder(self.pools).read().processes
+        processes = SharedFolder(self.pools).read().processes
         found = [pool for each in processes for pool in each.pools if pool.pool.name == name]
         return merge(found) if found else None
 
     def find_workers(self) -> set[int]:
-        reading = AppFolder(self.pools).read()
+        reading = SharedFolder(self.pools).read()
         live = [each for each in reading.processes if any(pool.processes for pool in each.pools)]
         return {int(each.process.partition("-")[0]) for each in live}
 

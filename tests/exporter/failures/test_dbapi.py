@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import exc
 
 from sqlalchemy_pool_exporter.failures import Reason, classify
-from sqlalchemy_pool_exporter.failures.dbapi import find_reason, guess_reason, is_envelope
+from sqlalchemy_pool_exporter.failures.dbapi import classify_exact, classify_heuristic, is_wrapper
 from tests.exporter.open_databases import ask, open_database
 
 
@@ -52,7 +52,7 @@ class UniqueError(DataError): ...
     ],
 )
 def test_sqlalchemys_own_errors_have_their_reasons(error: Exception, reason: Reason | None) -> None:
-    assert find_reason(error) is reason
+    assert classify_exact(error) is reason
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_sqlalchemys_own_errors_have_their_reasons(error: Exception, reason: Rea
     ],
 )
 def test_the_class_of_an_error_suggests_a_reason(error: Exception, reason: Reason | None) -> None:
-    assert guess_reason(error) is reason
+    assert classify_heuristic(error) is reason
 
 
 def raise_in(module: str, error: Exception) -> Exception:
@@ -86,7 +86,7 @@ def raise_in(module: str, error: Exception) -> Exception:
 
 def test_a_driver_that_breaks_down_is_a_matter_of_the_driver() -> None:
     error = raise_in("pymysql.connections", struct.error("unpack requires a buffer"))
-    assert guess_reason(error) is Reason.DRIVER
+    assert classify_heuristic(error) is Reason.DRIVER
 
 
 @pytest.mark.anyio
@@ -104,17 +104,17 @@ async def test_an_argument_that_connect_does_not_know_is_a_matter_of_the_driver(
 
 def test_a_wrong_type_in_code_of_others_is_not_a_matter_of_the_driver() -> None:
     for module, text in (("exporter", "keyword argument"), ("sqlalchemy.engine", "a text")):
-        assert guess_reason(raise_in(module, TypeError(text))) is None
+        assert classify_heuristic(raise_in(module, TypeError(text))) is None
 
 
 def test_code_of_others_that_breaks_down_is_not_a_matter_of_the_driver() -> None:
     error = raise_in("sqlalchemy_pool_exporter.probes", struct.error("unpack requires a buffer"))
-    assert guess_reason(error) is None
+    assert classify_heuristic(error) is None
 
 
 @pytest.mark.parametrize("error", [pymysql.OperationalError(), OSError(errno.EMFILE, "files")])
 def test_an_error_that_a_driver_means_to_raise_is_no_breakdown(error: Exception) -> None:
-    assert guess_reason(raise_in("pymysql.connections", error)) is None
+    assert classify_heuristic(raise_in("pymysql.connections", error)) is None
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_an_error_that_a_driver_means_to_raise_is_no_breakdown(error: Exception)
     ],
 )
 def test_an_error_of_sqlalchemy_around_another_is_an_envelope(error: Exception) -> None:
-    assert is_envelope(error)
+    assert is_wrapper(error)
 
 
 def test_an_error_of_a_driver_is_no_envelope() -> None:
-    assert not is_envelope(OperationalError())
+    assert not is_wrapper(OperationalError())

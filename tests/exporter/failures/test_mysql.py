@@ -4,7 +4,7 @@ import pymysql
 import pytest
 
 from sqlalchemy_pool_exporter.failures import Reason
-from sqlalchemy_pool_exporter.failures.mysql import find_reason, guess_reason, read_number
+from sqlalchemy_pool_exporter.failures.mysql import classify_exact, classify_heuristic, read_number
 
 NUMBERS = [
     *((number, Reason.AUTH) for number in (1044, 1045, 1130, 1698, 1820, 3118, 4151)),
@@ -35,11 +35,11 @@ ConnectorError.__module__ = "mysql.connector.errors"
 
 @pytest.mark.parametrize(("number", "reason"), NUMBERS)
 def test_the_number_decides(number: int, reason: Reason | None) -> None:
-    assert find_reason(pymysql.OperationalError(number, "a text")) is reason
+    assert classify_exact(pymysql.OperationalError(number, "a text")) is reason
 
 
 def test_other_drivers_tell_the_number_too() -> None:
-    assert find_reason(ConnectorError(1049)) is Reason.NO_DATABASE
+    assert classify_exact(ConnectorError(1049)) is Reason.NO_DATABASE
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_other_drivers_tell_the_number_too() -> None:
 )
 def test_the_option_that_prevents_a_statement_decides(option: str, reason: Reason) -> None:
     text = f"The MySQL server is running with the {option} option so it cannot execute this"
-    assert find_reason(pymysql.OperationalError(1290, text)) is reason
+    assert classify_exact(pymysql.OperationalError(1290, text)) is reason
 
 
 @pytest.mark.parametrize("number", [2002, 2003, 2006, 2013])
 def test_a_connection_that_broke_without_telling_why_is_refused(number: int) -> None:
-    assert guess_reason(pymysql.OperationalError(number, "a text")) is Reason.REFUSED
+    assert classify_heuristic(pymysql.OperationalError(number, "a text")) is Reason.REFUSED
 
 
 def test_a_statement_that_failed_is_not_taken_for_a_broken_connection() -> None:
-    assert guess_reason(pymysql.OperationalError(1064, "a text")) is None
+    assert classify_heuristic(pymysql.OperationalError(1064, "a text")) is None
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_a_statement_that_failed_is_not_taken_for_a_broken_connection() -> None:
 )
 def test_only_drivers_for_mysql_have_numbers(error: Exception) -> None:
     assert read_number(error) is None
-    assert find_reason(error) is None
+    assert classify_exact(error) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sqlalchemy_pool_exporter.failures import Reason
-from sqlalchemy_pool_exporter.failures.network import find_reason
+from sqlalchemy_pool_exporter.failures.network import classify_exact
 
 NUMBERS = [
     (errno.ECONNREFUSED, Reason.REFUSED),
@@ -31,7 +31,7 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("number", "reason"), NUMBERS)
 def test_the_number_of_an_os_error_decides(number: int, reason: Reason | None) -> None:
-    assert find_reason(OSError(number, os.strerror(number))) is reason
+    assert classify_exact(OSError(number, os.strerror(number))) is reason
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_number_of_an_os_error_decides(number: int, reason: Reason | None) -
     ],
 )
 def test_the_kind_of_an_error_decides(error: Exception, reason: Reason | None) -> None:
-    assert find_reason(error) is reason
+    assert classify_exact(error) is reason
 
 
 @pytest.mark.parametrize(
@@ -68,22 +68,22 @@ def test_of_several_addresses_the_most_telling_failure_counts(
     numbers: tuple[int, ...], reason: Reason
 ) -> None:
     failures = ", ".join(f"[Errno {each}] Connect call failed" for each in numbers)
-    assert find_reason(OSError(f"Multiple exceptions: {failures}")) is reason
+    assert classify_exact(OSError(f"Multiple exceptions: {failures}")) is reason
 
 
 def test_a_socket_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as client, pytest.raises(OSError) as raised:  # noqa: PT011 - find_reason looks closer
         client.connect(str(tmp_path / "missing"))
-    assert find_reason(raised.value) is Reason.REFUSED
+    assert classify_exact(raised.value) is Reason.REFUSED
 
 
 def test_a_file_that_is_missing_is_not_a_matter_of_the_network(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         (tmp_path / "missing").read_text()
-    assert find_reason(raised.value) is None
+    assert classify_exact(raised.value) is None
 
 
 def test_a_certificate_that_is_missing_is_a_matter_of_tls(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         ssl.create_default_context(cafile=tmp_path / "missing")
-    assert find_reason(raised.value) is Reason.TLS
+    assert classify_exact(raised.value) is Reason.TLS

@@ -5,7 +5,7 @@ import psycopg
 import pytest
 
 from sqlalchemy_pool_exporter.failures import Reason
-from sqlalchemy_pool_exporter.failures.postgresql import find_reason, guess_reason
+from sqlalchemy_pool_exporter.failures.postgresql import classify_exact, classify_heuristic
 
 STATES = [
     ("28000", Reason.AUTH),
@@ -47,16 +47,16 @@ FakeError.__module__ = "psycopg2"
 
 @pytest.mark.parametrize(("state", "reason"), STATES)
 def test_the_sqlstate_decides_whatever_the_text_says(state: str, reason: Reason | None) -> None:
-    assert find_reason(FakeError("Verbindung abgelehnt", state)) is reason
+    assert classify_exact(FakeError("Verbindung abgelehnt", state)) is reason
 
 
 @pytest.mark.parametrize(("state", "reason"), STATES)
 def test_every_driver_tells_the_sqlstate(state: str, reason: Reason | None) -> None:
     of_asyncpg = asyncpg.PostgresError.new({"C": state, "M": "Anfrage abgebrochen", "S": "ERROR"})
-    assert find_reason(of_asyncpg) is reason
+    assert classify_exact(of_asyncpg) is reason
     of_psycopg = psycopg.Error("Anfrage abgebrochen")
     of_psycopg.sqlstate = state
-    assert find_reason(of_psycopg) is reason
+    assert classify_exact(of_psycopg) is reason
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_every_driver_tells_the_sqlstate(state: str, reason: Reason | None) -> N
 def test_where_a_sqlstate_has_two_meanings_the_text_decides(
     state: str, text: str, reason: Reason
 ) -> None:
-    assert find_reason(FakeError(text, state)) is reason
+    assert classify_exact(FakeError(text, state)) is reason
 
 
 # What libpq and PgBouncer say, in versions that do not run in these tests too.
@@ -128,14 +128,14 @@ TEXTS = [
 
 @pytest.mark.parametrize(("text", "reason"), TEXTS)
 def test_without_a_sqlstate_the_text_decides(text: str, reason: Reason | None) -> None:
-    assert find_reason(psycopg.OperationalError(text)) is reason
+    assert classify_exact(psycopg.OperationalError(text)) is reason
 
 
 @pytest.mark.parametrize(("text", "reason"), TEXTS)
 def test_the_sqlstate_of_pgbouncer_says_nothing_and_its_text_does(
     text: str, reason: Reason | None
 ) -> None:
-    assert find_reason(FakeError(text, "08P01")) is reason
+    assert classify_exact(FakeError(text, "08P01")) is reason
 
 
 def test_of_several_addresses_the_one_without_ipv6_does_not_count() -> None:
@@ -143,11 +143,11 @@ def test_of_several_addresses_the_one_without_ipv6_does_not_count() -> None:
         'connection to server at "::1" failed: Network is unreachable\n'
         'connection to server at "127.0.0.1" failed: Connection refused'
     )
-    assert find_reason(psycopg.OperationalError(text)) is Reason.REFUSED
+    assert classify_exact(psycopg.OperationalError(text)) is Reason.REFUSED
 
 
 def test_texts_of_other_libraries_mean_nothing() -> None:
-    assert find_reason(RuntimeError("Connection refused")) is None
+    assert classify_exact(RuntimeError("Connection refused")) is None
 
 
 @pytest.mark.parametrize(
@@ -157,4 +157,4 @@ def test_texts_of_other_libraries_mean_nothing() -> None:
 def test_a_connection_exception_that_says_no_more_is_refused(
     state: str | None, reason: Reason | None
 ) -> None:
-    assert guess_reason(FakeError("Etwas ganz anderes", state)) is reason
+    assert classify_heuristic(FakeError("Etwas ganz anderes", state)) is reason

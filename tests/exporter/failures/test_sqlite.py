@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from sqlalchemy_pool_exporter.failures import Reason
-from sqlalchemy_pool_exporter.failures.sqlite import find_reason
+from sqlalchemy_pool_exporter.failures.sqlite import classify_exact
 
 
 def build_error(code: int) -> sqlite3.Error:
@@ -36,9 +36,9 @@ def build_error(code: int) -> sqlite3.Error:
     ],
 )
 def test_the_primary_result_code_decides(code: int, reason: Reason) -> None:
-    assert find_reason(build_error(code)) is reason
+    assert classify_exact(build_error(code)) is reason
 
 
 @pytest.mark.parametrize("error", [sqlite3.ProgrammingError("a closed database"), KeyError()])
 def test_an_error_without_a_result_code_has_no_reason(error: Exception) -> None:
-    assert find_reason(error) is None
+    assert classify_exact(error) is None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_exporter.settings import SettingsErrors, load_rest, load_start
+from sqlalchemy_pool_exporter.settings import SettingsErrors, load_bootstrap, load_without_databases
 
 CANARY = "cAnArY-7"
 DIR = "POOL_EXPORTER_SECRETS_DIR"
@@ -32,7 +32,7 @@ def write(folder: Path, text: str) -> Path:
 )
 def test_mistakes_in_databases_leave_the_rest_as_it_is(wrong: str, tmp_path: Path) -> None:
     text = "app: {dir: /run/pools}\nweb: {config_file: web.yaml}\nlisten: ':1'\nlog: {level: debug}"
-    rest = load_rest(write(tmp_path, f"{text}\n{wrong}\n"), {})
+    rest = load_without_databases(write(tmp_path, f"{text}\n{wrong}\n"), {})
     assert (rest.app.dir, rest.listen, rest.log.level) == (Path("/run/pools"), ":1", "debug")
     assert rest.web.config_file == Path("web.yaml")
     assert rest.databases == {}
@@ -44,7 +44,7 @@ def test_variables_and_secrets_of_databases_do_not_count(tmp_path: Path) -> None
     (tmp_path / "POOL_EXPORTER_PROBE__INTERVAL").touch()
     (tmp_path / "POOL_EXPORTER_WEB__CONFIG_FILE").write_text("web.yaml\n")
     environ = {DIR: str(tmp_path), "POOL_EXPORTER_DATABASES__SHOP__COLOUR": "red"}
-    rest = load_rest(None, environ)
+    rest = load_without_databases(None, environ)
     assert rest.web.config_file == Path("web.yaml")
     assert rest.databases == {}
 
@@ -61,7 +61,7 @@ def test_variables_and_secrets_of_databases_do_not_count(tmp_path: Path) -> None
 def test_mistakes_elsewhere_leave_no_rest(text: str, told: str, tmp_path: Path) -> None:
     file = write(tmp_path, f"{text}\n")
     with pytest.raises(SettingsErrors) as caught:
-        load_rest(file, {})
+        load_without_databases(file, {})
     assert told in str(caught.value)
 
 
@@ -70,7 +70,7 @@ def test_what_may_have_asked_for_passwords_has_to_be_readable(name: str, tmp_pat
     (tmp_path / name).touch()
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(SettingsErrors):
-            load_rest(None, {DIR: str(folder)})
+            load_without_databases(None, {DIR: str(folder)})
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_start_uses_of_address_and_log_what_it_can(
 ) -> None:
     variables = {f"POOL_EXPORTER_{name}": value for name, value in environ.items()}
     variables |= {DIR: "/absent", "POOL_EXPORTER_LOG": '{"format": "json"}'}
-    start = load_start(write(tmp_path, f"{text}\napp: {{dir: /run}}\n"), variables)
+    start = load_bootstrap(write(tmp_path, f"{text}\napp: {{dir: /run}}\n"), variables)
     assert start.listen == listen
     assert start.app.dir is None
     assert start.log.format == ("text" if "loud" in text else "json")
@@ -96,7 +96,7 @@ def test_the_start_uses_of_address_and_log_what_it_can(
 
 
 def test_a_missing_file_leaves_the_environment(tmp_path: Path) -> None:
-    start = load_start(tmp_path / "absent.yaml", {"POOL_EXPORTER_LISTEN": ":2"})
+    start = load_bootstrap(tmp_path / "absent.yaml", {"POOL_EXPORTER_LISTEN": ":2"})
     assert start.listen == ":2"
     with pytest.raises(SettingsErrors, match=r"absent\.yaml"):
-        load_rest(tmp_path / "absent.yaml", {"POOL_EXPORTER_LISTEN": ":2"})
+        load_without_databases(tmp_path / "absent.yaml", {"POOL_EXPORTER_LISTEN": ":2"})

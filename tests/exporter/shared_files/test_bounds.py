@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from sqlalchemy_pool_exporter.collectors.pool_sums import MAX_LABEL_SETS
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
-from sqlalchemy_pool_exporter.shared_files import AppFolder, FileState
+from sqlalchemy_pool_exporter.shared_files import FileState, SharedFolder
 from sqlalchemy_pool_exporter.shared_files import folder as folder_module
 from sqlalchemy_pool_exporter.shared_files.process_file import FileReading, read_file
 from sqlalchemy_pool_metrics.file_format import HEADER_BYTES, MAX_BLOCKS, Header, build_header
@@ -95,14 +95,14 @@ def measure(read: Callable[[], object]) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_is_bounded(tmp_path: Path, kind: str) -> None:
     fill(tmp_path, KINDS[kind])
-    assert measure(AppFolder(tmp_path).read) < MAX_PEAK
+    assert measure(SharedFolder(tmp_path).read) < MAX_PEAK
 
 
 @pytest.mark.parametrize("kind", ["counters", "tiny blocks"])
 def test_lines_are_bounded(tmp_path: Path, kind: str) -> None:
     fill(tmp_path, KINDS[kind])
     registry = CollectorRegistry()
-    registry.register(PoolCollector({}, AppFolder(tmp_path).read))
+    registry.register(PoolCollector({}, SharedFolder(tmp_path).read))
     lines = generate_latest(registry).count(b"\n")
     assert MAX_LABEL_SETS < lines <= (MAX_LABEL_SETS + 1) * LINES_OF_A_POOL + OTHER_LINES
 
@@ -123,6 +123,6 @@ def test_files_are_read_until_it_is_enough(
 
     monkeypatch.setattr(folder_module, "read_file", read_and_note)
     fill(tmp_path, KINDS[kind])
-    files = AppFolder(tmp_path).read().files
+    files = SharedFolder(tmp_path).read().files
     assert len(read) == expected
     assert files[FileState.UNREADABLE] >= FILES - expected

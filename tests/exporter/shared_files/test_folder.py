@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_exporter.shared_files import AppFolder, AppReading, FileState
+from sqlalchemy_pool_exporter.shared_files import AppReading, FileState, SharedFolder
 from sqlalchemy_pool_exporter.shared_files.folder import MAX_SHOWN
 from sqlalchemy_pool_metrics import Snapshot
 from tests.exporter.app_workers import run_worker
@@ -18,7 +18,7 @@ UNREADABLE = {FileState.LIVE: 0, FileState.DEAD: 0, FileState.UNREADABLE: 1}
 
 
 def read(folder: Path) -> AppReading:
-    return AppFolder(folder).read()
+    return SharedFolder(folder).read()
 
 
 def count_files(folder: Path) -> tuple[int, ...]:
@@ -82,7 +82,7 @@ def test_nothing_is_kept_between_readings_or_written(tmp_path: Path) -> None:
         worker.do("checkout")
         worker.kill()
     before = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.iterdir()]}
-    folder = AppFolder(tmp_path)
+    folder = SharedFolder(tmp_path)
     for _ in range(2):
         folder.read()
     assert {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.iterdir()]} == before
@@ -134,7 +134,7 @@ def test_missing_folder_is_unreadable_and_is_said_once(
 ) -> None:
     caplog.set_level(logging.INFO, LOGGER)
     path, problem = tmp_path / "pools", "No such file or directory"
-    folder = AppFolder(path)
+    folder = SharedFolder(path)
     for _ in range(2):
         assert folder.read() == AppReading((), UNREADABLE, problem)
     path.mkdir()
@@ -160,7 +160,7 @@ def test_unreadable_files_are_said_once_and_so_is_their_end(
 ) -> None:
     caplog.set_level(logging.INFO, LOGGER)
     damaged = tmp_path / f"sh\nop-1-{1:012x}.pool"
-    folder = AppFolder(tmp_path)
+    folder = SharedFolder(tmp_path)
     folder.read()
     for exists in (True, True, False, False, True):
         damaged.touch() if exists else damaged.unlink(missing_ok=True)
@@ -177,7 +177,7 @@ def test_what_is_said_of_unreadable_files_is_short_clean_and_without_quotes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / f"sh\nop\udcff\u202e{'x' * 200}-{1:012x}.pool").touch()
-    AppFolder(tmp_path).read()
+    SharedFolder(tmp_path).read()
     (record,) = map(vars, caplog.records)
     assert record["files"] == 1
     assert record["first"].startswith(r"sh\nop\udcff\u202exxx")
@@ -186,8 +186,8 @@ def test_what_is_said_of_unreadable_files_is_short_clean_and_without_quotes(
 
 
 def test_without_a_folder_there_is_nothing_to_count() -> None:
-    assert AppFolder(None).read() == AppReading((), {})
+    assert SharedFolder(None).read() == AppReading((), {})
 
 
 def test_folder_tells_its_path(tmp_path: Path) -> None:
-    assert repr(AppFolder(tmp_path)) == f"<AppFolder {tmp_path}>"
+    assert repr(SharedFolder(tmp_path)) == f"<SharedFolder {tmp_path}>"

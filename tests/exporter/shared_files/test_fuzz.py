@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
 from sqlalchemy_pool_exporter.collectors.registry import TimedCollectors
-from sqlalchemy_pool_exporter.shared_files import AppFolder
+from sqlalchemy_pool_exporter.shared_files import SharedFolder
 from sqlalchemy_pool_metrics.file_format import (
     BLOCK_BYTES,
     HEADER_BYTES,
@@ -146,7 +146,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build_registry(folder: Path, *, per_process: bool = False) -> CollectorRegistry:
     registry = CollectorRegistry()
-    collector = PoolCollector({}, AppFolder(folder).read, per_process=per_process)
+    collector = PoolCollector({}, SharedFolder(folder).read, per_process=per_process)
     registry.register(TimedCollectors({"pool": collector}))
     return registry
 

@@ -7,7 +7,7 @@ import pytest
 
 from sqlalchemy_pool_exporter.shared_files import AppReading, FileState
 from sqlalchemy_pool_exporter.shared_files import folder as folder_module
-from sqlalchemy_pool_exporter.shared_files.folder import Scan, list_identities
+from sqlalchemy_pool_exporter.shared_files.folder import FolderScan, list_identities
 from sqlalchemy_pool_exporter.shared_files.process_file import FileReading, read_file
 from sqlalchemy_pool_metrics.retirement import fold_dead
 from tests.exporter.shared_files.shared_files import SharedFile
@@ -49,7 +49,7 @@ def test_fold_while_files_are_read_loses_and_doubles_nothing(
     share(tmp_path, 10)
     share(tmp_path, 100, ended=False)
     after_read.append(lambda: fold_dead(tmp_path))
-    reading = Scan(tmp_path).read()
+    reading = FolderScan(tmp_path).read()
     assert not after_read
     assert count_failures(reading) == 111
     assert reading.files == {FileState.LIVE: 1, FileState.DEAD: 0, FileState.UNREADABLE: 0}
@@ -68,7 +68,7 @@ def test_fold_after_fold_while_files_are_read_loses_and_doubles_nothing(
     share(tmp_path, 1)
     share(tmp_path, 10)
     after_read.append(fold_twice)
-    assert count_failures(Scan(tmp_path).read()) == 111
+    assert count_failures(FolderScan(tmp_path).read()) == 111
     assert not after_read
     assert list(tmp_path.glob("*.pool")) == []
 
@@ -84,7 +84,7 @@ def test_fold_before_the_files_are_listed_loses_nothing(
 
     share(tmp_path, 1)
     monkeypatch.setattr(folder_module, "list_identities", fold_and_list)
-    assert count_failures(Scan(tmp_path).read()) == 1
+    assert count_failures(FolderScan(tmp_path).read()) == 1
 
 
 def test_file_that_is_folded_after_it_was_read_and_not_removed_yet_counts_once(
@@ -94,7 +94,7 @@ def test_file_that_is_folded_after_it_was_read_and_not_removed_yet_counts_once(
     share(tmp_path, 10)
     after_read.append(lambda: fold_dead(tmp_path))
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
-    assert count_failures(Scan(tmp_path).read()) == 11
+    assert count_failures(FolderScan(tmp_path).read()) == 11
     assert shared.path.exists()
     assert not after_read
 
@@ -104,7 +104,7 @@ def test_process_that_dies_while_files_are_read_counts(
 ) -> None:
     living = [share(tmp_path, number, ended=False) for number in (1, 10)]
     after_read += [shared.end for shared in living]
-    reading = Scan(tmp_path).read()
+    reading = FolderScan(tmp_path).read()
     assert count_failures(reading) == 11
     assert sum(reading.files.values()) == 2
 
@@ -114,7 +114,7 @@ def test_file_that_is_removed_by_hand_is_not_waited_for(
 ) -> None:
     files = sorted(share(tmp_path, 1).path for _ in range(3))
     after_read.append(files[2].unlink)
-    assert count_failures(Scan(tmp_path).read()) == 2
+    assert count_failures(FolderScan(tmp_path).read()) == 2
 
 
 def test_folder_that_never_rests_is_read_in_the_end(
@@ -124,7 +124,7 @@ def test_folder_that_never_rests_is_read_in_the_end(
     monkeypatch.setattr(
         "sqlalchemy_pool_exporter.shared_files.process_file.RetiredFile.is_current", lambda _: False
     )
-    assert count_failures(Scan(tmp_path).read()) == 1
+    assert count_failures(FolderScan(tmp_path).read()) == 1
 
 
 def test_retired_counts_once_while_its_files_are_still_there(
@@ -135,7 +135,7 @@ def test_retired_counts_once_while_its_files_are_still_there(
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         fold_dead(tmp_path)
     assert len(list(tmp_path.glob("*.pool"))) == 1
-    reading = Scan(tmp_path).read()
+    reading = FolderScan(tmp_path).read()
     assert count_failures(reading) == 1
     assert sum(reading.files.values()) == 0
 
@@ -147,7 +147,7 @@ def test_files_beyond_the_limit_are_unreadable_and_always_the_same(
     monkeypatch.setattr(folder_module, limit, 2)
     for number in (1, 10, 100):
         share(tmp_path, number)
-    readings = [Scan(tmp_path).read() for _ in range(3)]
+    readings = [FolderScan(tmp_path).read() for _ in range(3)]
     assert len({count_failures(reading) for reading in readings}) == 1
     assert readings[0].files == {FileState.LIVE: 0, FileState.DEAD: 2, FileState.UNREADABLE: 1}
 
@@ -158,4 +158,4 @@ def test_only_so_many_entries_are_looked_at(
     monkeypatch.setattr(folder_module, "MAX_ENTRIES", 2)
     for _ in range(4):
         share(tmp_path, 1)
-    assert count_failures(Scan(tmp_path).read()) == 2
+    assert count_failures(FolderScan(tmp_path).read()) == 2

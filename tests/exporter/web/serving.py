@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from sqlalchemy_pool_exporter.server.limits import Limits
 from sqlalchemy_pool_exporter.server.listener import Address, open_listener, read_address
 from sqlalchemy_pool_exporter.server.server import Server, build_server
-from sqlalchemy_pool_exporter.web_config.policy import Rules
+from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
 from tests.exporter.web.clients import build_app
 from tests.servers.endpoints import LOCALHOST
 
@@ -68,9 +68,9 @@ class Served:
     port: int
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> WebPolicy:
         rules = self.app.state.service.rules
-        assert isinstance(rules, Rules)
+        assert isinstance(rules, WebPolicy)
         return rules
 
     async def reload(self) -> None:

@@ -170,11 +170,11 @@ async def test_many_requests_of_one_user_cost_one_comparison(
 async def test_guessing_displaces_no_right_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "MOST_KEPT", 3)
     users = build_users()["basic_auth_users"]
-    checks = middleware.Logins()
+    checks = middleware.PasswordChecker()
     assert await checks.check(users, USER, PASSWORD.encode())
     for number in range(5):
         assert not await checks.check(users, USER, b"%d" % number)
-    assert repr(checks) == "<Logins 1 right, 3 wrong>"
+    assert repr(checks) == "<PasswordChecker 1 right, 3 wrong>"
 
 
 async def test_more_passwords_than_can_be_checked_are_sent_away(
@@ -196,7 +196,7 @@ async def test_more_passwords_than_can_be_checked_are_sent_away(
 def test_who_is_unknown_is_compared_with_a_hash_as_costly_as_the_users() -> None:
     users = {name: bcrypt.hashpw(b"", bcrypt.gensalt(cost)).decode() for name, cost in
              (("cheap", 4), ("dear", 6))}  # fmt: skip
-    fake = middleware.build_fake(users)
+    fake = middleware.build_dummy_hash(users)
     assert fake.startswith("$2b$06$")
     assert not bcrypt.checkpw(b"", fake.encode())
 

@@ -1,11 +1,11 @@
 """A token bucket, with a clock of the test's."""
 
-from sqlalchemy_pool_exporter.web.middleware import Bucket
+from sqlalchemy_pool_exporter.web.middleware import TokenBucket
 from sqlalchemy_pool_exporter.web_config import RateLimit
 
 
-def build_bucket(now: list[float], **limit: object) -> Bucket:
-    return Bucket(RateLimit.model_validate(limit), lambda: now[0])
+def build_bucket(now: list[float], **limit: object) -> TokenBucket:
+    return TokenBucket(RateLimit.model_validate(limit), lambda: now[0])
 
 
 def test_without_an_interval_everything_may_happen() -> None:
