@@ -47,7 +47,7 @@ class Service:
         self.state = State.STARTING
         self._source = source or Source(lambda: settings, list)
         is_waiting = self._source.load_without_databases is not None
-        self.rules = WebPolicy(settings.web.config_file, is_closed=is_waiting)
+        self.web_policy = WebPolicy(settings.web.config_file, deny_all=is_waiting)
         self.engines = DatabaseRegistry()
         self.engines.replace(self.engines.plan(settings.databases))
         self.probes = ProbeSet(self.engines)
@@ -65,8 +65,8 @@ class Service:
     def _build_reloads(self, source: Source) -> Reloader:
         return Reloader(
             self._renew,
-            lambda: [*source.list_files(), *self.rules.list_files()],
-            None if source.contents is None else {**source.contents, **self.rules.contents},
+            lambda: [*source.list_files(), *self.web_policy.list_files()],
+            None if source.contents is None else {**source.contents, **self.web_policy.contents},
             source.interval_seconds,
             is_loaded=source.load_without_databases is None,
         )
@@ -131,7 +131,7 @@ class Service:
         """Puts into use what can be without databases; returns what is wrong even then."""
         try:
             settings = await self._reading_rest.run(READ_SECONDS)
-            await self.rules.open(settings.web.config_file)
+            await self.web_policy.adopt(settings.web.config_file)
         except SettingsErrors as errors:
             return str(errors)
         if self.state is State.WAITING and settings != self.settings:
@@ -145,9 +145,9 @@ class Service:
         TimeoutError and ReloadError, and then no database has changed. The rules come first: a
         certificate is exchanged whatever else is wrong.
         """
-        has_new_rules = await self.rules.renew()
+        has_new_rules = await self.web_policy.reload()
         settings, databases = await self._reading.run(READ_SECONDS)
-        await self.rules.open(settings.web.config_file)
+        await self.web_policy.adopt(settings.web.config_file)
         self._check_running()
         probes = await self.probes.prepare(databases)
         self._check_running()  # who stops meanwhile ends those, too
@@ -185,7 +185,7 @@ class Service:
         if settings.listen not in (self._first_listen, self._announced_listen):
             yield "listen changed; restart the exporter to serve there"
         self._announced_listen = settings.listen
-        if settings.web.config_file not in (self.settings.web.config_file, self.rules.file):
+        if settings.web.config_file not in (self.settings.web.config_file, self.web_policy.file):
             yield "web.config_file changed; restart the exporter to use that file"
 
     def _adopt(self, settings: Settings) -> None:

@@ -119,8 +119,8 @@ def test_any_web_configuration_is_one_or_has_mistakes(text: bytes) -> None:
     file.write_bytes(text)
     with fail_when_it_hangs():
         try:
-            rules = WebPolicy(file)
-            said = f"{rules!r} {rules.config!r}"
+            policy = WebPolicy(file)
+            said = f"{policy!r} {policy.config!r}"
             event("is accepted")
         except SettingsErrors as errors:
             said = str(errors)

@@ -19,13 +19,13 @@ class Entrance:
 
     def __init__(
         self,
-        rules: WebPolicy,
+        policy: WebPolicy,
         limits: Limits,
         complaints: Complaints,
         inside: set[HTTPProtocol],
         build_protocol: Callable[[], HTTPProtocol],
     ) -> None:
-        self.rules = rules
+        self.policy = policy
         self.limits = limits
         self.complaints = complaints
         self.build_protocol = build_protocol
@@ -106,12 +106,12 @@ class Door(asyncio.Protocol):
         self._raw = transport
         if not self._entrance.make_room():
             self.abort()
-        elif self._entrance.rules.context is None:
+        elif self._entrance.policy.context is None:
             self._entrance.build_protocol().start(transport, transport)
         else:
             transport.pause_reading()
             self._entrance.doors.add(self)
-            shaking = self._shake_hands(transport, self._entrance.rules.context)
+            shaking = self._shake_hands(transport, self._entrance.policy.context)
             self._shaking = self._loop.create_task(shaking)
 
     def data_received(self, data: bytes) -> None:
@@ -125,7 +125,7 @@ class Door(asyncio.Protocol):
             self._raw.abort()
 
     async def _shake_hands(self, raw: asyncio.Transport, context: ssl.SSLContext) -> None:
-        tls = self._entrance.rules.config.tls_server_config
+        tls = self._entrance.policy.config.tls_server_config
         secure = None
         try:
             secure = await self._start_tls(raw, context)

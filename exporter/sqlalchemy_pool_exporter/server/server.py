@@ -82,7 +82,7 @@ class Server(uvicorn.Server):
 
     def _build_entrance(self) -> Entrance:
         return Entrance(
-            self._service.rules,
+            self._service.web_policy,
             self._limits,
             self._complaints,
             cast(set[HTTPProtocol], self.server_state.connections),

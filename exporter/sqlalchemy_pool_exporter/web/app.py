@@ -47,8 +47,8 @@ def create_app(settings: Settings, source: Source | None = None) -> Starlette:
     app = Starlette(
         routes=build_routes(),
         middleware=[
-            Middleware(HeadersMiddleware, rules=service.rules),
-            Middleware(AccessMiddleware, rules=service.rules),
+            Middleware(HeadersMiddleware, policy=service.web_policy),
+            Middleware(AccessMiddleware, policy=service.web_policy),
         ],
         exception_handlers={404: answer_not_found, 405: answer_method_not_allowed},
         lifespan=live,

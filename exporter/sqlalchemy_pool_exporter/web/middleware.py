@@ -34,11 +34,11 @@ BUSY: Final = "Too many passwords are being checked; ask again."
 class AccessMiddleware:
     """Lets a request pass, or answers 401, 429 or 503 by itself; by the rules in force then."""
 
-    def __init__(self, app: ASGIApp, rules: WebPolicy) -> None:
+    def __init__(self, app: ASGIApp, policy: WebPolicy) -> None:
         self._app = app
-        self._rules = rules
+        self._policy = policy
         self._logins = PasswordChecker()
-        self._bucket = TokenBucket(rules.config.rate_limit)
+        self._bucket = TokenBucket(policy.config.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection of the ASGI server."""
@@ -51,22 +51,22 @@ class AccessMiddleware:
         await (refusal or self._app)(scope, receive, send)
 
     def _refuse_closed(self, scope: Scope) -> Response | None:
-        is_refused = self._rules.is_closed and scope["path"] != HEALTHY
+        is_refused = self._policy.deny_all and scope["path"] != HEALTHY
         return answer_text(CLOSED, 503) if is_refused else None
 
     def _refuse_plain(self, scope: Scope) -> Response | None:
         """Ends connections from before the rules asked for TLS, and perhaps for a certificate."""
-        if self._rules.context is None or scope["scheme"] == "https":
+        if self._policy.context is None or scope["scheme"] == "https":
             return None
         return answer_text(PLAIN, 400, {"Connection": "close"})
 
     def _refuse_often(self) -> Response | None:
-        if self._bucket.limit != self._rules.config.rate_limit:
-            self._bucket = TokenBucket(self._rules.config.rate_limit)
+        if self._bucket.limit != self._policy.config.rate_limit:
+            self._bucket = TokenBucket(self._policy.config.rate_limit)
         return None if self._bucket.take() else answer_text(TOO_OFTEN, 429)
 
     async def _refuse_unknown(self, headers: Headers) -> Response | None:
-        users = self._rules.users
+        users = self._policy.users
         if not users:
             return None
         name, password = parse_credentials(headers.getlist("authorization"))
@@ -104,9 +104,9 @@ HEADERS: Final = {
 class HeadersMiddleware:
     """Adds HEADERS to each answer that does not say otherwise; what the rules say replaces them."""
 
-    def __init__(self, app: ASGIApp, rules: WebPolicy) -> None:
+    def __init__(self, app: ASGIApp, policy: WebPolicy) -> None:
         self._app = app
-        self._rules = rules
+        self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection of the ASGI server."""
@@ -121,7 +121,7 @@ class HeadersMiddleware:
     def _add(self, headers: MutableHeaders) -> None:
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
-        for name, value in self._rules.headers.items():
+        for name, value in self._policy.headers.items():
             headers[name] = value
             if not value:
                 del headers[name]

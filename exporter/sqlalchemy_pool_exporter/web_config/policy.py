@@ -30,13 +30,13 @@ class Reading:
 class WebPolicy:
     """Without a file there are none. For the event loop's thread, but for `list_files`.
 
-    While `is_closed` nobody knows which file counts, and nobody is to be told anything.
+    While `deny_all` nobody knows which file counts, and nobody is to be told anything.
     """
 
-    def __init__(self, file: Path | None, *, is_closed: bool = False) -> None:
+    def __init__(self, file: Path | None, *, deny_all: bool = False) -> None:
         """Reads the file and those it names, blocking. Raises SettingsErrors."""
         self.file = file
-        self.is_closed = is_closed
+        self.deny_all = deny_all
         # Also those of a file that could not be used: what was wrong with them may be mended.
         self._files = [file] if file else []
         self._turn = asyncio.Lock()
@@ -70,22 +70,22 @@ class WebPolicy:
         """The file and those it names, as of the last time it could be read."""
         return self._files
 
-    async def renew(self) -> bool:
+    async def reload(self) -> bool:
         """Puts into force what the files say now; returns whether that is anything new.
 
         Raises SettingsErrors and TimeoutError, and then what was in force stays.
         """
         return await self._take(self.file)
 
-    async def open(self, file: Path | None) -> None:
+    async def adopt(self, file: Path | None) -> None:
         """Puts the rules of this file into force where nobody knew which file counts.
 
-        Raises as `renew`, and then they stay closed.
+        Raises as `reload`, and then they stay closed.
         """
-        if self.is_closed:
+        if self.deny_all:
             self._files = [file] if file else []
             await self._take(file)
-            self.file, self.is_closed = file, False
+            self.file, self.deny_all = file, False
 
     async def _take(self, file: Path | None) -> bool:
         read = partial(self._read, file)
@@ -105,7 +105,7 @@ class WebPolicy:
         return Reading(file.config, pems, file.build_context(pems))
 
     def __repr__(self) -> str:
-        if self.is_closed:
+        if self.deny_all:
             return "<WebPolicy closed>"
         tls = "TLS" if self.context else "no TLS"
         return f"<WebPolicy {self.file} {tls}, {len(self.config.basic_auth_users)} users>"

@@ -217,7 +217,7 @@ async def test_files_that_come_late_are_waited_for(server: Certificates, tmp_pat
         write_web_config(tmp_path, describe_tls(server))
         await served.reload()
         assert await ask(served, None) == 200
-        assert served.rules.list_files() == [file, server.certificate, server.key]
+        assert served.web_policy.list_files() == [file, server.certificate, server.key]
         kept.rename(server.key)
         await served.reload()
         assert await ask(served, server.build_client_context()) == 200
@@ -242,9 +242,9 @@ async def test_a_reading_that_finds_nothing_new_changes_nothing(
 ) -> None:
     file = write_web_config(tmp_path, describe_tls(server))
     async with serve(build_guarded_app(file)) as served:
-        context = served.rules.context
-        assert not await served.rules.renew()
-        assert served.rules.context is context
+        context = served.web_policy.context
+        assert not await served.web_policy.reload()
+        assert served.web_policy.context is context
 
 
 async def test_a_handshake_that_never_comes_is_ended(server: Certificates, tmp_path: Path) -> None:

@@ -68,10 +68,10 @@ class Served:
     port: int
 
     @property
-    def rules(self) -> WebPolicy:
-        rules = self.app.state.service.rules
-        assert isinstance(rules, WebPolicy)
-        return rules
+    def web_policy(self) -> WebPolicy:
+        policy = self.app.state.service.web_policy
+        assert isinstance(policy, WebPolicy)
+        return policy
 
     async def reload(self) -> None:
         await self.app.state.service.reloads.reload_quietly()
