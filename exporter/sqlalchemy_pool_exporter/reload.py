@@ -45,8 +45,8 @@ class Source:
 
     All block, and are called in a thread; they raise SettingsErrors, `list_files` nothing.
     `contents` is what the files held before the settings in use were read, `interval_seconds` how
-    often it is looked whether they have changed. With `load_without_databases`, which reads them without
-    databases, they are waited for at the start until they can be used.
+    often it is looked whether they have changed. With `load_without_databases`, which reads them
+    without databases, they are waited for at the start until they can be used.
     """
 
     load: Callable[[], Settings]

@@ -40,8 +40,8 @@ class Service:
         """Builds every engine without connecting. Raises SettingsErrors and EnginesError.
 
         `source` is where settings are read anew, which makes them `settings` again unless given.
-        One that can `load_without_databases` is waited for: until it was read, of `settings` only the log's are
-        in use, and nothing is shown to anybody.
+        One that can `load_without_databases` is waited for: until it was read, of `settings` only
+        the log's are in use, and nothing is shown to anybody.
         """
         self.settings = settings
         self.state = State.STARTING

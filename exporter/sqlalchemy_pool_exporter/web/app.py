@@ -31,8 +31,8 @@ def create_app(settings: Settings, source: Source | None = None) -> Starlette:
     """Returns the application; its lifespan starts the probes and stops them, bounded in time.
 
     `source` is where settings are read anew, on request and when its files change; one that can
-    `load_without_databases` is read at the start, too, and waited for. Raises SettingsErrors and EnginesError;
-    no database is asked anything before the lifespan begins.
+    `load_without_databases` is read at the start, too, and waited for. Raises SettingsErrors and
+    EnginesError; no database is asked anything before the lifespan begins.
     """
     service = Service(settings, source)
 
