@@ -67,7 +67,7 @@ def test_names_of_faults_are_unique() -> None:
 
 
 def test_every_row_of_the_other_tables_names_its_tests() -> None:
-    for heading in ("Names, failovers, passwords", "What users of other exporters complain of"):
+    for heading in ("Names, failovers, passwords", "What users of other exporters complain about"):
         rows = read_table(heading)
         assert rows
         for row in rows:
