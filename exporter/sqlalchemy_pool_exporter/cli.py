@@ -11,16 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
+from sqlalchemy_pool_exporter import DISTRIBUTION, read_version
 from sqlalchemy_pool_exporter.check import check_config, load_checked_settings
 from sqlalchemy_pool_exporter.databases import EnginesError
 from sqlalchemy_pool_exporter.logs import configure_logging
 from sqlalchemy_pool_exporter.reload import Source, read_fingerprints
-from sqlalchemy_pool_exporter.server.listener import (
-    AddressError,
-    open_listener,
-    parse_address,
-    read_address,
-)
+from sqlalchemy_pool_exporter.server.listener import open_listener, read_address
 from sqlalchemy_pool_exporter.server.server import serve
 from sqlalchemy_pool_exporter.settings import (
     Settings,
@@ -29,8 +25,7 @@ from sqlalchemy_pool_exporter.settings import (
     load_bootstrap,
     load_without_databases,
 )
-from sqlalchemy_pool_exporter.settings.settings import DEFAULT_LISTEN
-from sqlalchemy_pool_exporter.version import DISTRIBUTION, read_version
+from sqlalchemy_pool_exporter.settings.fields import DEFAULT_LISTEN, AddressError, parse_address
 from sqlalchemy_pool_exporter.web.app import create_app
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from math import isfinite
 from types import TracebackType
 from typing import Any, Final, TextIO
 
-from sqlalchemy_pool_exporter.redaction import redact
+from sqlalchemy_pool_exporter.redaction import escape_unprintable, redact
 
 _STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -47,7 +47,7 @@ class TextFormatter(logging.Formatter):
         """Returns the line, without a line feed at its end."""
         fields = [f"{key}={_quote(value)}" for key, value in read_fields(record).items()]
         time, level = format_timestamp(record.created), record.levelname.lower()
-        head = f"{time} {level:<7} {_escape(read_message(record))}"
+        head = f"{time} {level:<7} {escape_unprintable(read_message(record))}"
         trace = read_exception(record).splitlines()
         return "\n".join([" ".join([head, *fields]), *(f"    {line}" for line in trace)])
 
@@ -106,11 +106,6 @@ def _quote(value: object) -> str:
     text = str(value)
     plain = text and text.isprintable() and not any(mark in text for mark in ' "=')
     return text if plain else json.dumps(text, ensure_ascii=False)
-
-
-def _escape(message: str) -> str:
-    """Keeps a message on its line, whatever a driver put into it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 
 def _log_exception(

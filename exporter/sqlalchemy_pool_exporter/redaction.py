@@ -1,6 +1,8 @@
-"""Masks what looks like a password in any text: the last defence, behind code that shows none.
+"""Hide secrets in text for people, and keep such text printable.
 
-It knows the shapes in which passwords travel, never the passwords; when in doubt it masks.
+`redact` recognises passwords by the shapes in which they travel and is the last defence for any
+text. Stricter functions serve where more is known: `mask_secrets` knows the secrets themselves,
+`hide_secret` and the path functions judge one value of the configuration. In doubt, all mask.
 """
 
 from __future__ import annotations
@@ -12,23 +14,27 @@ from pathlib import Path
 from typing import Final
 
 MASK: Final = "***"
-_LOOKS_SECRET: Final = re.compile(r"(?i)://|[@=]|pass|pwd|secret|token|private key")
-
 # scheme://user:password@, where the password may hold spaces, '/' and '@' that should have been
 # percent-encoded; a port is no password.
-_URL_PASSWORD = re.compile(
+_URL_PASSWORD: Final = re.compile(
     r"(://[^\s/:@\[]*:)(?!\d{1,5}(?:[\s/?#,;'\")\]}]|$))[^\r\n]*@", re.MULTILINE
 )
-_WORD = re.compile(r"\S+")
 # password=..., "password": "...", ?sslpassword=..., PGPASSWORD=...; a value may be quoted.
-_NAMED_PASSWORD = re.compile(
+_NAMED_PASSWORD: Final = re.compile(
     r"""(?ix) ( (?:password|passwd|pwd|secret|token) (?: ['"]? \s* = \s* | ['"] \s* : \s* ) )
         (?: '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | [^\s&,;)}\]]+ )"""
 )
+_WORD: Final = re.compile(r"\S+")
+_LOOKS_SECRET: Final = re.compile(r"(?i)://|[@=]|pass|pwd|secret|token|private key")
+# Secrets up to this length occur in ordinary words by chance.
+LONGEST_WORD: Final = 3
+# A word also begins after %3A: there the secret stands in a URL that is encoded as a whole.
+_WORD_BEGINS: Final = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2}))"
+_WORD_ENDS: Final = r"(?!\w)"
 
 
 def redact(text: str) -> str:
-    """Returns `text` with the passwords of URLs, connection strings and mappings masked."""
+    """Mask the passwords of URLs, connection strings and mappings in `text`."""
     if "@" in text:
         text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
         text = _WORD.sub(_redact_word, text)
@@ -36,31 +42,20 @@ def redact(text: str) -> str:
 
 
 def _redact_word(match: re.Match[str]) -> str:
-    """Masks `user:password@host` with or without a scheme, however malformed."""
+    """Mask `user:password@host` with or without a scheme, however malformed."""
     word = match[0]
     before, at, host = word.rpartition("@")
-    start = _find_password(before)
-    return word if not at or start is None else f"{before[:start]}{MASK}@{host}"
-
-
-def _find_password(credentials: str) -> int | None:
-    separator = re.search(r":(?!//)", credentials)
-    return separator.end() if separator else None
-
-
-# Characters of a secret that words of a message hold by chance.
-LONGEST_WORD = 3
-# After %3A begins a word, too: there the secret stands in a URL that is encoded as a whole.
-_WORD_BEGINS = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2}))"
-_WORD_ENDS = r"(?!\w)"
+    separator = re.search(r":(?!//)", before)
+    return f"{before[: separator.end()]}{MASK}@{host}" if at and separator else word
 
 
 def mask_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Masks every secret as it is, escaped, percent-encoded (even twice), or any mixture.
+    """Mask every secret as it is, escaped, percent-encoded once or twice, or a mixture of these.
 
-    One of few characters is masked as a whole word only, or no message could be read.
+    Secrets of up to LONGEST_WORD characters are masked as whole words only: elsewhere they are
+    part of the message.
     """
-    # The longest first: a secret that begins with another one must not leave its end behind.
+    # The longest first, or a secret that begins with another one would leave its end behind.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         pattern = "".join(map(_build_pattern, secret))
         if len(secret) <= LONGEST_WORD:
@@ -70,51 +65,60 @@ def mask_secrets(text: str, secrets: Iterable[str]) -> str:
 
 
 def mask_words(text: str, words: Iterable[str]) -> str:
-    """Masks the values of SQL parameters, which may be as short as a digit: only whole words."""
+    """Mask the values of SQL parameters, as whole words: a value may be a single digit."""
     for word in sorted(filter(None, words), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(word)}{_WORD_ENDS}", MASK, text)
     return text
 
 
 def _build_pattern(character: str) -> str:
-    """Matches one character of a secret: itself, escaped as Python, JSON and SQL do, or encoded."""
+    """Match one character of a secret: itself, escaped as Python, JSON and SQL do, or encoded."""
     forms = {character, repr(character)[1:-1], json.dumps(character)[1:-1]}
     if character == " ":
         forms.add("+")
     backslashes = "" if character.isalnum() else r"\\*"
     plain = "|".join(backslashes + re.escape(form) for form in forms)
-    # Encoded once, or twice.
+    # Percent-encoded once, or twice.
     encoded = "".join(f"%(?:25)?{byte:02x}" for byte in character.encode())
     return f"(?:{plain}|(?i:{encoded}))"
 
 
-def show_path(path: Path | str) -> str:
-    """The path, unless somebody put the secret itself where its file's name belongs."""
-    text = str(path)
-    return text if text.isprintable() and not may_be_secret(path) else MASK
+def hide_secret(text: str) -> str:
+    """Return a value of the configuration, masked if it looks like a secret or may hold one."""
+    return MASK if _LOOKS_SECRET.search(text) else text
 
 
 def may_be_secret(path: Path | str) -> bool:
-    """Whether it looks like a URL or a password rather than a path."""
+    """Return whether this looks like a URL or a password rather than a path."""
     text = str(path)
     return "@" in text or ":/" in text or redact(text) != text
 
 
-def show_secret_path(path: Path) -> str:
-    """As `show_path`, and no word that may be the secret: only what leads through folders."""
+def show_path(path: Path | str) -> str:
+    """Return the path, masked if somebody wrote a secret where the path belongs."""
     text = str(path)
-    is_path = text.startswith(("/", "~/", "$")) or text.count("/") > 1 or _is_there(path)
+    return text if text.isprintable() and not may_be_secret(text) else MASK
+
+
+def show_secret_path(path: Path) -> str:
+    """Return the path of a file with a secret, masked unless it is clearly a path.
+
+    A single word may be the secret itself, written where the name of its file belongs.
+    """
+    text = str(path)
+    is_path = text.startswith(("/", "~/", "$")) or text.count("/") > 1 or _exists(path)
     return show_path(path) if is_path else MASK
 
 
-def _is_there(path: Path) -> bool:
-    """Whether there is such a file, or a folder that it could be in."""
+def _exists(path: Path) -> bool:
     try:
         return path.exists() or (path.parent.name != "" and path.parent.is_dir())
     except (OSError, ValueError):
         return False
 
 
-def hide_secret(text: str) -> str:
-    """The text, hidden if it may be a secret, or hold one because a separator is missing."""
-    return MASK if _LOOKS_SECRET.search(text) else text
+def escape_unprintable(text: str) -> str:
+    """Return the text on one line, line breaks, control characters and lone surrogates escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from sqlalchemy_pool_exporter import read_version
 from sqlalchemy_pool_exporter.cli import build_parser, main, run_check_config, run_demo, run_serve
-from sqlalchemy_pool_exporter.version import read_version
 from tests.exporter.app_workers import run_worker
 from tests.exporter.commands import run_command, run_exporter
 from tests.servers.endpoints import open_silent_port

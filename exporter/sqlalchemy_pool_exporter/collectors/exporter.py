@@ -11,7 +11,7 @@ import sqlalchemy
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sqlalchemy_pool_exporter.version import read_version
+from sqlalchemy_pool_exporter import read_version
 
 
 class Configuration(Protocol):

@@ -17,7 +17,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy_pool_exporter.server.listener import Address, read_address
+from sqlalchemy_pool_exporter.server.listener import read_address
+from sqlalchemy_pool_exporter.settings.fields import Address
 
 NAME: Final = "demo-shop"
 SERVER: Final = "gunicorn"

@@ -12,14 +12,9 @@ from typing import Final
 from sqlalchemy_pool_exporter.demo.app import DemoAppError, run_app
 from sqlalchemy_pool_exporter.demo.installation import EmbeddedPostgresError
 from sqlalchemy_pool_exporter.demo.stage import open_stage
-from sqlalchemy_pool_exporter.server.listener import (
-    Address,
-    AddressError,
-    open_listener,
-    parse_address,
-    read_address,
-)
+from sqlalchemy_pool_exporter.server.listener import open_listener, read_address
 from sqlalchemy_pool_exporter.server.server import serve
+from sqlalchemy_pool_exporter.settings.fields import Address, AddressError, parse_address
 from sqlalchemy_pool_exporter.web.app import create_app
 
 logger = logging.getLogger(__name__)

@@ -1,38 +1,12 @@
 """The address to serve on: read from text, opened as a socket; it knows no HTTP."""
 
 import errno
-import re
 import socket
-from dataclasses import dataclass
 from typing import Final
 
-_ADDRESS = re.compile(r"(?:\[(?P<bracketed>[^\[\]]*)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>\d{1,5})")
+from sqlalchemy_pool_exporter.settings.fields import Address, AddressError
+
 BACKLOG: Final = 1024
-
-
-class AddressError(ValueError):
-    """The address cannot be read or not be listened on; its text is one line for people."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A host, empty for all of them, and a port, 0 for any free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Returns host:port, the way parse_address reads it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-def parse_address(text: str) -> Address:
-    """Returns the address in `text`: host:port, [IPv6]:port or :port. Raises AddressError."""
-    match = _ADDRESS.fullmatch(text)
-    if not match or int(match["port"]) > 65535:
-        raise AddressError(f"{text!r} is not an address like 0.0.0.0:9723 or [::1]:9723")
-    return Address(match["bracketed"] or match["host"] or "", int(match["port"]))
 
 
 def open_listener(address: Address) -> socket.socket:

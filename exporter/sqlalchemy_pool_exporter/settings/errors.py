@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from sqlalchemy_pool_exporter.redaction import MASK, hide_secret
+from sqlalchemy_pool_exporter.redaction import MASK, escape_unprintable, hide_secret
 
 LONGEST_VALUE: Final = 60
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}")
@@ -20,7 +20,7 @@ class SettingsError(ValueError):
 
     def __init__(self, key: str, shown: str, expected: str, origin: str = "") -> None:
         where = f" ({origin})" if origin else ""
-        super().__init__(_escape(f"{key}{where}: {shown}, expected {expected}"))
+        super().__init__(escape_unprintable(f"{key}{where}: {shown}, expected {expected}"))
         self.key = key
         self.shown = shown
         self.expected = expected
@@ -67,11 +67,6 @@ def show_value(value: object) -> str:
         return _shorten(str(value))
     except ValueError:  # a number of thousands of digits
         return "a number too long to show"
-
-
-def _escape(text: str) -> str:
-    """On one line, and in UTF-8: names of files may hold line breaks and what is no character."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _render_part(part: str) -> str:

@@ -23,14 +23,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy_pool_exporter.redaction import MASK, may_be_secret
 from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings
 from sqlalchemy_pool_exporter.settings.errors import expect
-from sqlalchemy_pool_exporter.settings.fields import FilePath, Section
+from sqlalchemy_pool_exporter.settings.fields import (
+    DEFAULT_LISTEN,
+    EXPECTED_ADDRESS,
+    AddressError,
+    FilePath,
+    Section,
+    parse_address,
+)
 from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
 from sqlalchemy_pool_exporter.settings.sources import NESTING, PREFIX
 
-DEFAULT_LISTEN: Final = "0.0.0.0:9723"
 # It becomes a label's value and a part of paths.
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,62}")
-_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\s/]*):([0-9]{1,5})")
 # pydantic-settings asks the class for its sources, where they belong to one call.
 _sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("sources", default=())
 
@@ -42,13 +47,10 @@ def _check_name(name: str) -> str:
 
 
 def _check_address(address: Any) -> Any:
-    match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
-    expected = f"an address like {DEFAULT_LISTEN} or [::1]:9723"
-    if match is None:
-        is_url = isinstance(address, str) and "/" in address
-        raise expect(f"{expected}, without http:// and path" if is_url else expected)
-    if int(match[1]) > 65535:
-        raise expect(f"{expected}, the port at most 65535")
+    try:
+        parse_address(address if isinstance(address, str) else "")
+    except AddressError:
+        raise expect(EXPECTED_ADDRESS) from None
     return address
 
 

@@ -15,10 +15,10 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from sqlalchemy_pool_exporter import read_version
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.service import Service, State, read_service
 from sqlalchemy_pool_exporter.shared_files import AppReading
-from sqlalchemy_pool_exporter.version import read_version
 from sqlalchemy_pool_exporter.web.responses import PATHS
 from sqlalchemy_pool_metrics import Snapshot
 

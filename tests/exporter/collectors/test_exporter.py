@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy
 from prometheus_client import CollectorRegistry
 
+from sqlalchemy_pool_exporter import read_version
 from sqlalchemy_pool_exporter.collectors.exporter import ExporterCollector
-from sqlalchemy_pool_exporter.version import read_version
 
 PREFIX = "sqlalchemy_pool_exporter"
 
@@ -50,5 +50,5 @@ def test_version_is_the_installed_distributions() -> None:
 
 
 def test_sources_that_were_never_installed_have_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sqlalchemy_pool_exporter.version.DISTRIBUTION", "no-such-distribution")
+    monkeypatch.setattr("sqlalchemy_pool_exporter.DISTRIBUTION", "no-such-distribution")
     assert read_version.__wrapped__() == "unknown"

@@ -12,7 +12,7 @@ from sqlalchemy_pool_exporter.demo import installation
 from sqlalchemy_pool_exporter.demo.command import build_url, note_interruption
 from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.demo.stage import open_stage
-from sqlalchemy_pool_exporter.server.listener import Address
+from sqlalchemy_pool_exporter.settings.fields import Address
 
 
 @pytest.fixture

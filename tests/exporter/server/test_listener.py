@@ -6,40 +6,8 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_pool_exporter.server.listener import (
-    Address,
-    AddressError,
-    open_listener,
-    parse_address,
-    read_address,
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("0.0.0.0:9723", Address("0.0.0.0", 9723)),
-        ("127.0.0.1:0", Address("127.0.0.1", 0)),
-        ("localhost:80", Address("localhost", 80)),
-        (":9723", Address("", 9723)),
-        ("[::1]:9723", Address("::1", 9723)),
-        ("[::]:9723", Address("::", 9723)),
-    ],
-)
-def test_address_is_read_and_written_the_same_way(text: str, address: Address) -> None:
-    assert parse_address(text) == address
-    assert str(address) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "9723", "localhost", "localhost:", "localhost:http", "::1:9723", "host:65536", "a b:1",
-     "http://localhost:9723", "host:-1", "host:9723/metrics", "host:9723\n"],
-)  # fmt: skip
-def test_what_is_no_address_is_shown_with_what_is_one(text: str) -> None:
-    with pytest.raises(AddressError) as caught:
-        parse_address(text)
-    assert str(caught.value) == (f"{text!r} is not an address like 0.0.0.0:9723 or [::1]:9723")
+from sqlalchemy_pool_exporter.server.listener import open_listener, read_address
+from sqlalchemy_pool_exporter.settings.fields import Address, AddressError
 
 
 def test_port_zero_listens_on_a_free_port() -> None:

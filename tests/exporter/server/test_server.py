@@ -32,7 +32,8 @@ import signal
 import uvicorn
 from sqlalchemy_pool_exporter.settings import Settings
 from sqlalchemy_pool_exporter.web.app import create_app
-from sqlalchemy_pool_exporter.server.listener import Address, open_listener
+from sqlalchemy_pool_exporter.server.listener import open_listener
+from sqlalchemy_pool_exporter.settings.fields import Address
 from sqlalchemy_pool_exporter.server.server import serve
 
 run = uvicorn.Server.run

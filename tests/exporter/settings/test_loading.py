@@ -192,8 +192,8 @@ def test_an_error_says_which_secret_it_comes_from(tmp_path: Path) -> None:
 def test_a_variable_below_something_else_than_a_mapping_is_an_error(tmp_path: Path) -> None:
     text = f"databases: {{a: {{url: '{URL}'}}}}"
     assert complain(tmp_path, text, LISTEN__HOST="::", LOGGING__LEVEL="debug", PROBE="4711") == [
-        "listen (POOL_EXPORTER_LISTEN__HOST): got a mapping, expected an address like "
-        "0.0.0.0:9723 or [::1]:9723",
+        "listen (POOL_EXPORTER_LISTEN__HOST): got a mapping, expected host:port like "
+        "0.0.0.0:9723 or [::1]:9723, without http:// and path, port at most 65535",
         "probe (POOL_EXPORTER_PROBE): got text, expected a mapping",
         "logging (POOL_EXPORTER_LOGGING__LEVEL): unknown key, expected one of listen, log, probe, "
         "databases, app, web: did you mean log?",

@@ -15,8 +15,9 @@ import yaml
 from starlette.applications import Starlette
 
 from sqlalchemy_pool_exporter.server.limits import Limits
-from sqlalchemy_pool_exporter.server.listener import Address, open_listener, read_address
+from sqlalchemy_pool_exporter.server.listener import open_listener, read_address
 from sqlalchemy_pool_exporter.server.server import Server, build_server
+from sqlalchemy_pool_exporter.settings.fields import Address
 from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
 from tests.exporter.web.clients import build_app
 from tests.servers.endpoints import LOCALHOST

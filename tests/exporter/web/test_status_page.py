@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from sqlalchemy_pool_exporter import read_version
 from sqlalchemy_pool_exporter.failures import Failure, Reason
 from sqlalchemy_pool_exporter.probes.check import Check, Kind
-from sqlalchemy_pool_exporter.version import read_version
 from sqlalchemy_pool_exporter.web.responses import PATHS
 from sqlalchemy_pool_exporter.web.status_page import build_page
 from tests.exporter.web.clients import CANARY, build_app, build_down, open_client, read_service

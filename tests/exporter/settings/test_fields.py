@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
 from sqlalchemy_pool_exporter.settings.fields import (
+    Address,
+    AddressError,
+    parse_address,
     parse_duration,
     parse_optional_duration,
     parse_positive_duration,
@@ -68,3 +71,30 @@ def test_any_value_is_a_duration_or_an_error(value: object) -> None:
     except PydanticCustomError:
         return
     assert 0 <= seconds < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("0.0.0.0:9723", Address("0.0.0.0", 9723)),
+        ("127.0.0.1:0", Address("127.0.0.1", 0)),
+        ("localhost:80", Address("localhost", 80)),
+        (":9723", Address("", 9723)),
+        ("[::1]:9723", Address("::1", 9723)),
+        ("[::]:9723", Address("::", 9723)),
+    ],
+)
+def test_an_address_is_written_as_it_is_read(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "9723", "localhost", "localhost:", "localhost:http", "::1:9723", "host:65536", "a b:1",
+     "http://localhost:9723", "host:-1", "host:9723/metrics", "host:9723\n"],
+)  # fmt: skip
+def test_a_malformed_address_is_refused(text: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        parse_address(text)
+    assert str(caught.value).startswith(f"got {text!r}, expected host:port like 0.0.0.0:9723")
