@@ -42,7 +42,7 @@ image-test: .venv/tools
 
 # What it costs, beside others; benchmarks/README.md has the numbers. Takes minutes, and wants the machine for itself.
 bench: .venv/tools
-	for each in checkout postgres read_files scrape; do $(BIN)/python benchmarks/$$each.py || exit 1; done
+	for each in checkout postgres read_files scrape; do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 # Those of the docs, from the running demo and a real Prometheus. Needs chromium and prometheus, and takes minutes.
 pictures: .venv/tools

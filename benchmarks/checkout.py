@@ -1,6 +1,6 @@
 """What a checkout and its return cost in the application: plain, with ours, with its peers.
 
-    python benchmarks/checkout.py [--sqlalchemy 2.0 2.1] [--launches N] [--rounds N] [--cycles N]
+    python -m benchmarks.checkout [--sqlalchemy 2.0 2.1] [--launches N] [--rounds N] [--cycles N]
                                   [--ways "one thread" "4 threads" asyncio] [--agent FOLDER]
 
 The driver is a stub, so that nothing but the pool counts. `checkout_case` runs the variants, each
@@ -15,11 +15,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from environments import AGENT, LINES, find_python
-from tables import print_comparison
-from workers import Command, Extent, compare
+from benchmarks.environments import AGENT, LINES, find_python
+from benchmarks.tables import print_comparison
+from benchmarks.workers import Command, Extent, compare
 
-CASE = Path(__file__).with_name("checkout_case.py")
+CASE = ("-m", "benchmarks.checkout_case")
 VARIANTS = {
     "plain": "plain SQLAlchemy",
     "private": "ours, private memory",
@@ -62,7 +62,7 @@ def measure(line: str, way: str, options: argparse.Namespace) -> None:
 def build_command(line: str, way: str, variant: str, folder: str, agent: Path) -> Command:
     """How the process of a variant is started."""
     return Command(
-        [find_python(line), CASE, way, variant],
+        [find_python(line), *CASE, way, variant],
         {
             "PYTHONPATH": str(agent),
             "SQLALCHEMY_POOL_METRICS_DIR": folder if variant in MAPPED else None,

@@ -1,7 +1,7 @@
 """One variant of checkout.py: a process that checks connections of a stub driver out and returns
 them.
 
-    python benchmarks/checkout_case.py "one thread" plain
+    python -m benchmarks.checkout_case "one thread" plain
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
-from slices import refuse, serve
+from benchmarks.slices import refuse, serve
 
 THREADS = 4
 WARM_UP_CYCLES = 5000

@@ -1,8 +1,8 @@
 """What connecting and asking a PostgreSQL something costs: plain, and with ours into a file.
 
-    python benchmarks/postgres.py [--sqlalchemy 2.0 2.1] [--launches N] [--rounds N] [--cycles N]
+    python -m benchmarks.postgres [--sqlalchemy 2.0 2.1] [--launches N] [--rounds N] [--cycles N]
 
-The server is the demo's, on this machine: anything farther away makes the recording look cheaper.
+The server is on this machine: anything farther away makes the recording look cheaper.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from benchmarks.environments import AGENT, LINES, find_python
+from benchmarks.tables import print_comparison
+from benchmarks.workers import Command, Extent, compare
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
-from environments import AGENT, LINES, find_python
-from tables import print_comparison
-from workers import Command, Extent, compare
-
-CASE = Path(__file__).with_name("postgres_case.py")
+CASE = ("-m", "benchmarks.postgres_case")
 DRIVERS = ("psycopg", "asyncpg")
 
 
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure(line: str, url: str, shared: Path, options: argparse.Namespace) -> None:
     """Prints the table of one driver on one SQLAlchemy."""
-    start: list[str | Path] = [find_python(line), CASE, url]
+    start: list[str | Path] = [find_python(line), *CASE, url]
     commands = {
         "plain SQLAlchemy": build_command([*start, "plain"], None),
         "ours, file mapped": build_command([*start, "mapped"], str(shared)),

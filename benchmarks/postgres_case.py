@@ -1,6 +1,6 @@
 """One variant of postgres.py: a process that connects to a database and asks it something.
 
-python benchmarks/postgres_case.py URL plain|mapped
+python -m benchmarks.postgres_case URL plain|mapped
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from slices import serve
+from benchmarks.slices import serve
 
 SELECT = text("SELECT 1")
 WARM_UP_CYCLES = 300

@@ -1,6 +1,6 @@
 """What reading the files of many processes costs: ours, and prometheus_client's multiprocess mode.
 
-    python benchmarks/read_files.py [--processes 128] [--rounds N]
+    python -m benchmarks.read_files [--processes 128] [--rounds N]
 
 Both sides are processes that fork, live while they are read and are killed then: `read_files_case`
 has what they do. Each process has two pools, which are about 200 numbers, as the peer's has
@@ -24,14 +24,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
-from sqlalchemy_pool_exporter.shared_files import AppReading, FileState, SharedFolder
 
-from read_files_case import NUMBERS
+from benchmarks.read_files_case import NUMBERS
+from benchmarks.tables import print_table
+from sqlalchemy_pool_exporter.shared_files import AppReading, FileState, SharedFolder
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels, build_families
 from sqlalchemy_pool_metrics.snapshot import Snapshot, merge
-from tables import print_table
 
-CASE = Path(__file__).with_name("read_files_case.py")
+CASE = ("-m", "benchmarks.read_files_case")
 
 Read = Callable[[], object]
 
@@ -112,7 +112,7 @@ def check(ours: Path, peers: Path, count: int, state: FileState) -> None:
 def populate(side: str, folder: Path, count: int) -> Iterator[None]:
     """Processes that live for the time of the block and are killed then."""
     folder.mkdir()
-    command: list[str | Path] = [sys.executable, CASE, side, folder, str(count)]
+    command: list[str | Path] = [sys.executable, *CASE, side, folder, str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdin is not None

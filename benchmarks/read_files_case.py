@@ -1,6 +1,6 @@
 """One side of read_files.py: a process that forks others, which count something and stay.
 
-    python benchmarks/read_files_case.py ours|ours-one-pool|prometheus FOLDER PROCESSES
+    python -m benchmarks.read_files_case ours|ours-one-pool|prometheus FOLDER PROCESSES
 
 It says ready when every one of them has counted, and kills them when its stdin is closed.
 """
@@ -30,7 +30,7 @@ def prepare_ours(pools: Sequence[str] = POOLS) -> Callable[[], None]:
     """Imports what each process needs, and returns what it does: a checkout of each pool."""
     from sqlalchemy.pool import QueuePool
 
-    from checkout_case import build_engine
+    from benchmarks.checkout_case import build_engine
     from sqlalchemy_pool_metrics import instrument
 
     def count() -> None:

@@ -1,6 +1,6 @@
 """What GET /metrics costs with many pools, beside prometheus_client on metrics of its own.
 
-    python benchmarks/scrape.py [--pools 100] [--rounds N]
+    python -m benchmarks.scrape [--pools 100] [--rounds N]
 
 Requests go to the application without a network, and it reads the pools from shared files. The
 peer renders as many lines of the same
@@ -29,15 +29,15 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.core import Metric
-from sqlalchemy_pool_exporter.settings import Settings
-from sqlalchemy_pool_exporter.web.app import create_app
 from starlette.applications import Starlette
 
+from benchmarks.tables import print_table
+from sqlalchemy_pool_exporter.settings import Settings
+from sqlalchemy_pool_exporter.web.app import create_app
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.files import ProcessFile
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels, build_families
 from sqlalchemy_pool_metrics.snapshot import PoolDescription, Snapshot
-from tables import print_table
 
 
 def main(arguments: Sequence[str]) -> int:

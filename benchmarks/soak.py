@@ -1,6 +1,6 @@
 """What a long life does to the exporter: memory, descriptors, threads and connections over scrapes.
 
-    python benchmarks/soak.py [--scrapes 100000] [--clients 4] [--beat SECONDS]
+    python -m benchmarks.soak [--scrapes 100000] [--clients 4] [--beat SECONDS]
 
 An exporter with databases on a real PostgreSQL, two of them behind ports that refuse, go silent and
 come back; workers of an application that are killed and replaced; a configuration that changes and
@@ -32,11 +32,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 import yaml
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 
-from environments import AGENT, ROOT
-from forwarder import Forwarder, run_forwarder
-from tables import print_table
+from benchmarks.environments import AGENT, ROOT
+from benchmarks.forwarder import Forwarder, run_forwarder
+from benchmarks.tables import print_table
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
 CASE = Path(__file__).with_name("soak_case.py")
 WORKERS = 4

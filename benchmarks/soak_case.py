@@ -1,6 +1,6 @@
 """A worker of the application in soak.py: it shares its pool and uses it until it is killed.
 
-SQLALCHEMY_POOL_METRICS_DIR=FOLDER python benchmarks/soak_case.py
+SQLALCHEMY_POOL_METRICS_DIR=FOLDER python -m benchmarks.soak_case
 """
 
 from __future__ import annotations

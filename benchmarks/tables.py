@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from workers import Measured
+from benchmarks.workers import Measured
 
 __all__ = ["print_comparison", "print_table"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from slices import REFUSED
+from benchmarks.slices import REFUSED
 
 __all__ = ["Command", "Extent", "Measured", "compare"]
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers import endpoints
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.folders import make_folder
 from tests.servers.mariadb import MariaDB, run_mariadb
 from tests.servers.pgbouncer import PgBouncer, run_pgbouncer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import subprocess
@@ -11,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import soak
+
 ROOT = Path(__file__).parents[1]
-BENCHMARKS = ROOT / "benchmarks"
 ONE_LAUNCH = ("--launches", "1", "--rounds", "1", "--cycles", "2")
 HERE = ("--sqlalchemy", "installed", *ONE_LAUNCH)
 LINES = ("2.0", "2.1")
@@ -21,7 +21,8 @@ LINES = ("2.0", "2.1")
 def run(script: str, *arguments: str) -> dict[str, list[str]]:
     """The rows of the tables that a benchmark prints, by their first cell."""
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / script, *arguments],
+        [sys.executable, "-m", f"benchmarks.{script}", *arguments],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -37,7 +38,7 @@ def are_numbers(cells: list[str]) -> bool:
 
 
 def test_a_checkout_is_measured_plain_with_ours_and_with_its_peers() -> None:
-    rows = run("checkout.py", "--ways", "one thread", *HERE)
+    rows = run("checkout", "--ways", "one thread", *HERE)
 
     assert rows["plain SQLAlchemy"][1] == "1.00"
     for variant in ("ours, private memory", "ours, file mapped", "prometheus_client listeners"):
@@ -47,7 +48,7 @@ def test_a_checkout_is_measured_plain_with_ours_and_with_its_peers() -> None:
 
 @pytest.mark.parametrize("way", ["4 threads", "asyncio"])
 def test_a_checkout_is_measured_in_each_way_of_working(way: str) -> None:
-    assert are_numbers(run("checkout.py", "--ways", way, *HERE)["ours, file mapped"])
+    assert are_numbers(run("checkout", "--ways", way, *HERE)["ours, file mapped"])
 
 
 @pytest.mark.skipif(
@@ -57,7 +58,7 @@ def test_a_checkout_is_measured_in_each_way_of_working(way: str) -> None:
 )
 def test_opentelemetry_is_measured_on_sqlalchemy_2_0_and_refuses_2_1() -> None:
     cells = {
-        line: run("checkout.py", "--ways", "one thread", "--sqlalchemy", line, *ONE_LAUNCH)
+        line: run("checkout", "--ways", "one thread", "--sqlalchemy", line, *ONE_LAUNCH)
         for line in LINES
     }
 
@@ -66,7 +67,7 @@ def test_opentelemetry_is_measured_on_sqlalchemy_2_0_and_refuses_2_1() -> None:
 
 
 def test_files_are_read_while_their_processes_live_and_after() -> None:
-    rows = run("read_files.py", "--processes", "3", "--rounds", "1")
+    rows = run("read_files", "--processes", "3", "--rounds", "1")
 
     assert len(rows) >= 5
     for reader in list(rows)[-5:]:
@@ -75,7 +76,7 @@ def test_files_are_read_while_their_processes_live_and_after() -> None:
 
 
 def test_a_scrape_shows_as_many_lines_as_the_peer_and_those_about_the_exporter() -> None:
-    rows = run("scrape.py", "--pools", "3", "--rounds", "1")
+    rows = run("scrape", "--pools", "3", "--rounds", "1")
     peer = int(rows["prometheus_client's generate_latest"][0])
     ours = int(rows["ours, GET /metrics"][0])
 
@@ -83,14 +84,14 @@ def test_a_scrape_shows_as_many_lines_as_the_peer_and_those_about_the_exporter()
 
 
 def test_a_query_is_measured_with_both_drivers() -> None:
-    rows = run("postgres.py", *HERE)
+    rows = run("postgres", *HERE)
 
     assert are_numbers(rows["plain SQLAlchemy"])
     assert are_numbers(rows["ours, file mapped"])
 
 
 def test_a_long_life_is_counted_at_its_start_middle_and_end() -> None:
-    rows = run("soak.py", "--scrapes", "200", "--beat", "0.1", "--growth", "40")
+    rows = run("soak", "--scrapes", "200", "--beat", "0.1", "--growth", "40")
 
     assert rows["scrapes"] == ["220"]
     # The first steps end workers, refuse, fall silent and reload; each was taken in each part.
@@ -102,11 +103,7 @@ def test_a_long_life_is_counted_at_its_start_middle_and_end() -> None:
         assert float(rows[name][0]) > 0
 
 
-def test_growth_beyond_what_is_tolerated_is_a_failure(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    soak = importlib.import_module("soak")
+def test_growth_beyond_what_is_tolerated_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     calm, grown = soak.Sample(70.0, 12, 3, 4), soak.Sample(74.5, 12, 3, 4)
 
     assert soak.print_growth([calm, calm, calm], 4.0, 60.0) == 0

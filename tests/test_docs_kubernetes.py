@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.deploy.charts import Manifest, copy_shop, helm, pick, render, render_shop
 from tests.deploy.deployments import get_pod
 from tests.exporter.commands import RunningExporter, configure, run_exporter
 from tests.servers.accounts import DATABASE
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.postgresql import execute
 from tests.servers.programs import find_program
 

@@ -10,12 +10,12 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.shared_files import FileState
 from sqlalchemy_pool_metrics.layout import CLOSE_REASONS
 from tests.exporter.web.clients import build_app, open_client
 from tests.servers.accounts import DATABASE, MONITOR
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.anyio
 

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 import bcrypt
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import DATABASE, MONITOR
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.endpoints import open_closed_port
 from tests.servers.programs import Program, find_program
 from tests.servers.tls import Authority

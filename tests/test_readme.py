@@ -15,9 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.servers.accounts import DATABASE, SUPERUSER
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
+from tests.servers.endpoints import find_free_port
 from tests.servers.folders import make_folder
 
 ROOT = Path(__file__).parents[1]

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, make_url
 
 from sqlalchemy_pool_exporter.databases import Database, DatabaseRegistry
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
 from tests.servers.accounts import DATABASE, PLAIN
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
 # Soon enough for a test that waits for it, late enough for a machine that is busy.
 TIMEOUT = 0.5

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.app_workers import run_worker
 from tests.exporter.commands import configure, run_command, run_exporter
 from tests.servers.accounts import DATABASE, MONITOR
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
 CONTRACT = Path(__file__).parents[1] / "data" / "contract"
 SCHEMA = Path(__file__).parents[2] / "config" / "schema.json"

@@ -16,7 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 from starlette.applications import Starlette
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.reload import Reloader, ReloadError, Source, read_fingerprints
 from sqlalchemy_pool_exporter.service import State
 from sqlalchemy_pool_exporter.settings import Settings, load_bootstrap, load_settings
@@ -31,6 +30,7 @@ from tests.exporter.web.clients import (
     open_client,
     read_service,
 )
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import DATABASE, PLAIN
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.folders import make_folder
 from tests.servers.mariadb import MariaDB, run_mariadb
 from tests.servers.pgbouncer import PgBouncer, run_pgbouncer

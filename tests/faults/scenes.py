@@ -15,8 +15,8 @@ import pymysql
 import pytest
 from sqlalchemy import make_url
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import DATABASE, PLAIN
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.mariadb import MariaDB
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.processes import list_children, read_title

@@ -14,13 +14,13 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.commands import PATIENCE, RunningExporter, configure, run_exporter
 from tests.faults import strikes
 from tests.faults.scenes import PostgresScene, count_postgres
 from tests.faults.views import View, open_view
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.proxy import Proxy, open_proxy
 
 DRIVERS = ("asyncpg", "psycopg")

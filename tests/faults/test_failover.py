@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.conftest import Replica
 from tests.exporter.commands import configure, run_exporter
 from tests.faults.views import View, open_view
 from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.proxy import open_proxy
 
 DRIVERS = ("asyncpg", "psycopg")

@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.probes import Kind, Probe, Result
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import build_app, open_client, read_service
 from tests.faults.catalogue import CATALOGUE, Fault, Lasts, Noticed
 from tests.faults.scenes import Scene
 from tests.servers.accounts import MONITOR
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.anyio
 

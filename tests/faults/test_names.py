@@ -11,11 +11,12 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.exporter.commands import configure, run_exporter
 from tests.faults.views import View, open_view
 from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
+from tests.servers.endpoints import find_free_port
 from tests.servers.folders import make_folder
 from tests.servers.name_server import ADDRESS, Fault, NameServer, run_name_server
 from tests.servers.postgresql import create_accounts

@@ -15,12 +15,12 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.failures import Failure, Reason
 from tests.conftest import StartPostgres
 from tests.faults.clients import ASYNCPG, POSTGRESQL_CLIENTS, PSYCOPG, Client
 from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER, Account, quote_literal
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.postgresql import execute
 from tests.servers.tls import write_certificates
 

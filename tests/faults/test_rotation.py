@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.commands import configure, run_exporter
 from tests.faults.mounted_secrets import MountedSecrets
 from tests.faults.views import View, open_view
 from tests.servers.accounts import DATABASE, Account, quote_literal
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import execute
 

@@ -12,10 +12,10 @@ import pymysql
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.failures import Reason
 from tests.exporter.web.clients import build_app, open_client, read_service
 from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.endpoints import LOCALHOST, UNKNOWN_HOST, UNROUTABLE_HOST, open_talking_port
 from tests.servers.mariadb import MariaDB
 

@@ -12,9 +12,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.failures import Failure, Reason, classify
 from tests.servers.accounts import DATABASE, PLAIN
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
 
 def fail(url: str, statement: str = "SELECT 1", **connect_args: object) -> Failure:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.commands import configure, run_exporter
 from tests.exporter.open_databases import redirect
 from tests.faults.views import open_view
 from tests.servers.accounts import DATABASE, PLAIN
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.mariadb import MariaDB
 from tests.servers.proxy import open_proxy
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from sqlalchemy_pool_exporter.demo.postgres import find_free_port
 from tests.servers.conditions import wait_until
+from tests.servers.endpoints import find_free_port
 from tests.servers.programs import find_program
 
 PATIENCE = 60.0

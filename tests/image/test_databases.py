@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.image.podman import run_container
 from tests.servers.accounts import DATABASE, MONITOR
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.folders import make_folder
 from tests.servers.mariadb import MariaDB
 

@@ -15,11 +15,12 @@ import psycopg
 import pytest
 import yaml
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.deploy.charts import Manifest, copy_shop, pick, render
 from tests.image.kubelet import prepare_pod
 from tests.image.podman import PATIENCE, Container, podman, run_once
 from tests.servers.accounts import DATABASE, PLAIN
+from tests.servers.embedded_postgres import EmbeddedPostgres
+from tests.servers.endpoints import find_free_port
 from tests.servers.folders import make_folder
 from tests.servers.programs import find_program
 

@@ -26,6 +26,13 @@ def read_port(listener: socket.socket) -> int:
     return port
 
 
+def find_free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nothing listens on at this moment."""
+    with socket.socket() as bound:
+        bound.bind((LOCALHOST, 0))
+        return read_port(bound)
+
+
 @contextmanager
 def open_closed_port() -> Iterator[int]:
     """Nobody listens, and as long as the block lasts nobody else can."""

@@ -13,8 +13,8 @@ from typing import Any
 import pymysql
 from sqlalchemy import URL
 
-from sqlalchemy_pool_exporter.demo.postgres import find_free_port
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, Account, quote_literal
+from tests.servers.endpoints import find_free_port
 from tests.servers.programs import Program, find_program
 
 # The data is of no value, and the machine has other things to do.

@@ -13,8 +13,9 @@ import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy import URL
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER
+from tests.servers.embedded_postgres import EmbeddedPostgres
+from tests.servers.endpoints import find_free_port
 from tests.servers.programs import Program, find_program
 
 UNPRIVILEGED_USER = "nobody"

@@ -1,7 +1,4 @@
-"""PostgreSQL as the tests want it: passwords everywhere, one database, three kinds of users.
-
-Also other versions of it, and a replica.
-"""
+"""PostgreSQL servers with the tests' database and accounts: of any version, and replicas."""
 
 from __future__ import annotations
 
@@ -12,31 +9,15 @@ from typing import Any
 
 import psycopg
 
-from sqlalchemy_pool_exporter.demo.installation import (
-    copy_installation,
-    find_bin_path,
-    read_server_user,
-)
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, quote_literal
+from tests.servers.embedded_postgres import EmbeddedPostgres
+from tests.servers.postgres_installation import find_bin_path, read_server_user
 
 DEBIAN_INSTALLATIONS = Path("/usr/lib/postgresql")
 
 
-class OtherPostgres(EmbeddedPostgres):
-    """A server of another version than the newest in the wheel."""
-
-    def __init__(self, programs: Path, data_dir: Path, **settings: Any) -> None:
-        super().__init__(data_dir, **settings)
-        self._programs = programs
-
-    @property
-    def bin_path(self) -> Path:
-        return self._programs
-
-
 def find_installations() -> dict[str, Path]:
-    """Folders of programs by name: all versions of the wheel, and Debian's where there are any."""
+    """Return folders of programs by name: all versions in the wheel, and those of Debian."""
     wheel = find_bin_path().parent.parent
     found = [*wheel.glob("pginstall*/bin"), *DEBIAN_INSTALLATIONS.glob("*/bin")]
     return {path.parent.name: path for path in sorted(found)}
@@ -49,13 +30,14 @@ def run_postgres(
     hba: str | None = None,
     installation: Path | None = None,
 ) -> Iterator[EmbeddedPostgres]:
-    """A server with `DATABASE`, the superuser, a plain user and a member of pg_monitor."""
-    settings: dict[str, Any] = {"options": options, "hba": hba, "password": SUPERUSER.password}
-    data_dir = folder / "data"
-    if installation is None:
-        server = EmbeddedPostgres(data_dir, **settings)
-    else:
-        server = OtherPostgres(bring_into_reach(installation, folder), data_dir, **settings)
+    """Run a server with `DATABASE`, the superuser, a plain user and a member of pg_monitor."""
+    server = EmbeddedPostgres(
+        folder / "data",
+        options=options,
+        hba=hba,
+        password=SUPERUSER.password,
+        programs=installation,
+    )
     with server:
         create_accounts(server)
         yield server
@@ -63,7 +45,7 @@ def run_postgres(
 
 @contextmanager
 def run_replica(folder: Path, primary: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
-    """A hot standby that streams from the primary, with all its databases and accounts."""
+    """Run a hot standby that streams from the primary, with its databases and accounts."""
     replica = EmbeddedPostgres(folder / "data", password=SUPERUSER.password)
     replica.data_dir.mkdir(mode=0o700)
     read_server_user().give(replica.data_dir)
@@ -79,17 +61,8 @@ def run_replica(folder: Path, primary: EmbeddedPostgres) -> Iterator[EmbeddedPos
         yield replica
 
 
-def bring_into_reach(installation: Path, folder: Path) -> Path:
-    """The programs, or copies of them where the server's user cannot get at them."""
-    user = read_server_user()
-    if user.can_reach(installation):
-        return installation
-    copies = copy_installation(installation, folder)
-    user.let_in(copies)
-    return copies
-
-
 def create_accounts(server: EmbeddedPostgres) -> None:
+    """Create the tests' users and their database."""
     for account in (PLAIN, MONITOR):
         password = quote_literal(account.password)
         execute(server, f"CREATE ROLE {account.user} LOGIN PASSWORD {password}")
@@ -98,7 +71,7 @@ def create_accounts(server: EmbeddedPostgres) -> None:
 
 
 def execute(server: EmbeddedPostgres, statement: str, database: str = "postgres") -> list[Any]:
-    """Runs one statement as the superuser, outside a transaction, and returns its rows."""
+    """Run one statement as the superuser, outside a transaction, and return its rows."""
     with psycopg.connect(server.url(database), autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []

@@ -15,8 +15,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sqlalchemy_pool_exporter.demo.postgres import find_free_port
-from tests.servers.endpoints import LOCALHOST
+from tests.servers.endpoints import LOCALHOST, find_free_port
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.conftest import StartPostgres
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, Account
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.mariadb import MariaDB
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import execute

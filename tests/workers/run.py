@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres, find_free_port
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
+from tests.servers.endpoints import find_free_port
 from tests.servers.programs import Program
 from tests.workers.cells import Cell
 from tests.workers.load import Load

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import psycopg
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.accounts import SUPERUSER
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.postgresql import execute
 from tests.workers.shop.pool import GATE
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.workers.cells import CELLS, Cell
 from tests.workers.run import Run, start
 from tests.workers.shown import Numbers

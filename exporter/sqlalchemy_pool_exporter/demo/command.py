@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Final
 
 from sqlalchemy_pool_exporter.demo.app import DemoAppError, run_app
-from sqlalchemy_pool_exporter.demo.installation import EmbeddedPostgresError
+from sqlalchemy_pool_exporter.demo.postgres import PostgresError
 from sqlalchemy_pool_exporter.demo.stage import open_stage
 from sqlalchemy_pool_exporter.server.listener import open_listener, read_address
 from sqlalchemy_pool_exporter.server.server import serve
@@ -51,7 +51,7 @@ def run_demo(listen: str | None) -> int:
         except AddressError as error:
             logger.error("%s; choose another one, as in --listen 127.0.0.1:0", error)
             return 1
-        except (EmbeddedPostgresError, DemoAppError, OSError) as error:
+        except (PostgresError, DemoAppError, OSError) as error:
             logger.error("the demo cannot start: %s", error)
             return 1
     return 0

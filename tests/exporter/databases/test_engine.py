@@ -11,7 +11,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from sqlalchemy_pool_exporter.databases import DatabaseRegistry, recreate_pool
 from sqlalchemy_pool_exporter.databases.engine import PoolClassError
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.open_databases import (
     ASYNC,
     PATIENCE,
@@ -21,6 +20,7 @@ from tests.exporter.open_databases import (
     open_database,
     plain_url,
 )
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.anyio
 

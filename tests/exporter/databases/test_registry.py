@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.exporter.open_databases import (
     ASYNC,
     DRIVERS,
@@ -16,6 +15,7 @@ from tests.exporter.open_databases import (
     redirect,
 )
 from tests.exporter.waiting import wait_for
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.proxy import open_proxy
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,6 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.probes import (
     Check,
@@ -39,6 +38,7 @@ from tests.exporter.open_databases import (
 )
 from tests.exporter.waiting import wait_for
 from tests.servers.accounts import DATABASE, PLAIN
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import execute
 from tests.servers.proxy import open_proxy

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.servers import ServerStatus, read_server
 from tests.conftest import Replica, StartPostgres
 from tests.exporter.servers.reading import read, record_statements, work
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, Account
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import execute
 

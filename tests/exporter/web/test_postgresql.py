@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from sqlalchemy_pool_exporter.probes.check import Kind, Result
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import build_app, build_down, open_client, read_service
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN
+from tests.servers.embedded_postgres import EmbeddedPostgres
 
 pytestmark = pytest.mark.anyio
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.grafana.scenarios.pods import Order, Pod, Workload, run_pod
 from tests.grafana.scenarios.prometheus import Target
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, Account
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.folders import make_folder
 from tests.servers.postgresql import execute, run_postgres
 from tests.servers.proxy import Proxy, open_proxy

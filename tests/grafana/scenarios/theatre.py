@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy_pool_exporter.demo.postgres import EmbeddedPostgres
 from tests.grafana.scenarios.catalogue import CLERK, CLERK_CONNECTIONS, HEALTHY, SCENARIOS
 from tests.grafana.scenarios.prometheus import Json, Prometheus, run_prometheus
 from tests.grafana.scenarios.scenes import Scene, open_scenes
 from tests.servers.accounts import DATABASE, MONITOR, quote_literal
 from tests.servers.conditions import wait_until
+from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.folders import make_folder
 from tests.servers.postgresql import execute, run_postgres, run_replica
 

