@@ -18,7 +18,7 @@ DASHBOARDS: Final[dict[str, Callable[[], dashboard.Dashboard]]] = {
 
 
 def main() -> None:
-    """Writes every dashboard into grafana/dashboards/."""
+    """Write every dashboard into grafana/dashboards/."""
     FOLDER.mkdir(exist_ok=True)
     for name, build in DASHBOARDS.items():
         (FOLDER / name).write_text(render_dashboard(build()), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Puts panels into rows and makes a dashboard of them."""
+"""Arranges panels in rows and builds a dashboard from them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ PanelBuilder = Builder[dashboard.Panel]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Panels side by side; `widths` where they do not share the line evenly."""
+    """Panels side by side; `widths` if they do not share the line evenly."""
 
     height: int
     panels: Sequence[PanelBuilder]
@@ -44,7 +44,7 @@ def build_dashboard(
     rows: Sequence[Row],
     affected: str = "",
 ) -> dashboard.Dashboard:
-    """Returns a dashboard; alerts whose labels match `affected` are drawn into its panels."""
+    """Return a dashboard; alerts whose labels match `affected` are drawn into its panels."""
     model = (
         builders.Dashboard(title)
         .uid(uid)
@@ -70,9 +70,9 @@ def build_dashboard(
 
 
 def render_dashboard(model: dashboard.Dashboard) -> str:
-    """Returns the text of a dashboard's file."""
+    """Return a dashboard as the text of its file."""
     encoded = json.loads(JSONEncoder().encode(model))
-    # The SDK puts links and annotations into a menu, always; at the top they are seen.
+    # The SDK always puts links and annotations into a menu; without this key they show at the top.
     for each in (*encoded["links"], *encoded["annotations"]["list"]):
         del each["placement"]
     return json.dumps(encoded, indent=2, ensure_ascii=False) + "\n"

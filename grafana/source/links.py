@@ -1,4 +1,4 @@
-"""Ways from one dashboard to the other, with the time and what is selected."""
+"""Links between the dashboards, which keep the time range and the selection."""
 
 from typing import Any, Final
 
@@ -8,15 +8,15 @@ from grafana_foundation_sdk.models import dashboard
 OVERVIEW: Final = "sqlalchemy-pool-overview"
 POOL_DETAIL: Final = "sqlalchemy-pool-detail"
 TAG: Final = "sqlalchemy-pool"
-# Where the alerts' links lead, too: whoever serves the docs puts their address before it.
+# The alerts' links lead here too. The chart puts the address of the docs in front.
 RUNBOOKS: Final = "docs/runbooks.md"
 
-# Not taken from the row: without Kubernetes, no row has these labels.
+# Kept from the page: without Kubernetes, no row has these labels.
 _KEPT: Final = ("datasource", "namespace", "pod")
 
 
 def build_dashboard_links() -> list[builders.DashboardLink]:
-    """Returns the links at the top: the dashboards with time and variables, and the runbooks."""
+    """Return the links at the top: the dashboards with time and variables, and the runbooks."""
     others = (
         builders.DashboardLink("SQLAlchemy pools")
         .type(dashboard.DashboardLinkType.DASHBOARDS)
@@ -36,18 +36,18 @@ def build_dashboard_links() -> list[builders.DashboardLink]:
 
 
 def build_pool_link(origin: str = "app") -> dict[str, Any]:
-    """Returns the link from a row of a table of pools to that pool of that pod."""
+    """Return the link from a row of a table of pools to that pool of that pod."""
     row = ("job", "instance", "application", "pool", "database")
     return _build_link("Show this pool", POOL_DETAIL, row, f"var-origin={origin}")
 
 
 def build_database_link() -> dict[str, Any]:
-    """Returns the link from a row of a table of databases to the pools that use it."""
+    """Return the link from a row of a table of databases to the pools that use it."""
     return _build_link("Show its pools", POOL_DETAIL, ("job", "database"), "var-origin=app")
 
 
 def build_runbook_link() -> dict[str, Any]:
-    """Returns the link from a row of a table of alerts to that alert's section."""
+    """Return the link from a row of a table of alerts to that alert's section."""
     url = f"{RUNBOOKS}#${{__data.fields.alertname}}"
     return {"title": "What to do", "url": url, "targetBlank": True}
 

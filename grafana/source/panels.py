@@ -1,4 +1,4 @@
-"""Kinds of panels with the look that all of them share; knows nothing of what they show."""
+"""Kinds of panels, with a common look."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -28,7 +28,7 @@ def build_time_series(
     bars: bool = False,
     thresholds: Steps | None = None,
 ) -> timeseries.Panel:
-    """Returns lines over time, or with `stacked` areas that add up; thresholds are dashed lines."""
+    """Return lines over time, or with `stacked` areas that add up; thresholds are dashed lines."""
     panel = (
         timeseries.Panel()
         .unit(unit)
@@ -63,7 +63,7 @@ def build_stat(
     no_value: str,
     named: bool = False,
 ) -> stat.Panel:
-    """Returns one number as of now, coloured by `thresholds`; `named` shows names beside values."""
+    """Return one number as of now, coloured by `thresholds`; `named` shows names beside values."""
     text_mode = common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.VALUE
     return (
         stat.Panel()
@@ -90,8 +90,8 @@ def build_timeline(
     thresholds: Steps = NEUTRAL,
     mappings: Sequence[dashboard.ValueMapping] = (),
 ) -> statetimeline.Panel:
-    """Returns a line of states for each series, coloured by `thresholds` or `mappings`."""
-    # Coloured by thresholds, a state is named by its threshold and not by its mapping.
+    """Return a line of states for each series, coloured by `thresholds` or `mappings`."""
+    # With colours by threshold, Grafana names a state by its threshold instead of its mapping.
     modes = dashboard.FieldColorModeId
     mode = modes.PALETTE_CLASSIC if mappings else modes.THRESHOLDS
     return (
@@ -115,7 +115,7 @@ def build_timeline(
 def build_heatmap(
     title: str, description: str, unit: str, buckets: str, *, no_value: str
 ) -> heatmap.Panel:
-    """Returns how often each bucket of a histogram was hit, the longest on top."""
+    """Return a heatmap of a histogram's buckets, the longest on top."""
     target = build_target("A", Query(buckets, "{{le}}")).format(PromQueryFormat.HEATMAP)
     colors = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
     return (
@@ -135,7 +135,7 @@ def build_heatmap(
 def build_targets(
     queries: Sequence[Query], instant: bool = False
 ) -> list[Builder[variants.Dataquery]]:
-    """Returns the queries of a panel under the names A, B, C and so on."""
+    """Return the queries of a panel under the names A, B, C and so on."""
     return [
         build_target(chr(ord("A") + position), query, instant)
         for position, query in enumerate(queries)
@@ -143,13 +143,13 @@ def build_targets(
 
 
 def build_target(name: str, query: Query, instant: bool = False) -> prometheus.Dataquery:
-    """Returns a query of a panel, over time or as of now."""
+    """Return a query of a panel, over time or as of now."""
     target = prometheus.Dataquery().ref_id(name).expr(query.expr).legend_format(query.legend)
     return target.instant() if instant else target.range()
 
 
 def draw_as_line(panel: timeseries.Panel, names: str, color: str = "red") -> timeseries.Panel:
-    """Draws the series whose names match, a limit, as a dashed line across the others."""
+    """Draw the series whose names match, such as a limit, as a dashed line across the others."""
     properties = {
         "color": {"mode": "fixed", "fixedColor": color},
         "custom.fillOpacity": 0,

@@ -1,7 +1,7 @@
-"""Pieces of PromQL that hold the dashboards' variables; knows nothing of panels.
+"""PromQL expressions with the dashboards' variables.
 
-Everything is built on the exporter's own metrics, never on recording rules: a dashboard works
-where no rule is loaded.
+All are built on the exporter's own metrics, never on recording rules: the dashboards work without
+the rules.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Final
 POOL: Final = "namespace, job, pod, instance, application, pool, database"
 POD_DATABASE: Final = "namespace, job, pod, instance, database"
 POD: Final = "namespace, job, pod, instance"
-# As the recording rules have it: one database, whoever looks at it.
+# As in the recording rules: one database, from any exporter.
 DATABASE: Final = "namespace, job, database"
 
 # What the variables select.
@@ -23,7 +23,7 @@ _POOL_MATCHERS: Final = f'application=~"$application", pool=~"$pool", {_DATABASE
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression and the name of what it returns, in which `{{label}}` is a label's value."""
+    """An expression and its legend, in which `{{label}}` stands for a label's value."""
 
     expr: str
     legend: str = ""
@@ -31,47 +31,47 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Selectors:
-    """Selects series by the variables; `origin` is that label's value, or a variable."""
+    """Selectors of series by the variables; `origin` is that label's value, or a variable."""
 
     origin: str
 
     def pool(self, name: str, extra: str = "") -> str:
-        """Returns a metric of pools, `name` without `sqlalchemy_pool_`."""
+        """Return a metric of pools, `name` without `sqlalchemy_pool_`."""
         labels = join_labels(f'origin="{self.origin}"', extra, POD_MATCHERS, _POOL_MATCHERS)
         return f"sqlalchemy_pool_{name}{{{labels}}}"
 
     def rate(self, name: str, extra: str = "") -> str:
-        """Returns how fast a counter of pools rises, per second."""
+        """Return how fast a counter of pools rises, per second."""
         return rate(self.pool(name, extra))
 
     def quantile(self, quantile: float, histogram: str, by: str = "") -> str:
-        """Returns a quantile of a histogram of pools, and nothing where nothing was observed."""
+        """Return a quantile of a histogram of pools, empty without observations."""
         return quantile_of(quantile, self.pool(f"{histogram}_bucket"), by)
 
     def utilization(self, by: str) -> str:
-        """Returns the mean share of the allowed connections in use, of pools with a limit."""
+        """Return the mean share of the allowed connections in use, of pools with a limit."""
         limit = self.pool("max_connections")
         out = f"sum by ({by}) ({self.rate('checked_out_seconds_total')} and {limit})"
         return share(out, f"sum by ({by}) ({limit})")
 
     def saturation(self) -> str:
-        """Returns the share of time with every allowed connection out, the mean of processes."""
+        """Return the share of time with every allowed connection out, as mean over processes."""
         full = f"sum by ({POOL}) ({self.rate('saturated_seconds_total')})"
         return f"{full} / {self.processes(POOL)}"
 
     def processes(self, by: str) -> str:
-        """Returns the processes that have a pool."""
+        """Return the processes that have a pool."""
         processes = f"sum by ({by}) ({self.pool('processes')})"
-        # The exporter's own pools have no processes; they live in one.
+        # The exporter's own pools have no such series: count them as one process.
         one = f"count by ({by}) ({self.pool('checked_out')})"
         return f"({processes} or {one})"
 
     def gave_up(self) -> str:
-        """Returns the counter of callers that waited no longer, by themselves or by the pool."""
+        """Return the counter of callers that gave up, by the pool's timeout or their own."""
         return self.pool("checkout_failures_total", 'reason=~"timeout|cancelled"')
 
     def demand(self, by: str) -> str:
-        """Returns the connections that callers had or waited for, in the mean (Little's law)."""
+        """Return the mean number of connections that callers had or waited for (Little's law)."""
         out = f"sum by ({by}) ({self.rate('checked_out_seconds_total')})"
         waiting = f"sum by ({by}) ({self.rate('pending_seconds_total')})"
         # On a pool without a queue nobody waits.
@@ -79,87 +79,87 @@ class Selectors:
 
 
 def database(name: str, extra: str = "") -> str:
-    """Returns a metric of databases in the selected pods, without `sqlalchemy_database_`."""
+    """Return a metric of databases in the selected pods, without `sqlalchemy_database_`."""
     return f"sqlalchemy_database_{name}{{{join_labels(extra, POD_MATCHERS, _DATABASE_MATCHER)}}}"
 
 
 def server(name: str, extra: str = "") -> str:
-    """Returns a metric by its whole name, as all pods see it, also those that are not selected."""
+    """Return a metric by its full name, from all pods, selected or not."""
     return f"{name}{{{join_labels(extra, FLEET_MATCHERS, _DATABASE_MATCHER)}}}"
 
 
 def exporter(name: str, extra: str = "") -> str:
-    """Returns a metric of the selected exporters, by its whole name."""
+    """Return a metric of the selected exporters, by its full name."""
     return f"{name}{{{join_labels(extra, POD_MATCHERS)}}}"
 
 
 def of_exporters(expr: str) -> str:
-    """Returns what belongs to an exporter: other programs have metrics of that name, too."""
+    """Restrict a metric to exporters, because other programs have metrics of that name too."""
     own = f"last_over_time({exporter('sqlalchemy_pool_exporter_build_info')}[1d])"
     return f"{expr} and on (namespace, job, instance) {own}"
 
 
 def scraped() -> str:
-    """Returns `up` of each exporter; of one never scraped, by its container's name."""
+    """Return `up` of each exporter; one never scraped is found by its container's name."""
     never = exporter("up", 'container="pool-exporter"')
     return f"{of_exporters(exporter('up'))} or {never}"
 
 
 def alerts(extra: str = "") -> str:
-    """Returns the alerts that fire; those of a server have no pod, those of an exporter no pool."""
+    """Return the alerts that fire; those of a server have no pod, those of an exporter no pool."""
     own = 'alertname=~"SQLAlchemy.*", alertstate="firing"'
     some = 'pod=~"$pod|", instance=~"$instance|", database=~"$database|"'
     return f"ALERTS{{{join_labels(own, extra, FLEET_MATCHERS, some)}}}"
 
 
 def available() -> str:
-    """Returns the connections that a server has for clients like these."""
+    """Return the connections that a server has for ordinary clients."""
     limit = server("sqlalchemy_database_server_max_connections")
     reserved = server("sqlalchemy_database_server_reserved_connections")
-    # What MySQL and MariaDB reserve comes on top of their maximum.
+    # MySQL and MariaDB reserve connections on top of their maximum.
     mysql = server("sqlalchemy_database_info", 'dialect=~"mysql|mariadb"')
     less = f"{limit} - ({reserved} unless on ({POD_DATABASE}) {mysql})"
     return f"max by ({DATABASE}) ({less} or {limit})"
 
 
 def taken() -> str:
-    """Returns the connections of all clients of a server, also of those that are not ours."""
+    """Return the connections of all clients of a server."""
     states = server("sqlalchemy_database_server_connections")
     return f"max by ({DATABASE}) (sum without (state) ({states}))"
 
 
 def committed(by: str = DATABASE) -> str:
-    """Returns the connections that the pools of all pods may open, the exporters' own included."""
+    """Return the connections that the pools of all pods may open, the exporters' own included."""
     return f"sum by ({by}) ({server('sqlalchemy_pool_max_connections')})"
 
 
 def rate(selector: str) -> str:
-    """Returns how fast a counter rises, per second."""
+    """Return how fast a counter rises, per second."""
     return f"rate({selector}[$__rate_interval])"
 
 
 def quantile_of(quantile: float, buckets: str, by: str = "") -> str:
-    """Returns a quantile, and nothing (instead of NaN) where nothing was observed."""
+    """Return a quantile; empty, not NaN, without observations."""
     labels = join_labels("le", by)
     return f"histogram_quantile({quantile}, sum by ({labels}) ({rate(buckets)})) >= 0"
 
 
 def share(part: str, whole: str) -> str:
-    """Returns part / whole, and nothing where the whole is zero."""
+    """Return part / whole; empty where the whole is zero."""
     return f"{part} / ({whole} > 0)"
 
 
 def at(expr: str) -> str:
-    """Adds the label `at`, the place: the pod's name, without Kubernetes the instance."""
+    """Add the label `at`: the pod's name, or without Kubernetes the instance."""
     instance = f'label_replace({expr}, "at", "$1", "instance", "(.*)")'
     return f'label_replace({instance}, "at", "$1", "pod", "(.+)")'
 
 
 def top(count: int, expr: str) -> str:
-    """Returns the highest, each with its place."""
+    """Return the highest values, each with its label `at`."""
     return at(f"topk({count}, {expr})")
 
 
 def join_labels(*labels: str) -> str:
-    """Returns matchers, or names of labels, as a list; empty ones are left out."""
+    """Join matchers or label names into a list, without empty ones."""
     return ", ".join(each for each in labels if each)

@@ -1,4 +1,4 @@
-"""The tables that stand on both dashboards, and the words that both have."""
+"""Tables and texts that both dashboards share."""
 
 from typing import Final
 
@@ -20,8 +20,8 @@ from grafana.source.thresholds import (
 NO_APP_POOL: Final = "no pool of an application is seen: is app.dir set?"
 NO_ALERT: Final = "none fires (or the rules are not loaded)"
 NO_EXPORTER: Final = "no exporter is seen"
-NO_SERVER_LIMIT: Final = "no server tells its limit (SQLite has none, or the login may not see it)"
-# Whether a database is up; of several pods, the share that reach it.
+NO_SERVER_LIMIT: Final = "no server reports a limit (SQLite has none; a login may not see it)"
+# Whether a database is up; for several pods, the share that reach it.
 UP_NAMES: Final = (
     build_names({"0": ("down", "red"), "1": ("up", "green")}),
     build_range_name(0.001, 0.999, "some pods", "orange"),
@@ -31,7 +31,7 @@ UP_NAMES: Final = (
 def build_pool_table(
     title: str, description: str, pools: Selectors, *, no_value: str, link_origin: str = "app"
 ) -> table.Panel:
-    """Returns a row for each pool of each pod, the fullest first, linked to Pool detail."""
+    """Return a row for each pool of each pod, the fullest first, linked to Pool detail."""
     return build_table(
         title,
         description,
@@ -44,13 +44,13 @@ def build_pool_table(
 
 
 def build_alert_table(affected: str = "") -> table.Panel:
-    """Returns the alerts that fire, pages before tickets."""
+    """Return the alerts that fire, pages before tickets."""
     columns = [Column("Firing", at(alerts(affected)), hidden=True)]
     return build_table(
         "Which alerts fire?",
-        "**Good:** none. **Bad:** a page: users feel it now; a ticket: they will. "
-        "**Do:** follow the alert's name to its section in docs/runbooks.md: what it means, what "
-        "to look at and what to change.",
+        "**Good:** none. **Bad:** a page: users are affected now; a ticket: they will be. **Do:** "
+        "follow the alert's name to its section in docs/runbooks.md, which explains what it means, "
+        "what to look at and what to change.",
         columns,
         first=("severity", "alertname", "database", "pool", "at"),
         sort="Severity",

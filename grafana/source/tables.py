@@ -15,7 +15,7 @@ from grafana.source.panels import DATASOURCE, build_target
 from grafana.source.queries import Query
 from grafana.source.thresholds import Steps, build_names, build_thresholds
 
-# How labels are headed, in the order of their columns; others are hidden, but there for links.
+# Column headings of the labels, in order. Other labels are hidden, but available for links.
 _HEADINGS: Final = {
     "alertname": "Alert",
     "severity": "Severity",
@@ -59,7 +59,7 @@ def build_table(
     descending: bool = True,
     links: dict[str, dict[str, Any]] | None = None,
 ) -> table.Panel:
-    """Returns a table that begins with the labels `first`; `links` are put on labels' columns."""
+    """Return a table that begins with the labels `first`; `links` are put on labels' columns."""
     panel = (
         table.Panel()
         .unit("short")
@@ -76,7 +76,7 @@ def build_table(
         panel.override_by_name(column.title, _describe_column(column))
     for label in _HIDDEN:
         panel.override_by_name(label, [_property("custom.hidden", True)])
-    # A version is no number, and what a row does not have is no reason for an empty table.
+    # A version is not a number, and a missing label must not empty the table.
     texts = "|".join(_HEADINGS.values())
     panel.override_by_regexp(
         f"/^({texts})$/", [_property("unit", "string"), _property("noValue", "")]
@@ -98,7 +98,7 @@ def _build_targets(columns: Sequence[Column]) -> list[Builder[variants.Dataquery
 def _build_transformations(
     columns: Sequence[Column], first: Sequence[str]
 ) -> list[dashboard.DataTransformerConfig]:
-    # "Value" is what Grafana calls a column when just one query has an answer.
+    # Grafana calls a column "Value" when only one query has an answer.
     values = {
         f"Value #{_name(position)}": column.title for position, column in enumerate(columns)
     } | {"Value": columns[0].title}
@@ -115,7 +115,7 @@ def _build_transformations(
 
 
 def _describe_column(column: Column) -> list[dashboard.DynamicConfigValue]:
-    # The panel's own text is for a table without rows; a cell may be empty in others.
+    # The panel's no_value is for a table without rows; this is for single empty cells.
     properties = [_property("unit", column.unit), _property("noValue", "-")]
     if column.decimals is not None:
         properties.append(_property("decimals", column.decimals))

@@ -1,4 +1,4 @@
-"""The variables that both dashboards have, each offering what those before it leave."""
+"""The variables of both dashboards; each offers what the ones before it leave."""
 
 from typing import Final
 
@@ -11,10 +11,10 @@ from grafana.source.queries import FLEET_MATCHERS, POD_MATCHERS
 
 _EXPORTERS: Final = "sqlalchemy_pool_exporter_build_info"
 _POOLS: Final = "sqlalchemy_pool_checkouts_total"
-# A database may be known from its probes or from an application's pool alone.
+# Some databases appear only in probes, others only in an application's pools.
 _BOTH: Final = '__name__=~"sqlalchemy_database_up|sqlalchemy_pool_checkouts_total"'
 
-# `.+` where every series has the label; `.*` also takes those without, as outside of Kubernetes.
+# `.+` if every series has the label; `.*` also matches series without it, as outside Kubernetes.
 _QUERIES: Final = {
     "namespace": (_EXPORTERS, ".*"),
     "job": (f'{_EXPORTERS}{{namespace=~"$namespace"}}', ".+"),
@@ -30,7 +30,7 @@ _QUERIES: Final = {
 
 
 def build_variables() -> list[Builder[dashboard.VariableModel]]:
-    """Returns the variables, in the order of their dependence."""
+    """Return the variables, in the order of their dependence."""
     source = builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
     queries = [
         _build_query_variable(name, f"label_values({series}, {name})", all_value)
@@ -40,11 +40,11 @@ def build_variables() -> list[Builder[dashboard.VariableModel]]:
 
 
 def build_origin_variable() -> builders.CustomVariable:
-    """Returns the choice between the pools of applications and the exporters' own."""
+    """Return the variable that selects applications' pools or the exporters' own."""
     return (
         builders.CustomVariable("origin")
         .label("Origin")
-        .description("app: the applications' pools; probe: those that the exporters probe with")
+        .description("app: the applications' pools; probe: the exporters' own pools")
         .values("app,probe")
         .current(dashboard.VariableOption(selected=True, text="app", value="app"))
         .options(

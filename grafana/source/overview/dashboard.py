@@ -1,4 +1,4 @@
-"""The dashboard Overview: every pod, pool and database; where is it burning?"""
+"""The dashboard Overview: every pod, pool and database, and where something is wrong."""
 
 from grafana_foundation_sdk.models import dashboard
 
@@ -14,11 +14,12 @@ from grafana.source.variables import build_variables
 
 
 def build_overview() -> dashboard.Dashboard:
-    """Returns the dashboard of the fleet."""
+    """Return the dashboard of the fleet."""
     return build_dashboard(
         OVERVIEW,
         "SQLAlchemy pools / Overview",
-        "Every pod, pool and database: where is it burning? A pool's name leads to its details.",
+        "Every pod, pool and database: where is something wrong? A pool's name links to its "
+        "details.",
         build_variables(),
         [
             build_status_row(),

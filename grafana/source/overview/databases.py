@@ -1,4 +1,4 @@
-"""Overview: how fast databases answer, and why they do not."""
+"""Overview: how fast databases answer, or why they do not."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.overview.status import NO_DATABASE
@@ -10,15 +10,15 @@ _LEGEND = "{{database}} · {{job}}"
 
 
 def build_database_row() -> Row:
-    """Returns the row of the databases as the probes see them."""
+    """Return the row of the databases as the probes see them."""
     return Row("Database", [Line(9, [_show_up(), _show_phases(), _show_reasons(), _show_age()])])
 
 
 def _show_up() -> PanelBuilder:
     return build_timeline(
         "Which databases were up, and when?",
-        "Share of the pods that reach each database. **Good:** up throughout. **Bad:** down; some "
-        "pods: the others do not. **Do:** see beside this why.",
+        "Share of the pods that reach each database. **Good:** up throughout. **Bad:** down; or "
+        '"some pods": the others cannot reach it. **Do:** see the reasons next to this panel.',
         "percentunit",
         Query(f"avg by ({DATABASE}) ({database('up')})", _LEGEND),
         mappings=UP_NAMES,
@@ -30,10 +30,10 @@ def _show_phases() -> PanelBuilder:
     buckets = database("probe_duration_seconds_bucket")
     return build_time_series(
         "How long does a probe take, and in which phase?",
-        "One in 20 probes takes longer: for a connection of the exporter's own pool, for a new "
-        "connection, for the query. **Good:** milliseconds, and steady. **Bad:** rising: connect "
-        "means network, TLS or a busy server, query a server that is overloaded or locked. "
-        "**Do:** compare the pods; if all are slow, look at the server.",
+        "95th percentile of each phase: checkout from the exporter's own pool, opening a new "
+        "connection, running the query. **Good:** milliseconds, and steady. **Bad:** rising. A "
+        "slow connect points to network, TLS or a busy server, a slow query to an overloaded "
+        "server or a lock. **Do:** compare the pods; if all are slow, look at the server.",
         "s",
         Query(
             quantile_of(0.95, buckets, f"{DATABASE}, phase"), "{{database}} · {{phase}} · {{job}}"
@@ -46,8 +46,8 @@ def _show_reasons() -> PanelBuilder:
     errors = f"sum by ({DATABASE}, reason) ({rate(database('probe_errors_total'))})"
     return build_time_series(
         "Why do probes fail?",
-        "Failed probes a minute by reason. **Good:** none. **Bad:** refused or timeout: server or "
-        "network; auth: the password was rotated; too_many_connections: the server is full. "
+        "Failed probes per minute by reason. **Good:** none. **Bad:** refused or timeout: server "
+        "or network; auth: the password was changed; too_many_connections: the server is full. "
         "**Do:** look the reason up in docs/metrics.md.",
         "cpm",
         Query(f"60 * ({errors} > 0)", "{{database}} · {{reason}} · {{job}}"),
@@ -60,9 +60,9 @@ def _show_age() -> PanelBuilder:
     last = f"max by ({DATABASE}) ({database('probe_last_success_timestamp_seconds')})"
     return build_time_series(
         "When did each database last answer?",
-        "Time since any pod's last successful probe. **Good:** up to probe.interval (15 s unless "
-        "set). **Bad:** growing: down since then, or the exporter hangs; not drawn: it never "
-        "answered since the exporter started. **Do:** see the reason beside this.",
+        "Time since the last successful probe of any pod. **Good:** up to probe.interval (15 s by "
+        "default). **Bad:** growing: down since then, or the exporter hangs; no line: it has not "
+        "answered since the exporter started. **Do:** see the reasons next to this panel.",
         "s",
         Query(f"time() - {last}", _LEGEND),
         thresholds=((None, "green"), (60, "orange"), (120, "red")),

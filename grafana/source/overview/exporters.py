@@ -1,4 +1,4 @@
-"""Overview, last row: whether the exporters themselves can be believed."""
+"""Overview, last row: whether the exporters themselves work."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import build_time_series
@@ -21,12 +21,12 @@ _OWN = "sqlalchemy_pool_exporter_"
 
 
 def build_exporter_row() -> Row:
-    """Returns the row of the exporters."""
+    """Return the row of the exporters."""
     own_pools = build_pool_table(
         "What do the exporters' own pools do?",
-        "The pools that probes use, one for each database, apart from the applications'. "
-        "**Good:** one connection, idle nearly always. **Bad:** it waits or times out: "
-        "probes last longer than their interval. **Do:** see the database's row above.",
+        "The pools that the probes use, one for each database; they are separate from the "
+        "applications' pools. **Good:** one connection, nearly always idle. **Bad:** callers wait "
+        "or time out: probes take longer than their interval. **Do:** see the row Database above.",
         Selectors("probe"),
         no_value="no exporter has a database, or none is seen",
         link_origin="probe",
@@ -65,10 +65,10 @@ def _list_exporters() -> PanelBuilder:
     ]
     return build_table(
         "Can each exporter be believed?",
-        "**Good:** all say ok, one version everywhere. **Bad:** configuration failed: it goes on "
-        "with the one before, its log names each mistake; a collector failed or files are "
-        "unreadable: part of the metrics is missing. **Do:** read the log of pool-exporter "
-        "in that pod.",
+        "**Good:** everything is ok, with one version everywhere. **Bad:** configuration failed: "
+        "the exporter continues with the previous one, and its log names each mistake; a collector "
+        "failed or files are unreadable: some metrics are missing. **Do:** read the log of the "
+        "container pool-exporter in that pod.",
         columns,
         first=("at", "namespace", "version", "python", "sqlalchemy"),
         sort="Pod",
@@ -81,9 +81,9 @@ def _show_scrapes() -> PanelBuilder:
     duration = of_exporters(exporter("scrape_duration_seconds"))
     return build_time_series(
         "How long does a scrape take?",
-        "Ten longest, the network included. **Good:** far below a second. **Bad:** near "
-        "Prometheus' scrape_timeout (10 s unless set): scrapes fail. **Do:** see which "
-        "collector is slow; too little CPU is the usual cause.",
+        "The ten longest, including the network. **Good:** far below a second. **Bad:** near "
+        "Prometheus' scrape_timeout (10 s by default): scrapes fail. **Do:** see which collector "
+        "is slow; the usual cause is too little CPU.",
         "s",
         Query(top(10, duration), "{{at}}"),
         no_value=NO_EXPORTER,
@@ -94,9 +94,9 @@ def _show_collectors() -> PanelBuilder:
     duration = exporter(f"{_OWN}collector_duration_seconds")
     return build_time_series(
         "Which part of a scrape is slow?",
-        "Longest over all exporters, by collector. **Good:** milliseconds. **Bad:** the "
-        "application's pools take long: very many processes or files. **Do:** see the files "
-        "beside this.",
+        "Longest duration over all exporters, by collector. **Good:** milliseconds. **Bad:** the "
+        "application's pools take long: very many processes or files. **Do:** see the panel on "
+        "files in this row.",
         "s",
         Query(f"max by (collector) ({duration})", "{{collector}}"),
         no_value=NO_EXPORTER,
@@ -107,20 +107,22 @@ def _show_memory() -> PanelBuilder:
     resident = of_exporters(exporter("process_resident_memory_bytes"))
     return build_time_series(
         "How much memory do exporters use?",
-        "Ten largest. **Good:** below 100 MB, and flat. **Bad:** rising for days. **Do:** raise "
-        "the container's limit for now, and report it with the number of databases and pools.",
+        "The ten largest. **Good:** below 100 MB, and flat. **Bad:** rising for days. **Do:** "
+        "raise the container's limit for now, and report the problem with the number of databases "
+        "and pools.",
         "bytes",
         Query(top(10, resident), "{{at}}"),
-        no_value="not told on this system",
+        no_value="not available on this system",
     )
 
 
 def _show_files() -> PanelBuilder:
     return build_time_series(
         "Are the files of the applications' processes read?",
-        "Files in app.dir of all exporters by state. **Good:** one live for each process, few "
-        "dead. **Bad:** unreadable: damaged or of a newer version; 0 live: the application does "
-        "not write there. **Do:** see docs/application.md: the folder, its owner, the variable.",
+        "Files in app.dir over all exporters, by state. **Good:** one live file for each process, "
+        "few dead. **Bad:** unreadable: damaged or of a newer version; 0 live: the application "
+        "does not write there. **Do:** check the folder, its owner and the environment variable as "
+        "docs/application.md explains.",
         "short",
         Query(f"sum by (state) ({exporter(_OWN + 'app_files')})", "{{state}}"),
         no_value="app.dir is not set",

@@ -19,7 +19,7 @@ _LEGEND = "{{database}} · {{job}}"
 
 
 def build_server_limits_row() -> Row:
-    """Returns the row of the servers' limits; of all pods, also those that are not selected."""
+    """Return the row of the servers' limits, over all pods, selected or not."""
     return Row(
         "Server limits (all pods, whichever are selected)",
         [Line(6, [_list_room()]), Line(9, [_show_taken(), _show_committed(), _show_states()])],
@@ -45,12 +45,12 @@ def _list_room() -> PanelBuilder:
     ]
     return build_table(
         "How many more pods fit on each server?",
-        "What the server has for its clients (its maximum less the reserved ones), what the pools "
-        "of all pods may open (pool_size + max_overflow of every process, the exporters' own "
-        "included), and how many more pods of that size fit. Databases of one server share its "
-        "connections: add them up. **Good:** 2 or more, for a rollout. **Bad:** negative: under "
-        "load the server says: too many clients. **Do:** smaller pools, fewer processes, "
-        "PgBouncer, or a higher limit on the server.",
+        "What the server has for its clients (its maximum minus the reserved connections), what "
+        "the pools of all pods may open (pool_size + max_overflow of every process, plus the "
+        "exporters' own pools), and how many more pods of that size fit. Databases on one server "
+        "share its connections: add them up. **Good:** 2 or more, enough for a rollout. **Bad:** "
+        'negative: under load the server answers "too many clients". **Do:** use smaller pools, '
+        "fewer processes or PgBouncer, or raise the server's limit.",
         columns,
         first=("database", "namespace"),
         sort="More pods fit",
@@ -62,9 +62,9 @@ def _list_room() -> PanelBuilder:
 def _show_taken() -> PanelBuilder:
     return build_time_series(
         "How full is each server?",
-        "Connections of all clients, also those that are not ours, against what the server has "
+        "Connections of all clients, not only of these pools, as a share of what the server has "
         "for them. **Good:** below 70 %. **Bad:** 90 % and more: soon nobody can open a new one. "
-        "**Do:** see who holds them; idle_in_transaction are transactions that somebody forgot.",
+        "**Do:** see who holds them; idle_in_transaction means transactions that were left open.",
         "percentunit",
         Query(share(taken(), available()), _LEGEND),
         thresholds=FULL,
@@ -75,9 +75,9 @@ def _show_taken() -> PanelBuilder:
 def _show_committed() -> PanelBuilder:
     return build_time_series(
         "Could the pools fill their server?",
-        "What the pools of all pods may open against what the server has. **Good:** below 100 %, "
-        "with room for the second set of pods during a rollout. **Bad:** above: it works until "
-        "every pool is busy at once. **Do:** see the table above.",
+        "What the pools of all pods may open, as a share of what the server has. **Good:** below "
+        "100 %, with room for the second set of pods during a rollout. **Bad:** above: it works "
+        "until all pools are busy at once. **Do:** see the table above.",
         "percentunit",
         Query(share(committed(), available()), _LEGEND),
         thresholds=COMMITTED,
@@ -90,8 +90,8 @@ def _show_states() -> PanelBuilder:
     return build_time_series(
         "What do the server's connections do?",
         "Connections of all clients by state. **Good:** mostly idle, few active. **Bad:** many "
-        "idle_in_transaction: they hold locks and hinder vacuum. **Do:** find those transactions "
-        "on the server (pg_stat_activity) and end them in the application.",
+        "idle_in_transaction: they hold locks and block vacuum. **Do:** find those transactions on "
+        "the server (pg_stat_activity) and end them in the application.",
         "short",
         Query(f"max by ({DATABASE}, state) ({states})", "{{database}} · {{state}} · {{job}}"),
         no_value=NO_SERVER_LIMIT,

@@ -28,7 +28,7 @@ NO_DATABASE = "no database is configured"
 
 
 def build_status_row() -> Row:
-    """Returns the row that is looked at first."""
+    """Return the first row."""
     stats = (
         _count_down_databases(),
         _count_reasons(),
@@ -39,8 +39,8 @@ def build_status_row() -> Row:
     )
     pools = build_pool_table(
         "Which pools are fullest?",
-        "One row for each pool of each pod, the fullest first; a pool's name leads to its details. "
-        "**Good:** below 70 % in use in the mean, nobody waits. **Bad:** 90 % and more, callers "
+        "One row for each pool of each pod, the fullest first; a pool's name links to its details. "
+        "**Good:** on average below 70 % in use, nobody waits. **Bad:** 90 % and more, callers "
         "wait or time out. **Do:** follow the name: are connections held long (slow queries, "
         "leaks), or is the pool too small for its demand?",
         _APP,
@@ -61,8 +61,8 @@ def _count_down_databases() -> PanelBuilder:
     return build_stat(
         "How many databases are down?",
         "Databases whose last probe failed in at least one pod. **Good:** 0. **Bad:** 1 or more: "
-        "the next tile says why, the table below which. **Do:** follow the reason: refused "
-        "and timeout mean server or network, auth the password.",
+        "the next tile says why, the table below says which. **Do:** follow the reason: refused "
+        "and timeout point to server or network, auth to the password.",
         "short",
         Query(f"sum({down})"),
         thresholds=NONE_IS_GOOD,
@@ -75,9 +75,9 @@ def _count_reasons() -> PanelBuilder:
     failing = f"sum by ({DATABASE}, reason) (increase({errors}[5m])) > 0"
     return build_stat(
         "Why do probes fail?",
-        "Databases by the reason that their probes failed for in the last 5 minutes. **Good:** "
-        "none. **Bad:** any; several reasons for one database mean that it changes. **Do:** "
-        "look the reason up in docs/metrics.md; /health/db of the exporter has the message.",
+        "Number of databases by the reason for failed probes within the last 5 minutes. **Good:** "
+        "none. **Bad:** any; several reasons for one database mean that its fault changes. **Do:** "
+        "look the reason up in docs/metrics.md; /health/db of the exporter shows the message.",
         "short",
         Query(f"count by (reason) ({failing})", "{{reason}}"),
         thresholds=NONE_IS_GOOD,
@@ -89,9 +89,9 @@ def _count_reasons() -> PanelBuilder:
 def _count_exhausted_pools() -> PanelBuilder:
     return build_stat(
         "In how many pools do callers give up?",
-        "Pools of pods in which a caller waited in vain in the last 5 minutes, ended by the pool's "
-        "timeout or by its own caller: each is an error of the application. **Good:** 0. **Bad:** "
-        "1 or more. **Do:** see the fullest pools below.",
+        "Pools (of one pod each) in which a caller waited in vain within the last 5 minutes, until "
+        "the pool's timeout or its own caller ended the wait. Each case is an error in the "
+        "application. **Good:** 0. **Bad:** 1 or more. **Do:** see the fullest pools below.",
         "short",
         Query(f"sum(sum by ({POOL}) (increase({_APP.gave_up()}[5m])) > bool 0)"),
         thresholds=NONE_IS_GOOD,
@@ -103,9 +103,9 @@ def _count_waiting_pools() -> PanelBuilder:
     peak = _APP.pool("pending_checkouts_peak")
     return build_stat(
         "In how many pools do callers wait?",
-        "Pools of pods in which a caller had to wait for a connection in the last 60 seconds, "
-        "however short. **Good:** 0. **Bad:** the same ones all the time: users feel it as slow "
-        "answers. **Do:** see how long they wait in the row Wait.",
+        "Pools (of one pod each) in which a caller had to wait for a connection within the last 60 "
+        "seconds, however briefly. **Good:** 0. **Bad:** the same pools all the time: users notice "
+        "slow responses. **Do:** see how long callers wait in the row Wait.",
         "short",
         Query(f"sum(sum by ({POOL}) ({peak}) > bool 0)"),
         thresholds=WAITERS,
@@ -116,9 +116,9 @@ def _count_waiting_pools() -> PanelBuilder:
 def _count_down_exporters() -> PanelBuilder:
     return build_stat(
         "How many exporters are down?",
-        "Exporters that Prometheus knows and cannot scrape. **Good:** 0. **Bad:** 1 or more: their "
-        "pools and databases are missing on this page. **Do:** look at the target's error in "
-        "Prometheus, then at the container pool-exporter of that pod.",
+        "Exporters that Prometheus has discovered but cannot scrape. **Good:** 0. **Bad:** 1 or "
+        "more: their pools and databases are missing on this page. **Do:** look at the target's "
+        "error in Prometheus, then at the container pool-exporter of that pod.",
         "short",
         Query(f"sum(({scraped()}) == bool 0)"),
         thresholds=NONE_IS_GOOD,
@@ -129,8 +129,8 @@ def _count_down_exporters() -> PanelBuilder:
 def _count_alerts() -> PanelBuilder:
     return build_stat(
         "How many alerts fire?",
-        "Alerts of the exporter's rules that fire now. **Good:** none. **Bad:** any page. "
-        "**Do:** see which in the table below.",
+        "Alerts of the exporter's rules that fire now. **Good:** none. **Bad:** any page. **Do:** "
+        "see which in the table below.",
         "short",
         Query(f"count({alerts()})"),
         thresholds=NONE_IS_GOOD,
@@ -155,9 +155,9 @@ def _list_databases() -> PanelBuilder:
     ]
     return build_table(
         "Which databases answer?",
-        "Each configured database, the worst first. **Good:** all of its pods reach it. **Bad:** "
-        "0 %: it is down for all; between: the network or one pod's secrets; no last answer: none "
-        "since the exporter started. **Do:** see the row Database for since when and why.",
+        "Each configured database, the worst first. **Good:** all of its pods reach it. **Bad:** 0 "
+        "%: it is down for all; in between: a node's network or one pod's secrets; no last answer: "
+        "none since the exporter started. **Do:** see since when and why in the row Database.",
         columns,
         first=("database", "namespace"),
         sort="Pods that reach it",

@@ -11,16 +11,16 @@ _LEGEND = "{{application}} · {{pool}} · {{at}}"
 
 
 def build_wait_row() -> Row:
-    """Returns the row of the slowest pools."""
+    """Return the row of the slowest pools."""
     return Row("Wait", [Line(9, [_show_slowest(), _show_given_up()])])
 
 
 def _show_slowest() -> PanelBuilder:
     return build_time_series(
         "In which pools do callers wait longest for a connection?",
-        "One in 20 checkouts takes longer than this, ten highest: waiting, connecting and pre-ping "
-        "together. **Good:** milliseconds. **Bad:** above 0.5 s: every request has it on top. "
-        "**Do:** open the pool's details and see whether it is waiting or connecting.",
+        "95th percentile of the checkout time (waiting, connecting and pre-ping together), the ten "
+        "highest. **Good:** milliseconds. **Bad:** above 0.5 s, which every request pays in "
+        "addition. **Do:** open the pool's details and see whether callers wait or connect.",
         "s",
         Query(top(10, _APP.quantile(0.95, "checkout_duration_seconds", POOL)), _LEGEND),
         thresholds=WAITS,
@@ -32,9 +32,9 @@ def _show_given_up() -> PanelBuilder:
     failures = rate(_APP.gave_up())
     return build_time_series(
         "In which pools do callers give up?",
-        "Checkouts that pool_timeout or their caller ended, per second, ten highest: each is an "
-        "error of the application. **Good:** 0. **Bad:** anything else. **Do:** find out what "
-        "holds the connections before making the pool larger.",
+        "Checkouts per second that pool_timeout or their caller ended, the ten highest. Each is an "
+        "error in the application. **Good:** 0. **Bad:** anything else. **Do:** find out what "
+        "holds the connections before you enlarge the pool.",
         "cps",
         Query(top(10, f"sum by ({POOL}) ({failures})"), _LEGEND),
         thresholds=SOME_IS_BAD,

@@ -18,11 +18,11 @@ from grafana.source.variables import build_origin_variable, build_variables
 
 
 def build_pool_detail() -> dashboard.Dashboard:
-    """Returns the dashboard of single pools."""
+    """Return the dashboard of single pools."""
     return build_dashboard(
         POOL_DETAIL,
         "SQLAlchemy pools / Pool detail",
-        "What a pool does, and why: choose it above, or come from the Overview. Several pools are "
+        "What a pool does, and why. Choose one above, or come from the Overview. Several pools are "
         "added up, or shown by pod.",
         [*build_variables(), build_origin_variable()],
         [

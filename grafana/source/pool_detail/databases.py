@@ -1,4 +1,4 @@
-"""Pool detail: what the probes say of the selected pools' databases."""
+"""Pool detail: what the probes find out about the selected pools' databases."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import build_time_series, build_timeline
@@ -20,7 +20,7 @@ _BY_POD = "{{database}} · {{at}}"
 
 
 def build_database_row() -> Row:
-    """Returns the row of the databases."""
+    """Return the row of the databases."""
     lines = [
         Line(8, [_show_up(), _show_phases(), _show_reasons()]),
         Line(8, [_show_role(), _show_lag(), _show_probes(), _list_servers()], widths=(6, 5, 5, 8)),
@@ -32,7 +32,7 @@ def _show_up() -> PanelBuilder:
     return build_timeline(
         "Which pods reach the database, and when?",
         "**Good:** up in every pod. **Bad:** down in all: the server; in one: its node's network "
-        "or its secrets. **Do:** see the reasons beside this.",
+        "or its secrets. **Do:** see the reasons next to this panel.",
         "percentunit",
         Query(at(f"min by ({POD_DATABASE}) ({database('up')})"), _BY_POD),
         mappings=UP_NAMES,
@@ -44,10 +44,10 @@ def _show_phases() -> PanelBuilder:
     phases = quantile_of(0.95, database("probe_duration_seconds_bucket"), "database, phase")
     return build_time_series(
         "How long does the database take to answer?",
-        "One in 20 probes takes longer: for a connection of the exporter's pool, for a new one, "
-        "for the query. What the application gets beyond that is its own doing. **Good:** "
-        "milliseconds. **Bad:** the same rise as in the pool's waits: the server is slow, a larger "
-        "pool makes it worse. **Do:** look at the server.",
+        "95th percentile of each phase: checkout from the exporter's own pool, opening a new "
+        "connection, running the query. Whatever the application waits beyond that is caused by "
+        "itself. **Good:** milliseconds. **Bad:** rising together with the pool's waits: the "
+        "server is slow, and a larger pool makes it worse. **Do:** look at the server.",
         "s",
         Query(phases, "{{database}} · {{phase}}"),
         no_value=f"no probe succeeded, or {NO_DATABASE}",
@@ -58,8 +58,8 @@ def _show_reasons() -> PanelBuilder:
     errors = f"sum by (database, reason) ({rate(database('probe_errors_total'))})"
     return build_time_series(
         "Why do probes fail?",
-        "Failed probes a minute by reason. **Good:** none. **Bad:** any. **Do:** look the reason "
-        "up in docs/metrics.md; /health/db of the exporter has the message.",
+        "Failed probes per minute by reason. **Good:** none. **Bad:** any. **Do:** look the reason "
+        "up in docs/metrics.md; /health/db of the exporter shows the message.",
         "cpm",
         Query(f"60 * ({errors} > 0)", "{{database}} · {{reason}}"),
         bars=True,
@@ -68,7 +68,7 @@ def _show_reasons() -> PanelBuilder:
 
 
 def _show_role() -> PanelBuilder:
-    # Of a replica it is right not to be writable: only what was expected is good or bad.
+    # A replica should not be writable: only a mismatch with the role is good or bad.
     names = build_names(
         {
             "0": ("no", "gray"),
@@ -81,14 +81,14 @@ def _show_role() -> PanelBuilder:
     writable = f"min by ({POD_DATABASE}) ({database('writable')})"
     return build_timeline(
         "Does it accept writes, and should it?",
-        "Whether the server accepts writes, and whether that is what the configured role says. "
-        "**Good:** as expected. **Bad:** not as expected: a primary that is read-only, after a "
-        "failover or a full disk. **Do:** point the address at the new primary.",
+        "Whether the server accepts writes, and whether that matches the configured role. "
+        "**Good:** as expected. **Bad:** not as expected: for example a primary that is read-only "
+        "after a failover or because of a full disk. **Do:** point the address to the new primary.",
         "short",
         Query(at(writable), "writable · {{database}} · {{at}}"),
         Query(f"3 - {at(mismatch)}", "role · {{database}} · {{at}}"),
         mappings=[names],
-        no_value="not known while it is down",
+        no_value="unknown while it is down",
     )
 
 
@@ -96,9 +96,9 @@ def _show_lag() -> PanelBuilder:
     lag = f"max by ({POD_DATABASE}) ({database('replication_lag_seconds')})"
     return build_time_series(
         "How far is the replica behind?",
-        "**Good:** below a second; one high value alone is a pause of the primary. **Bad:** "
-        "growing: readers see old data. **Do:** look for long queries on the replica and for its "
-        "network and disk.",
+        "**Good:** below a second; a single high value is a pause in the primary's writes. "
+        "**Bad:** growing: readers see old data. **Do:** look for long queries on the replica, and "
+        "at its network and disk.",
         "s",
         Query(at(lag), _BY_POD),
         thresholds=((None, "green"), (10, "orange"), (60, "red")),
@@ -110,9 +110,9 @@ def _show_probes() -> PanelBuilder:
     probes = f"sum by (kind, result) ({rate(database('probes_total'))})"
     return build_time_series(
         "Do new connections work like the pooled ones?",
-        "Probes a minute on pooled and on fresh connections. **Good:** all ok. **Bad:** fresh ones "
-        "fail while pooled ones work: the application fails as soon as it has to open one. **Do:** "
-        "look at the password, the server's limit and pg_hba.conf.",
+        "Probes per minute on pooled and on fresh connections. **Good:** all ok. **Bad:** fresh "
+        "ones fail while pooled ones work: the application will fail as soon as it has to open "
+        "one. **Do:** look at the password, the server's limit and pg_hba.conf.",
         "cpm",
         Query(f"60 * {probes}", "{{kind}} · {{result}}"),
         no_value=NO_DATABASE,
@@ -129,7 +129,7 @@ def _list_servers() -> PanelBuilder:
     return build_table(
         "What server is it?",
         "**Good:** one line for each database. **Bad:** two: pods reach different servers under "
-        "one name; no version: it is down. **Do:** compare the pods' configuration.",
+        "one name; no version: it is down. **Do:** compare the pods' configurations.",
         columns,
         first=("database", "server_version", "dialect", "driver"),
         sort="Database",

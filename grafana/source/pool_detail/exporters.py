@@ -9,16 +9,16 @@ from grafana.source.thresholds import build_names
 
 
 def build_exporter_row() -> Row:
-    """Returns the row of the exporters that see these pools."""
+    """Return the row of the exporters that see these pools."""
     return Row("Exporter", [Line(8, [_show_processes(), _show_files(), _show_scraped()])])
 
 
 def _show_processes() -> PanelBuilder:
     return build_time_series(
         "How many processes have this pool?",
-        "Live processes whose pool was asked for a connection at least once. **Good:** as many as "
-        "workers, once each had a request. **Bad:** fewer: workers die or are not instrumented. "
-        "**Do:** see docs/application.md.",
+        "Live processes in which a caller has requested a connection at least once. **Good:** as "
+        "many as workers, once each has had a request. **Bad:** fewer: workers die or are not "
+        "instrumented. **Do:** see docs/application.md.",
         "short",
         Query(at(f"sum by ({POOL}) ({SELECTED.pool('processes')})"), BY_POD),
         no_value="the exporter's own pools have none, and no application's is seen",
@@ -29,7 +29,7 @@ def _show_files() -> PanelBuilder:
     files = exporter("sqlalchemy_pool_exporter_app_files")
     return build_time_series(
         "Are the files of the processes read?",
-        "Files in app.dir by pod and state. **Good:** live: one for each process. **Bad:** "
+        "Files in app.dir by pod and state. **Good:** one live file for each process. **Bad:** "
         "unreadable: damaged or of a newer version. **Do:** see docs/application.md.",
         "short",
         Query(at(f"sum by ({POD}, state) ({files})"), "{{state}} · {{at}}"),
@@ -40,8 +40,8 @@ def _show_files() -> PanelBuilder:
 def _show_scraped() -> PanelBuilder:
     return build_timeline(
         "When was the exporter scraped?",
-        "**Good:** yes throughout. **Bad:** no: what the pools did then is only in the counters, "
-        "which the next scrape catches up with. **Do:** look at the target's error in Prometheus.",
+        "**Good:** yes throughout. **Bad:** no: only the counters, which catch up at the next "
+        "scrape, cover that time. **Do:** look at the target's error in Prometheus.",
         "short",
         Query(at(of_exporters(exporter("up"))), "{{at}}"),
         mappings=[build_names({"0": ("no", "red"), "1": ("yes", "green")})],

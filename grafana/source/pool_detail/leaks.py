@@ -8,7 +8,7 @@ from grafana.source.thresholds import HELD, SOME_IS_BAD
 
 
 def build_leaks_row() -> Row:
-    """Returns the row of connections that do not come back."""
+    """Return the row of connections that do not come back."""
     return Row("Leaks", [Line(8, [_show_oldest(), _show_floor(), _show_leaked()])])
 
 
@@ -17,8 +17,8 @@ def _show_oldest() -> PanelBuilder:
     return build_time_series(
         "How long has the oldest checkout been out?",
         "**Good:** a saw with low teeth. **Bad:** a ramp: one connection never comes back; above 5 "
-        "minutes there is an alert. **Do:** find sessions without close() or `with`, and open "
-        "transactions on the server that are as old.",
+        "minutes an alert fires. **Do:** look for sessions without close() or `with`, and for "
+        "transactions of the same age on the server.",
         "s",
         Query(at(f"max by ({POOL}) ({oldest})"), BY_POD),
         thresholds=HELD,
@@ -30,10 +30,10 @@ def _show_floor() -> PanelBuilder:
     least = f"min_over_time({SELECTED.pool('checked_out')}[30m])"
     return build_time_series(
         "How many connections are always out?",
-        "The least number in use within 30 minutes. **Good:** 0, or flat (listeners, long jobs). "
-        "**Bad:** rises from hour to hour without falling. A busy pool looks alike, but its oldest "
-        "checkout, beside this, is young. **Do:** restart to win time; then look for the code path "
-        "that does not return its session.",
+        "Minimum number in use within 30 minutes. **Good:** 0, or flat (listeners, long jobs). "
+        "**Bad:** rises from hour to hour without falling. A busy pool looks similar, but its "
+        "oldest checkout, next to this panel, is young. **Do:** restart to gain time, then look "
+        "for the code path that does not return its session.",
         "short",
         Query(at(f"sum by ({POOL}) ({least})"), BY_POD),
         no_value=NO_POOL,
@@ -44,9 +44,9 @@ def _show_leaked() -> PanelBuilder:
     leaked = f"increase({SELECTED.pool('leaked_connections_total')}[$__rate_interval])"
     return build_time_series(
         "How many connections did the garbage collector return?",
-        "Connections that their caller forgot. **Good:** 0. **Bad:** any: the same code leaks for "
-        "longer where a reference is kept. **Do:** look at the application's log: SQLAlchemy "
-        "warns of non-checked-in connections there.",
+        "Connections that their callers never returned. **Good:** 0. **Bad:** any: where the same "
+        "code keeps a reference, it leaks for longer. **Do:** look in the application's log for "
+        "SQLAlchemy's warning about non-checked-in connections.",
         "short",
         Query(at(f"sum by ({POOL}) ({leaked})"), BY_POD),
         bars=True,

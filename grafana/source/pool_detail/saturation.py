@@ -8,7 +8,7 @@ from grafana.source.thresholds import FULL
 
 
 def build_saturation_row() -> Row:
-    """Returns the row of the connections in use."""
+    """Return the row of the connections in use."""
     lines = [Line(9, [_show_use(), _show_peaks()]), Line(8, [_show_pods(), _show_full()])]
     return Row("Saturation", lines)
 
@@ -19,10 +19,10 @@ def _show_use() -> PanelBuilder:
 
     panel = build_time_series(
         "How many connections are in use, and how many are there?",
-        "At each scrape, all selected pools together: in use, idle, and the limit (pool_size + "
-        "max_overflow of every process; pools without a limit add nothing to it). **Good:** use "
+        "At each scrape, summed over all selected pools: in use, idle, and the limit (pool_size + "
+        "max_overflow of every process; pools without a limit are not part of it). **Good:** use "
         "stays clear of the limit. **Bad:** they touch: the next caller waits. **Do:** see the row "
-        "Use before raising the limit.",
+        "Use before you raise the limit.",
         "short",
         Query(total("checked_out"), "in use"),
         Query(total("checked_in"), "idle"),
@@ -37,10 +37,11 @@ def _show_use() -> PanelBuilder:
 def _show_peaks() -> PanelBuilder:
     panel = build_time_series(
         "How high did it go between scrapes?",
-        "Highest use in the last 60 seconds, however short, and the exact mean. Of several "
-        "processes the sum of their peaks, an upper bound. **Good:** the peak is below the limit. "
-        "**Bad:** peaks at the limit with a low mean: bursts; a high mean: too small or held too "
-        "long. **Do:** for bursts raise max_overflow, else see the row Use.",
+        "Highest use within the last 60 seconds, however brief, and the exact mean. For several "
+        "processes the peak is the sum of their peaks, an upper bound. **Good:** the peak is below "
+        "the limit. **Bad:** peaks at the limit with a low mean: bursts; a high mean: the pool is "
+        "too small, or connections are held too long. **Do:** for bursts raise max_overflow, "
+        "otherwise see the row Use.",
         "short",
         Query(f"sum({SELECTED.pool('checked_out_peak')})", "peak"),
         Query(f"sum({SELECTED.rate('checked_out_seconds_total')})", "mean"),
@@ -53,8 +54,8 @@ def _show_peaks() -> PanelBuilder:
 def _show_pods() -> PanelBuilder:
     return build_time_series(
         "Which pods are fullest?",
-        "Mean share of the allowed connections in use. **Good:** below 70 %, all alike. **Bad:** "
-        "90 % and more. **Do:** if one stands out, look for uneven load or a leak there.",
+        "Mean share of the allowed connections in use. **Good:** below 70 %, all similar. **Bad:** "
+        "90 % and more. **Do:** if one pod stands out, look for uneven load or a leak there.",
         "percentunit",
         Query(at(SELECTED.utilization(POOL)), BY_POD),
         thresholds=FULL,
@@ -65,9 +66,9 @@ def _show_pods() -> PanelBuilder:
 def _show_full() -> PanelBuilder:
     return build_timeline(
         "When was no connection left?",
-        "Share of the time with every allowed connection out, the mean of a pod's processes. "
-        "**Good:** green, 0 %. **Bad:** orange: now and then; red: more than a fifth of the time. "
-        "**Do:** compare with waiting callers in the next row.",
+        "Share of the time with every allowed connection checked out, as the mean over a pod's "
+        "processes. **Good:** green, 0 %. **Bad:** orange: now and then; red: more than a fifth of "
+        "the time. **Do:** compare with the waiting callers in the next row.",
         "percentunit",
         Query(at(SELECTED.saturation()), BY_POD),
         thresholds=((None, "green"), (0.001, "orange"), (0.2, "red")),

@@ -1,4 +1,4 @@
-"""What is selected on Pool detail, and the words that its rows share."""
+"""The selection of Pool detail, and texts that its rows share."""
 
 from typing import Final
 
@@ -14,5 +14,5 @@ _QUANTILES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 
 
 def list_quantiles(histogram: str) -> list[Query]:
-    """Returns the median and the slow ends of a histogram of the selected pools."""
+    """Return the median, 95th and 99th percentile of a histogram of the selected pools."""
     return [Query(SELECTED.quantile(value, histogram), name) for value, name in _QUANTILES]

@@ -13,7 +13,7 @@ _LEGEND = "{{database}} · {{job}}"
 
 
 def build_server_limits_row() -> Row:
-    """Returns the row of the server's limit; what belongs to the server is of all pods."""
+    """Return the row of the server's limit; what belongs to the server is of all pods."""
     lines = [Line(8, [_show_share()]), Line(8, [_show_owners()]), Line(8, [_show_states()])]
     return Row("Server limits", lines)
 
@@ -22,9 +22,10 @@ def _show_share() -> PanelBuilder:
     own = f"sum by ({DATABASE}) ({SELECTED.pool('max_connections')})"
     return build_time_series(
         "What share of the server may these pools take?",
-        "pool_size + max_overflow of every process of the selected pools against what the server "
-        "has for its clients. **Good:** what you planned for this application. **Bad:** near "
-        "100 %: nobody else gets in. **Do:** fewer processes or smaller pools, or PgBouncer.",
+        "pool_size + max_overflow of every process of the selected pools, as a share of what the "
+        "server has for its clients. **Good:** what you planned for this application. **Bad:** "
+        "near 100 %: nobody else gets in. **Do:** use fewer processes, smaller pools, or "
+        "PgBouncer.",
         "percentunit",
         Query(share(own, available()), _LEGEND),
         thresholds=COMMITTED,
@@ -34,14 +35,15 @@ def _show_share() -> PanelBuilder:
 
 def _show_owners() -> PanelBuilder:
     owned = f"{committed(f'{DATABASE}, application, pool')} and on ({DATABASE}) {available()}"
-    # Whose pools have no application.
+    # The exporters' own pools have no application.
     owners = f'label_replace({owned}, "application", "exporter", "application", "")'
     panel = build_time_series(
         "Who may fill the server?",
-        "What the pools of all pods may open, by job, application and pool (exporter: the pools of "
-        "its probes), and what the server has. All that call a database alike: where those of two "
-        "namespaces are two, choose one. **Good:** the stack stays below the line. **Bad:** above: "
-        "too many clients, once all are busy. **Do:** begin with the widest.",
+        'What the pools of all pods may open, by job, application and pool ("exporter" stands for '
+        "the pools of its probes), against what the server has. Databases with the same name are "
+        "drawn together: if two namespaces have different ones, select one. **Good:** the stack "
+        "stays below the line. **Bad:** above: too many clients, once all are busy. **Do:** begin "
+        "with the widest band.",
         "short",
         Query(owners, "{{application}} · {{pool}} · {{job}} {{namespace}}"),
         Query(
@@ -54,13 +56,14 @@ def _show_owners() -> PanelBuilder:
 
 
 def _show_states() -> PanelBuilder:
-    # The mean of what pods saw: the highest of each state, each at another moment, is too much.
+    # The mean over pods: the maximum of each state would add up values of different moments.
     states = server("sqlalchemy_database_server_connections")
     panel = build_time_series(
         "How full is the server, and with what?",
-        "Connections of all clients by state, and what the server has for them. **Good:** the "
+        "Connections of all clients by state, against what the server has for them. **Good:** the "
         "stack stays clear of the line. **Bad:** it touches: nobody can open a new one; many "
-        "idle_in_transaction: forgotten transactions. **Do:** find them in pg_stat_activity.",
+        "idle_in_transaction: transactions that were left open. **Do:** find them in "
+        "pg_stat_activity.",
         "short",
         Query(
             f"avg by (namespace, database, state) ({states})",
@@ -76,5 +79,5 @@ def _show_states() -> PanelBuilder:
 
 
 def _repeat(panel: timeseries.Panel) -> timeseries.Panel:
-    """Returns a panel that there is of each database: a stack of several means nothing."""
+    """Repeat a panel for each database, because a stack of several has no meaning."""
     return panel.repeat("database").repeat_direction("h").max_per_row(3)

@@ -9,12 +9,12 @@ from grafana.source.thresholds import FULL, HELD, NONE_IS_GOOD, UP, WAITERS, WAI
 
 
 def build_status_row() -> Row:
-    """Returns the row that is looked at first."""
+    """Return the first row."""
     pods = build_pool_table(
         "Which pods have this pool, and how do they do?",
         "One row for each pool of each pod, the fullest first; a name narrows the page to it. "
-        "**Good:** all alike. **Bad:** one pod stands out: uneven load, or a leak there. **Do:** "
-        "narrow to it; a restart of that pod buys time.",
+        "**Good:** all similar. **Bad:** one pod stands out: uneven load, or a leak there. **Do:** "
+        "narrow the page to it; restarting that pod gains time.",
         SELECTED,
         no_value=NO_APP_POOL,
         link_origin="$origin",
@@ -34,7 +34,8 @@ def _show_utilization() -> PanelBuilder:
     return build_stat(
         "How full are the pools?",
         "Mean share of the allowed connections in use. **Good:** below 70 %. **Bad:** 90 % and "
-        "more. **Do:** see the row Use: are connections held long, or is the demand larger?",
+        "more. **Do:** see in the row Use whether connections are held long or the demand is too "
+        "large.",
         "percentunit",
         Query(SELECTED.utilization("")),
         thresholds=FULL,
@@ -45,8 +46,8 @@ def _show_utilization() -> PanelBuilder:
 def _show_waiters() -> PanelBuilder:
     return build_stat(
         "How many callers wait now?",
-        "Callers blocked on an empty pool at the last scrape. **Good:** 0. **Bad:** 1 or more, "
-        "again and again. **Do:** see who holds the connections: rows Use and Leaks.",
+        "Callers that waited for an exhausted pool at the last scrape. **Good:** 0. **Bad:** 1 or "
+        "more, again and again. **Do:** see who holds the connections in the rows Use and Leaks.",
         "short",
         Query(f"sum({SELECTED.pool('pending_checkouts')})"),
         thresholds=WAITERS,
@@ -57,8 +58,8 @@ def _show_waiters() -> PanelBuilder:
 def _show_wait() -> PanelBuilder:
     return build_stat(
         "How long does a checkout take at most, in 95 of 100 cases?",
-        "From asking for a connection to having it. **Good:** milliseconds. **Bad:** above 0.5 s. "
-        "**Do:** see the row Wait: if callers do not block, connecting or pre-ping is slow.",
+        "From requesting a connection to getting it. **Good:** milliseconds. **Bad:** above 0.5 s. "
+        "**Do:** see the row Wait: if callers do not wait, connecting or pre-ping is slow.",
         "s",
         Query(SELECTED.quantile(0.95, "checkout_duration_seconds")),
         thresholds=WAITS,
@@ -69,7 +70,7 @@ def _show_wait() -> PanelBuilder:
 def _show_given_up() -> PanelBuilder:
     return build_stat(
         "How many callers gave up? (in the time shown)",
-        "Checkouts that pool_timeout or their caller ended: each an error of the application. "
+        "Checkouts that pool_timeout or their caller ended. Each is an error in the application. "
         "**Good:** 0. **Bad:** 1 or more. **Do:** see since when in the row Wait.",
         "short",
         Query(f"round(sum(increase({SELECTED.gave_up()}[$__range])))"),
@@ -81,9 +82,9 @@ def _show_given_up() -> PanelBuilder:
 def _show_oldest() -> PanelBuilder:
     return build_stat(
         "How old is the oldest checkout?",
-        "Age of the connection that is out longest now. **Good:** as long as your longest request. "
-        "**Bad:** minutes: it was never returned, or a transaction is open all that time. **Do:** "
-        "see the row Leaks.",
+        "How long the longest current checkout has lasted. **Good:** as long as your longest "
+        "request. **Bad:** minutes: the connection was never returned, or a transaction has been "
+        "open all that time. **Do:** see the row Leaks.",
         "s",
         Query(f"max({SELECTED.pool('oldest_checkout_age_seconds')})"),
         thresholds=HELD,
@@ -94,8 +95,8 @@ def _show_oldest() -> PanelBuilder:
 def _show_database() -> PanelBuilder:
     return build_stat(
         "Does the database answer?",
-        "Share of pods whose last probe succeeded. **Good:** yes. **Bad:** no, or some: network or "
-        "secrets of those pods. **Do:** see the row Database for the reason.",
+        "Share of pods whose last probe succeeded. **Good:** yes. **Bad:** no; or only some: "
+        "network or secrets of the others. **Do:** see the row Database for the reason.",
         "percentunit",
         Query(f"avg({database('up')})"),
         thresholds=UP,

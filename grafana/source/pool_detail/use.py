@@ -1,4 +1,4 @@
-"""Pool detail: what the connections are used for how long, and what size would do."""
+"""Pool detail: how often and how long connections are used, and what size would do."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import build_time_series, draw_as_line
@@ -10,7 +10,7 @@ _SETTINGS = "namespace, job, application, pool, database"
 
 
 def build_use_row() -> Row:
-    """Returns the row of the demand."""
+    """Return the row of the demand."""
     lines = [Line(9, [_show_checkouts(), _show_holds(), _show_demand()]), Line(6, [_list_sizes()])]
     return Row("Use", lines)
 
@@ -19,9 +19,9 @@ def _show_checkouts() -> PanelBuilder:
     checkouts = f"sum by ({POOL}) ({SELECTED.rate('checkouts_total')})"
     return build_time_series(
         "How often are connections checked out?",
-        "Successful checkouts a second. **Good:** follows the traffic, alike in all pods. **Bad:** "
-        "many for each request: every checkout costs a reset, with pre_ping a round trip. **Do:** "
-        "one session for each request.",
+        "Successful checkouts per second. **Good:** follows the traffic, similar in all pods. "
+        "**Bad:** many for each request: every checkout costs a reset, and with pre_ping a round "
+        "trip. **Do:** use one session for each request.",
         "ops",
         Query(at(checkouts), BY_POD),
         stacked=True,
@@ -33,8 +33,8 @@ def _show_holds() -> PanelBuilder:
     return build_time_series(
         "How long is a connection held?",
         "From checkout to return. **Good:** as long as the queries take. **Bad:** much longer: the "
-        "session is open during calls to other services, rendering or sleeping. **Do:** shorten "
-        "that first: half the hold time is worth twice the pool.",
+        "session stays open during calls to other services, rendering or sleeping. **Do:** shorten "
+        "that first: halving the hold time is worth twice the pool.",
         "s",
         *list_quantiles("hold_duration_seconds"),
         no_value="no connection was returned",
@@ -45,9 +45,9 @@ def _show_demand() -> PanelBuilder:
     panel = build_time_series(
         "Is the demand more than the pools have?",
         "Little's law: the mean number of connections in use is checkouts/s x hold time, exact "
-        "between scrapes as well. With those that wait it is the demand. **Good:** below "
-        "pool_size. **Bad:** near the limit; above it the queue grows until callers give up. "
-        "**Do:** shorten holds, then raise the limit: the table below says to what.",
+        "between scrapes too. In use plus waiting is the demand. **Good:** below pool_size. "
+        "**Bad:** near the limit; above it, the queue grows until callers give up. **Do:** shorten "
+        "holds, then raise the limit to what the table below says.",
         "short",
         Query(f"sum({SELECTED.rate('checked_out_seconds_total')})", "in use"),
         Query(f"sum({SELECTED.rate('pending_seconds_total')})", "waiting"),
@@ -77,16 +77,18 @@ def _list_sizes() -> PanelBuilder:
     ]
     return build_table(
         "What size would do? (for one process)",
-        "Settings are for each process, so all is for one. Demand: what the callers of a process "
-        "had or waited for, 95 % of the time shown. Would do: demand + 2 x its root + 1, which "
-        "lets about 1 in 40 wait, or fewer (Erlang C), as pool_size + max_overflow. **Good:** the "
-        "limit is that or more. **Bad:** less. **Do:** set it, unless the holds can be shortened "
-        "or the server is full (row Server limits). A time of trouble asks for too much: choose "
-        "normal hours. No more helps than the server can work on at once: about 2 x its cores.",
+        "Pool settings apply to each process, so all numbers here are per process. Demand: the "
+        "connections that a process' callers had or waited for, during 95 % of the time shown. "
+        "Would do: demand + 2 x its square root + 1, as pool_size + max_overflow. With that about "
+        "1 caller in 40 waits, or fewer (Erlang C). **Good:** the limit is at least that. **Bad:** "
+        "it is less. **Do:** set it, unless you can shorten the holds, or the server is full (row "
+        "Server limits). Choose a time range of normal hours: during an incident the demand is too "
+        "high. More connections than the server can work on at once, about 2 x its cores, do not "
+        "help.",
         columns,
         first=("pool", "application", "database", "namespace"),
         sort="Demand",
-        no_value="not known in the first minutes, or no such pool is seen",
+        no_value="unknown in the first minutes, or no such pool is seen",
     )
 
 

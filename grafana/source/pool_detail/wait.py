@@ -8,7 +8,7 @@ from grafana.source.thresholds import WAITS
 
 
 def build_wait_row() -> Row:
-    """Returns the row of the waiting callers."""
+    """Return the row of the waiting callers."""
     lines = [
         Line(9, [_map_checkouts(), _show_checkouts()]),
         Line(8, [_show_waiters(), _show_blocked(), _show_failures()]),
@@ -19,10 +19,10 @@ def build_wait_row() -> Row:
 def _map_checkouts() -> PanelBuilder:
     return build_heatmap(
         "How long do checkouts take?",
-        "How many checkouts a second took how long: waiting, connecting and pre-ping together. "
-        "**Good:** one dark band far below a millisecond. **Bad:** a second band near "
-        "pool_timeout (30 s unless set): callers that wait. **Do:** a band at the time that a "
-        "connect takes means churn: see that row.",
+        "Checkouts per second by duration: waiting, connecting and pre-ping together. **Good:** "
+        "one dark band far below a millisecond. **Bad:** a second band near pool_timeout (30 s by "
+        "default): callers that wait. **Do:** if there is a band at the duration of a connect, see "
+        "the row Churn.",
         "s",
         f"sum by (le) ({SELECTED.rate('checkout_duration_seconds_bucket')})",
         no_value=NO_POOL,
@@ -32,8 +32,8 @@ def _map_checkouts() -> PanelBuilder:
 def _show_checkouts() -> PanelBuilder:
     return build_time_series(
         "How long does a caller wait for a connection?",
-        "Half, 95 and 99 of 100 checkouts take no longer. **Good:** milliseconds. **Bad:** p95 "
-        "above 0.5 s. **Do:** compare with blocked callers below: if nobody blocks, new "
+        "50th, 95th and 99th percentile of the checkout time. **Good:** milliseconds. **Bad:** p95 "
+        "above 0.5 s. **Do:** compare with the blocked callers below: if nobody is blocked, new "
         "connections or pre-ping are slow, see Churn and Database.",
         "s",
         *list_quantiles("checkout_duration_seconds"),
@@ -45,9 +45,9 @@ def _show_checkouts() -> PanelBuilder:
 def _show_waiters() -> PanelBuilder:
     return build_time_series(
         "Who waits for a connection?",
-        "Callers blocked on an empty pool by pod: at each scrape, the highest of the last 60 "
-        "seconds, and the exact mean of all. **Good:** 0. **Bad:** anything that lasts. **Do:** "
-        "see who holds the connections in the rows Use and Leaks.",
+        "Callers that wait for an exhausted pool, by pod: at each scrape, the peak within the last "
+        "60 seconds, and the exact mean over all pods. **Good:** 0. **Bad:** anything that lasts. "
+        "**Do:** see who holds the connections in the rows Use and Leaks.",
         "short",
         Query(at(f"sum by ({POD}) ({SELECTED.pool('pending_checkouts')})"), "now · {{at}}"),
         Query(at(f"sum by ({POD}) ({SELECTED.pool('pending_checkouts_peak')})"), "peak · {{at}}"),
@@ -59,9 +59,9 @@ def _show_waiters() -> PanelBuilder:
 def _show_blocked() -> PanelBuilder:
     return build_time_series(
         "How long do those wait that have to?",
-        "Time blocked on the empty pool, of the callers that blocked. **Good:** none. **Bad:** "
-        "near pool_timeout: they are about to give up. **Do:** a shorter pool_timeout fails "
-        "faster, and helps an overloaded application to recover.",
+        "Time spent waiting for an exhausted pool, by the callers that had to wait. **Good:** "
+        "none. **Bad:** near pool_timeout: they are about to give up. **Do:** set a shorter "
+        "pool_timeout, which fails faster and helps an overloaded application to recover.",
         "s",
         *list_quantiles("wait_duration_seconds"),
         no_value="nobody has had to wait",
@@ -72,10 +72,10 @@ def _show_failures() -> PanelBuilder:
     failures = SELECTED.rate("checkout_failures_total")
     return build_time_series(
         "Why do checkouts fail?",
-        "Failed checkouts a second: timeout of the pool, cancelled by the caller, error of the "
+        "Failed checkouts per second: timeout of the pool, cancelled by the caller, error of the "
         "database. **Good:** 0. **Bad:** timeout: the pool is exhausted; error: the database "
-        "refuses; cancelled: callers have shorter patience than the pool. **Do:** timeout: row "
-        "Use; error: row Database.",
+        "refuses; cancelled: the callers' timeouts are shorter than the pool's. **Do:** for "
+        "timeout see the row Use, for error the row Database.",
         "cps",
         Query(f"sum by (reason) ({failures})", "{{reason}}"),
         bars=True,
