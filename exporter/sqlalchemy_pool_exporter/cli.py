@@ -7,7 +7,7 @@ import argparse
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -15,7 +15,7 @@ from sqlalchemy_pool_exporter import DISTRIBUTION, read_version
 from sqlalchemy_pool_exporter.check import check_config, load_checked_settings
 from sqlalchemy_pool_exporter.databases import EnginesError
 from sqlalchemy_pool_exporter.logs import configure_logging
-from sqlalchemy_pool_exporter.reload import Source, read_fingerprints
+from sqlalchemy_pool_exporter.reload import FileWatcher
 from sqlalchemy_pool_exporter.server.listener import open_listener, read_address
 from sqlalchemy_pool_exporter.server.server import serve
 from sqlalchemy_pool_exporter.settings import (
@@ -172,7 +172,9 @@ def run_demo(options: argparse.Namespace) -> int:
 def run_serve(options: argparse.Namespace) -> int:
     """Serves until told to stop."""
     environment = build_environment(options)
-    source = build_source(options, environment)
+    source = ConfigSource(options.config, environment)
+    watcher = FileWatcher()
+    watcher.add(source.list_files())  # before they are read: a change from now on is noticed
     try:
         settings = (
             load_bootstrap(options.config, environment)
@@ -181,7 +183,7 @@ def run_serve(options: argparse.Namespace) -> int:
         )
         configure_logging(settings.log.level, settings.log.format)
         listener = open_listener(parse_address(settings.listen))
-        app = create_app(settings, source)
+        app = create_app(settings, source, watcher, wait_for_config=options.wait_for_config)
     except (SettingsErrors, AddressError, EnginesError) as error:
         return complain(str(error))
     log_start(str(read_address(listener)), None if options.wait_for_config else settings)
@@ -199,17 +201,24 @@ def log_start(address: str, settings: Settings | None) -> None:
     logger.info("serving", extra=extra)
 
 
-def build_source(options: argparse.Namespace, environment: Mapping[str, str]) -> Source:
-    """Returns where the settings come from, to be read now and at every reload."""
-    list_sources = partial(list_files, options.config, environment)
-    return Source(
-        partial(load_checked_settings, options.config, environment),
-        list_sources,
-        read_fingerprints(list_sources()),
-        load_without_databases=partial(load_without_databases, options.config, environment)
-        if options.wait_for_config
-        else None,
-    )
+@dataclass(frozen=True, slots=True)
+class ConfigSource:
+    """The configuration that the command was given, read at the start and at every reload."""
+
+    config: Path | None
+    environment: Mapping[str, str]
+
+    def load(self) -> Settings:
+        """Return the settings. Raises SettingsErrors."""
+        return load_checked_settings(self.config, self.environment)
+
+    def load_without_databases(self) -> Settings:
+        """Return the settings without databases. Raises SettingsErrors."""
+        return load_without_databases(self.config, self.environment)
+
+    def list_files(self) -> list[Path]:
+        """Return the files that the settings are read from."""
+        return list_files(self.config, self.environment)
 
 
 def build_environment(options: argparse.Namespace) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
-"""Renewing the settings of a running exporter: when, one time after the other, and how it went.
+"""When a running exporter reads its configuration again.
 
-It must not know what settings hold, nor how they are put into use.
+On request, when a file has changed, and after a failure until it succeeds.
 """
 
 import asyncio
@@ -9,217 +9,250 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, Protocol
 
-from sqlalchemy_pool_exporter.databases import EnginesError
+from sqlalchemy_pool_exporter.databases import Database, EnginesError
+from sqlalchemy_pool_exporter.service import NotRunningError, Service, State
 from sqlalchemy_pool_exporter.settings import Settings, SettingsErrors
-from sqlalchemy_pool_exporter.threads import call_in_daemon
+from sqlalchemy_pool_exporter.threads import SharedCall
 
 logger = logging.getLogger(__name__)
 
-
 READ_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 5.0
+MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 class ReloadError(Exception):
-    """The settings in use stay; its text has a line for each problem and no secrets."""
+    """The new configuration was not applied; the text has a line per problem and no secrets."""
 
 
-INTERVAL_SECONDS: Final = 5.0
+class Source(Protocol):
+    """Where settings come from. All methods block and may run in any thread."""
 
+    def load(self) -> Settings:
+        """Return the settings. Raises SettingsErrors."""
 
-ListFiles: TypeAlias = Callable[[], Iterable[Path]]
+    def load_without_databases(self) -> Settings:
+        """Return the settings without databases, which need not be valid. Raises SettingsErrors."""
 
-
-# What each file held: a digest, or why it could not be read.
-Fingerprints: TypeAlias = Mapping[Path, str]
+    def list_files(self) -> list[Path]:
+        """Return the files that the settings are read from. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where settings come from: how to read them, and the files that they are read from.
+class FixedSettings:
+    """The source of settings that never change."""
 
-    All block, and are called in a thread; they raise SettingsErrors, `list_files` nothing.
-    `contents` is what the files held before the settings in use were read, `interval_seconds` how
-    often it is looked whether they have changed. With `load_without_databases`, which reads them
-    without databases, they are waited for at the start until they can be used.
-    """
+    settings: Settings
 
-    load: Callable[[], Settings]
-    list_files: ListFiles
-    contents: Fingerprints | None = None
-    interval_seconds: float = INTERVAL_SECONDS
-    load_without_databases: Callable[[], Settings] | None = None
+    def load(self) -> Settings:
+        """Return the settings."""
+        return self.settings
 
+    def load_without_databases(self) -> Settings:
+        """Return the settings, databases included: nothing waits for them."""
+        return self.settings
 
-# Puts what is configured into use and says what changed. Raises what its parts raise.
-Renew: TypeAlias = Callable[[], Awaitable[str]]
+    def list_files(self) -> list[Path]:
+        """Return no files."""
+        return []
 
 
 class Reloader:
-    """Reloads on request, when files change, and after a failure again and again.
+    """Reads the settings from their source and applies them to the service, one at a time.
 
-    `is_loaded` says that settings are in use already. `is_successful` tells about the last attempt;
-    `succeeded_at` is when settings were last put into use, in unix seconds; None if never.
+    Use it in the event loop's thread. Files are read in a daemon thread; a read that hangs is
+    joined by the next one, so that a file system that does not answer costs one thread.
     """
 
     def __init__(
         self,
-        renew: Renew,
-        list_files: ListFiles,
-        contents: Fingerprints | None = None,
-        interval_seconds: float = INTERVAL_SECONDS,
-        *,
-        is_loaded: bool = True,
+        service: Service,
+        source: Source | None,
+        watcher: "FileWatcher",
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self.is_successful = is_loaded
-        self.succeeded_at = time.time() if is_loaded else None
-        self._renew = renew
+        """Take what to reload. Without a source only the web configuration is read again."""
+        self.has_source = source is not None
+        self._service = service
+        self._source: Source = source or FixedSettings(service.settings)
+        self._watcher = watcher
+        self._poll_seconds = poll_seconds
         self._turn = asyncio.Lock()
-        self._problem = ""
-        self._watch = FileWatcher(
-            list_files,
-            self._reload_for_a_change,
-            seen=contents,
-            is_due=lambda: not self.is_successful,
-            interval_seconds=interval_seconds,
+        self._logged_problem = ""
+        self._watching: asyncio.Task[None] | None = None
+        self._polling = SharedCall(self._poll, "watch of files")
+        self._loading = SharedCall(self._load, "reading of the configuration")
+        self._loading_rest = SharedCall(
+            self._source.load_without_databases, "reading without databases"
         )
 
-    async def reload(self) -> str:
-        """Puts what is configured now into use; returns what changed, for people.
+    async def start(self) -> None:
+        """Load the configuration if the service waits for one, then watch its files."""
+        if self._service.state is State.WAITING:
+            await self.reload_quietly()
+        self._watching = asyncio.create_task(self._watch(), name="watch of files")
 
-        Raises ReloadError when it cannot be used; what was in use stays in use.
+    def stop(self) -> None:
+        """Stop watching."""
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def reload(self) -> str:
+        """Apply the configuration as it is now and return what changed, for people.
+
+        Raises:
+            ReloadError: it cannot be used, and the one in use stays.
         """
-        self._problem = ""  # whoever asks for it is told, also what was told before
+        self._logged_problem = ""  # a person asks, and gets to read also what was logged before
         return await self._reload()
+
+    async def reload_quietly(self) -> None:
+        """Reload when nobody waits for the outcome, which is in the log and the metrics."""
+        with suppress(ReloadError):
+            await self.reload()
 
     async def _reload(self) -> str:
         async with self._turn:
             try:
-                await self._look()
-                change = await self._renew()
+                # Before the files are read: what changes while they are is another change.
+                await self._polling.run(READ_SECONDS)
+                change = await self._load_and_apply()
+            except NotRunningError as error:
+                raise ReloadError(str(error)) from None
             except (SettingsErrors, EnginesError, ReloadError) as error:
-                raise self._note_failure(str(error)) from None
+                self._fail(str(error))
             except TimeoutError:
-                text = f"its files could not be read within {READ_SECONDS:g} s"
-                raise self._note_failure(text) from None
-            except Exception as error:
+                self._fail(f"its files could not be read within {READ_SECONDS:g} s")
+            except Exception:
                 logger.exception("configuration not %s", self._verb)
-                raise self._note_failure("an error of the exporter's own, see its log") from error
+                self._fail("internal error of the exporter, see its log")
             logger.info("configuration %s: %s", self._verb, change)
-            self.is_successful = True
-            self.succeeded_at = time.time()
-            self._problem = ""
+            self._service.reload_status.is_successful = True
+            self._service.reload_status.succeeded_at = time.time()
+            self._logged_problem = ""
         return change
 
     @property
     def _verb(self) -> str:
-        return "loaded" if self.succeeded_at is None else "reloaded"
+        return "loaded" if self._service.reload_status.succeeded_at is None else "reloaded"
 
-    async def _look(self) -> None:
-        """Knows what is there before it is read: what changes later is another change."""
-        async with asyncio.timeout(READ_SECONDS):
-            await call_in_daemon(self._watch.look, "look at files")
+    async def _load_and_apply(self) -> str:
+        try:
+            # First, so that a new certificate is served whatever is wrong with the settings.
+            has_new_policy = await self._service.web_policy.reload()
+            settings, databases = await self._loading.run(READ_SECONDS)
+            unchanged = self._describe_unchanged(settings)
+            changes = ["web configuration"] if has_new_policy else []
+            changes += await self._service.apply(settings, databases)
+        except (SettingsErrors, EnginesError) as error:
+            if self._service.state is not State.WAITING:
+                raise
+            lines = [*str(error).splitlines(), *(await self._apply_valid_parts()).splitlines()]
+            raise ReloadError("\n".join(dict.fromkeys(lines))) from None
+        return "; ".join(changes) or unchanged
 
-    def _note_failure(self, text: str) -> ReloadError:
-        """Returns the error; the log has it once as long as it stays the same."""
-        self.is_successful = False
-        if text != self._problem:
-            for line in text.splitlines():
+    async def _apply_valid_parts(self) -> str:
+        """Until a configuration has loaded once, apply the parts that are valid.
+
+        Returns what is wrong apart from the databases.
+        """
+        try:
+            settings = await self._loading_rest.run(READ_SECONDS)
+            await self._service.apply_without_databases(settings)
+        except SettingsErrors as errors:
+            return str(errors)
+        return ""
+
+    def _load(self) -> tuple[Settings, dict[str, Database]]:
+        settings = self._source.load()
+        return settings, self._service.engines.plan(settings.databases)
+
+    def _poll(self) -> bool:
+        return self._watcher.poll(
+            [*self._source.list_files(), *self._service.web_policy.list_files()]
+        )
+
+    def _describe_unchanged(self, settings: Settings) -> str:
+        if self._service.state is State.WAITING:
+            return "no databases"
+        is_same = settings == self._service.settings
+        return "nothing changed" if is_same else "its databases are the same"
+
+    def _fail(self, problem: str) -> NoReturn:
+        """Log a problem, once while it stays the same, and raise it."""
+        self._service.reload_status.is_successful = False
+        if problem != self._logged_problem:
+            for line in problem.splitlines():
                 logger.error("configuration not %s: %s", self._verb, line)
-        self._problem = text
-        return ReloadError(text)
+        self._logged_problem = problem
+        raise ReloadError(problem) from None
 
-    async def reload_quietly(self) -> None:
-        """Reloads for nobody who waits for the outcome: the log and the metrics tell it."""
-        with suppress(ReloadError):
-            await self.reload()
+    async def _watch(self) -> None:
+        """Reload after each change and each failure until cancelled; log a failing watch once."""
+        is_failing = False
+        while True:
+            try:
+                await self._reload_if_due()
+                is_failing = False
+            except Exception:  # no memory for a thread, for example
+                if not is_failing:
+                    logger.exception("files cannot be watched")
+                is_failing = True
+            await asyncio.sleep(self._poll_seconds)
 
-    async def _reload_for_a_change(self) -> None:
-        with suppress(ReloadError):
-            await self._reload()
-
-    async def watch(self) -> None:
-        """Reloads whenever a file has changed, until cancelled."""
-        await self._watch.run()
+    async def _reload_if_due(self) -> None:
+        has_changed = await self._polling.run(None)
+        is_due = has_changed or not self._service.reload_status.is_successful
+        if is_due and self._service.is_running:
+            with suppress(ReloadError):
+                await self._reload()
 
     def __repr__(self) -> str:
-        return f"<Reloader {'successful' if self.is_successful else 'failed'}>"
-
-
-MAX_BYTES: Final = 8 * 1024 * 1024
+        outcome = "successful" if self._service.reload_status.is_successful else "failed"
+        return f"<Reloader {outcome}>"
 
 
 class FileWatcher:
-    """Calls `on_change` after the content of any file has changed, or the list of files has.
+    """Notices changed files by their content, however they were changed. Its methods block."""
 
-    What they held at first is `seen`, or unless that is known what they hold at the first look.
-    While it `is_due`, that is called at every look. A file system that hangs costs one thread, and
-    no change is noticed as long as it does.
-    """
+    def __init__(self) -> None:
+        self._fingerprints: dict[Path, str] = {}
 
-    def __init__(
-        self,
-        list_files: ListFiles,
-        on_change: Callable[[], Awaitable[None]],
-        *,
-        seen: Fingerprints | None = None,
-        is_due: Callable[[], bool] = lambda: False,
-        interval_seconds: float = INTERVAL_SECONDS,
-    ) -> None:
-        self._list_files = list_files
-        self._on_change = on_change
-        self._seen = seen
-        self._is_due = is_due
-        self._interval_seconds = interval_seconds
-        self._is_failing = False
+    def add(self, files: Iterable[Path]) -> None:
+        """Remember what these files hold now; call it before they are read for the first time."""
+        self._fingerprints = {**read_fingerprints(files), **self._fingerprints}
 
-    def look(self) -> bool:
-        """Reads the files now; blocks. Returns whether they differ from what was read before."""
-        before, self._seen = self._seen, read_fingerprints(self._list_files())
-        return before is not None and before != self._seen
-
-    async def run(self) -> None:
-        """Looks every so many seconds until cancelled; what fails is logged once, and goes on."""
-        while True:
-            try:
-                await self._look()
-                self._is_failing = False
-            except Exception:  # of no thread or memory for it, for one
-                if not self._is_failing:
-                    logger.exception("files cannot be watched")
-                self._is_failing = True
-            await asyncio.sleep(self._interval_seconds)
-
-    async def _look(self) -> None:
-        is_changed = await call_in_daemon(self.look, "watch of files")
-        if is_changed or self._is_due():
-            await self._on_change()
+    def poll(self, files: Iterable[Path]) -> bool:
+        """Read the files; return whether one of them, or the list, differs from the last time."""
+        before, self._fingerprints = self._fingerprints, read_fingerprints(files)
+        return before != self._fingerprints
 
     def __repr__(self) -> str:
-        return f"<FileWatcher {len(self._seen or ())} files>"
+        return f"<FileWatcher {len(self._fingerprints)} files>"
 
 
-def read_fingerprints(files: Iterable[Path]) -> Fingerprints:
-    """Returns a digest of each file, or what kept it from being read; never raises."""
-    return {file: read_digest(file) for file in files}
+def read_fingerprints(files: Iterable[Path]) -> dict[Path, str]:
+    """Return a digest of each file, or why it cannot be read. Never raises."""
+    return {file: read_fingerprint(file) for file in files}
 
 
-def read_digest(file: Path) -> str:
-    """Returns a file's digest; of what is no regular file, like a pipe, only that it is none."""
+def read_fingerprint(file: Path) -> str:
+    """Return the digest of a regular file, a constant for anything else."""
     try:
-        with open(file, "rb", opener=open_at_once) as source:
+        with open(file, "rb", opener=open_without_blocking) as source:
             if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
                 return "no regular file"
             return hashlib.sha256(source.read(MAX_BYTES) or b"").hexdigest()
-    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+    except (OSError, ValueError) as error:  # ValueError: the path has a zero byte
         return f"{type(error).__name__} {getattr(error, 'errno', '')}"
 
 
-def open_at_once(path: str, flags: int) -> int:
-    """Opens without waiting for the writer of a pipe."""
+def open_without_blocking(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to would block."""
     return os.open(path, flags | os.O_NONBLOCK)

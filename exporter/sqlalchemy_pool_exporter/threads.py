@@ -38,7 +38,7 @@ class SharedCall(Generic[T]):
         self._name = name
         self._running: Future[T] | None = None
 
-    async def run(self, within_seconds: float) -> T:
+    async def run(self, within_seconds: float | None) -> T:
         """Returns what the call does, or raises what it does. TimeoutError leaves it running."""
         if self._running is None or self._running.done():
             self._running = start_in_daemon(self._call, self._name)

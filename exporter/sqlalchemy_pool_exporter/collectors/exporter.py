@@ -4,8 +4,10 @@ It must not know databases.
 """
 
 import platform
+import time
 from collections.abc import Iterator
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Self
 
 import sqlalchemy
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -14,23 +16,27 @@ from prometheus_client.registry import Collector
 from sqlalchemy_pool_exporter import read_version
 
 
-class Configuration(Protocol):
-    """Whether the last attempt to load the configuration succeeded, and when one last did."""
+@dataclass(slots=True)
+class ReloadStatus:
+    """Whether the last attempt to load the configuration succeeded, and when one last did.
 
-    @property
-    def is_successful(self) -> bool: ...
+    `succeeded_at` is in unix seconds, None until a configuration is in use.
+    """
 
-    @property
-    def succeeded_at(self) -> float | None:
-        """In unix seconds; None as long as none was in use."""
+    is_successful: bool = False
+    succeeded_at: float | None = None
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the status of a configuration that has just been loaded."""
+        return cls(is_successful=True, succeeded_at=time.time())
 
 
 class ExporterCollector(Collector):
     """Build and configuration of this process."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Takes what tells how reading the configuration goes."""
-        self._configuration = configuration
+    def __init__(self, reload_status: ReloadStatus) -> None:
+        self._reload_status = reload_status
 
     def collect(self) -> Iterator[Metric]:
         """Yields the sqlalchemy_pool_exporter_ families, except the ones about collectors."""
@@ -44,11 +50,11 @@ class ExporterCollector(Collector):
         yield GaugeMetricFamily(
             "sqlalchemy_pool_exporter_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded: 1 or 0.",
-            value=self._configuration.is_successful,
+            value=self._reload_status.is_successful,
         )
-        if self._configuration.succeeded_at is not None:
+        if self._reload_status.succeeded_at is not None:
             yield GaugeMetricFamily(
                 "sqlalchemy_pool_exporter_config_last_reload_success_timestamp_seconds",
                 "When the configuration in use was loaded, in unix seconds.",
-                value=self._configuration.succeeded_at,
+                value=self._reload_status.succeeded_at,
             )

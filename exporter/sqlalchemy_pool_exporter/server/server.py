@@ -16,6 +16,7 @@ from typing import Final, TypeAlias, cast
 import uvicorn
 from starlette.applications import Starlette
 
+from sqlalchemy_pool_exporter.reload import Reloader
 from sqlalchemy_pool_exporter.server.connections import Entrance
 from sqlalchemy_pool_exporter.server.limits import Complaints, Limits
 from sqlalchemy_pool_exporter.server.protocol import HTTPProtocol
@@ -40,6 +41,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._service: Service = config.app.state.service  # type: ignore[union-attr]
+        self._reloader: Reloader = config.app.state.reloader  # type: ignore[union-attr]
         self._limits = limits.fit_descriptors()
         self._complaints = Complaints()
         self._entrance = self._build_entrance()
@@ -58,11 +60,11 @@ class Server(uvicorn.Server):
             for listener in sockets or ()
         ]
         self._looking = loop.create_task(self._entrance.look(), name="look at clients")
-        if self._service.has_source and threading.current_thread() is threading.main_thread():
+        if self._reloader.has_source and threading.current_thread() is threading.main_thread():
             loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
-        self._reloading = asyncio.create_task(self._service.reloads.reload_quietly())
+        self._reloading = asyncio.create_task(self._reloader.reload_quietly())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins the end, on SIGTERM or SIGINT."""
@@ -103,8 +105,8 @@ def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None 
     """
     server = build_server(app, exit_within=exit_within)
     handlers: Handlers = dict.fromkeys((signal.SIGTERM, signal.SIGINT), server.handle_exit)
-    service: Service = app.state.service
-    if service.has_source:  # before the start and after the end there is nothing to reload
+    reloader: Reloader = app.state.reloader
+    if reloader.has_source:  # before the start and after the end there is nothing to reload
         handlers[signal.SIGHUP] = lambda _number, _frame: None
     with handle_signals(handlers):
         server.run(sockets=[listener])

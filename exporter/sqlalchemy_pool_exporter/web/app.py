@@ -1,4 +1,4 @@
-"""The web application: which handler answers which path, and the life of what they share."""
+"""The web application: which handler answers which path, and when its parts start and stop."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from sqlalchemy_pool_exporter.reload import Source
+from sqlalchemy_pool_exporter.reload import POLL_SECONDS, FileWatcher, Reloader, Source
 from sqlalchemy_pool_exporter.service import Service
 from sqlalchemy_pool_exporter.settings import Settings
 from sqlalchemy_pool_exporter.web.health import answer_all_health, answer_health
@@ -27,21 +27,41 @@ from sqlalchemy_pool_exporter.web.responses import (
 from sqlalchemy_pool_exporter.web.status_page import answer_landing_page
 
 
-def create_app(settings: Settings, source: Source | None = None) -> Starlette:
-    """Returns the application; its lifespan starts the probes and stops them, bounded in time.
+def create_app(
+    settings: Settings,
+    source: Source | None = None,
+    watcher: FileWatcher | None = None,
+    *,
+    wait_for_config: bool = False,
+    poll_seconds: float = POLL_SECONDS,
+) -> Starlette:
+    """Return the application. Its lifespan starts the probes and stops them, in bounded time.
 
-    `source` is where settings are read anew, on request and when its files change; one that can
-    `load_without_databases` is read at the start, too, and waited for. Raises SettingsErrors and
-    EnginesError; no database is asked anything before the lifespan begins.
+    Args:
+        settings: what to start with.
+        source: where to read the settings again; without one they stay as they are.
+        watcher: it has seen the source's files before `settings` were read from them.
+        wait_for_config: serve without databases until the source has a valid configuration.
+        poll_seconds: how often to look for changed files.
+
+    Raises:
+        SettingsErrors: the web configuration is not valid.
+        EnginesError: an engine cannot be built.
     """
-    service = Service(settings, source)
+    watcher = watcher or FileWatcher()
+    watcher.add([settings.web.config_file] if settings.web.config_file else [])
+    service = Service(settings, wait_for_config=wait_for_config)
+    watcher.add([*(source.list_files() if source else ()), *service.web_policy.list_files()])
+    reloader = Reloader(service, source, watcher, poll_seconds)
 
     @asynccontextmanager
     async def live(_app: Starlette) -> AsyncIterator[None]:
-        await service.start()
         try:
+            await service.start()
+            await reloader.start()
             yield
         finally:
+            reloader.stop()
             await service.stop()
 
     app = Starlette(
@@ -56,6 +76,7 @@ def create_app(settings: Settings, source: Source | None = None) -> Starlette:
     # A redirect would be built from the client's Host header; whoever adds a slash gets the list.
     app.router.redirect_slashes = False
     app.state.service = service
+    app.state.reloader = reloader
     return app
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.failures import classify
-from sqlalchemy_pool_exporter.reload import ReloadError
+from sqlalchemy_pool_exporter.reload import Reloader, ReloadError
 from sqlalchemy_pool_exporter.service import Service, read_service
 from sqlalchemy_pool_exporter.web.health import answer_health, answer_not_ready, answer_unknown
 from sqlalchemy_pool_exporter.web.responses import answer_json, answer_text
@@ -80,8 +80,9 @@ async def answer_reload(request: Request) -> Response:
         return refusal
     if not service.is_running:
         return answer_text(f"the exporter is {service.state}", 503)
+    reloader: Reloader = request.app.state.reloader
     try:
-        change = await service.reloads.reload()
+        change = await reloader.reload()
     except ReloadError as error:
         return answer_text(f"configuration not reloaded:\n{error}", 422)
     return answer_text(f"configuration reloaded: {change}")

@@ -42,7 +42,7 @@ async def answer_metrics(request: Request) -> Response:
     if is_gzip:
         headers["Content-Encoding"] = "gzip"
     key = exposition.content_type, names, is_gzip
-    return Response(await service.scrapes.render(key, render), headers=headers)
+    return Response(await service.render_queue.render(key, render), headers=headers)
 
 
 def read_list(request: Request, header: str) -> str:

@@ -96,7 +96,7 @@ def choose_warning(service: Service) -> str:
     """Returns what people are to know of the configuration; empty when it is in use."""
     if service.state is State.WAITING:
         return WAITING
-    return "" if service.reloads.is_successful else WARNING
+    return "" if service.reload_status.is_successful else WARNING
 
 
 def read_app_pools(service: Service) -> str:

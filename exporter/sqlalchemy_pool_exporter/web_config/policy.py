@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy_pool_exporter.reload import Fingerprints, read_fingerprints
 from sqlalchemy_pool_exporter.threads import call_in_daemon
 from sqlalchemy_pool_exporter.web_config import Pems, WebConfig, read_web_file
 
@@ -40,10 +39,7 @@ class WebPolicy:
         # Also those of a file that could not be used: what was wrong with them may be mended.
         self._files = [file] if file else []
         self._turn = asyncio.Lock()
-        before = read_fingerprints(self._files)
         self._reading = self._read(file)
-        # What the files held when they were read, or before.
-        self.contents: Fingerprints = {**read_fingerprints(self._files), **before}
 
     @property
     def config(self) -> WebConfig:

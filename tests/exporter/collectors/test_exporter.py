@@ -1,7 +1,6 @@
 """The exporter tells which versions run."""
 
 import platform
-from dataclasses import dataclass
 from importlib import metadata
 
 import pytest
@@ -9,22 +8,14 @@ import sqlalchemy
 from prometheus_client import CollectorRegistry
 
 from sqlalchemy_pool_exporter import read_version
-from sqlalchemy_pool_exporter.collectors.exporter import ExporterCollector
+from sqlalchemy_pool_exporter.collectors.exporter import ExporterCollector, ReloadStatus
 
 PREFIX = "sqlalchemy_pool_exporter"
 
 
-@dataclass
-class Reading:
-    """How reading the configuration went."""
-
-    is_successful: bool
-    succeeded_at: float | None
-
-
 def test_as_long_as_no_configuration_was_in_use_there_is_no_time_of_it() -> None:
     registry = CollectorRegistry()
-    registry.register(ExporterCollector(Reading(is_successful=False, succeeded_at=None)))
+    registry.register(ExporterCollector(ReloadStatus()))
     families = [family.name for family in registry.collect()]
     assert families == [f"{PREFIX}_build_info", f"{PREFIX}_config_last_reload_successful"]
 
@@ -32,7 +23,7 @@ def test_as_long_as_no_configuration_was_in_use_there_is_no_time_of_it() -> None
 @pytest.mark.parametrize("is_successful", [True, False])
 def test_build_and_configuration_are_told(*, is_successful: bool) -> None:
     registry = CollectorRegistry()
-    registry.register(ExporterCollector(Reading(is_successful, succeeded_at=1234.5)))
+    registry.register(ExporterCollector(ReloadStatus(is_successful, succeeded_at=1234.5)))
     versions = {
         "version": metadata.version("sqlalchemy-pool-exporter"),
         "python": platform.python_version(),

@@ -75,7 +75,7 @@ class Served:
         return policy
 
     async def reload(self) -> None:
-        await self.app.state.service.reloads.reload_quietly()
+        await self.app.state.reloader.reload_quietly()
 
     @property
     def connections(self) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from sqlalchemy_pool_exporter.reload import INTERVAL_SECONDS
+from sqlalchemy_pool_exporter.reload import POLL_SECONDS
 from sqlalchemy_pool_exporter.server.limits import RESERVED, Limits
 from sqlalchemy_pool_exporter.server.server import KEEP_ALIVE_SECONDS
 from sqlalchemy_pool_exporter.web.middleware import MOST_WAITING
@@ -33,7 +33,7 @@ def test_limits_are_those_of_the_code() -> None:
 
 
 def test_numbers_in_the_text_are_those_of_the_code() -> None:
-    assert f"within {INTERVAL_SECONDS:g} s" in TEXT
+    assert f"within {POLL_SECONDS:g} s" in TEXT
     assert f"Costs above {HIGHEST_COST} are refused" in TEXT
     assert f"more than {MOST_WAITING} waiting guesses" in TEXT
 
