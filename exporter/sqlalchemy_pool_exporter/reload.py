@@ -18,7 +18,7 @@ from typing import Final, NoReturn, Protocol
 from sqlalchemy_pool_exporter.databases import Database, EnginesError
 from sqlalchemy_pool_exporter.service import NotRunningError, Service, State
 from sqlalchemy_pool_exporter.settings import Settings, SettingsErrors
-from sqlalchemy_pool_exporter.threads import SharedCall
+from sqlalchemy_pool_exporter.threads import BackgroundCalls
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +86,7 @@ class Reloader:
         self._turn = asyncio.Lock()
         self._logged_problem = ""
         self._watching: asyncio.Task[None] | None = None
-        self._polling = SharedCall(self._poll, "watch of files")
-        self._loading = SharedCall(self._load, "reading of the configuration")
-        self._loading_rest = SharedCall(
-            self._source.load_without_databases, "reading without databases"
-        )
+        self._calls = BackgroundCalls("configuration")
 
     async def start(self) -> None:
         """Load the configuration if the service waits for one, then watch its files."""
@@ -121,7 +117,7 @@ class Reloader:
         async with self._turn:
             try:
                 # Before the files are read: what changes while they are is another change.
-                await self._polling.run(READ_SECONDS)
+                await self._calls.run("polling", self._poll, READ_SECONDS)
                 change = await self._load_and_apply()
             except NotRunningError as error:
                 raise ReloadError(str(error)) from None
@@ -146,7 +142,7 @@ class Reloader:
         try:
             # First, so that a new certificate is served whatever is wrong with the settings.
             has_new_policy = await self._service.web_policy.reload()
-            settings, databases = await self._loading.run(READ_SECONDS)
+            settings, databases = await self._calls.run("loading", self._load, READ_SECONDS)
             unchanged = self._describe_unchanged(settings)
             changes = ["web configuration"] if has_new_policy else []
             changes += await self._service.apply(settings, databases)
@@ -163,7 +159,9 @@ class Reloader:
         Returns what is wrong apart from the databases.
         """
         try:
-            settings = await self._loading_rest.run(READ_SECONDS)
+            settings = await self._calls.run(
+                "loading without databases", self._source.load_without_databases, READ_SECONDS
+            )
             await self._service.apply_without_databases(settings)
         except SettingsErrors as errors:
             return str(errors)
@@ -171,7 +169,7 @@ class Reloader:
 
     def _load(self) -> tuple[Settings, dict[str, Database]]:
         settings = self._source.load()
-        return settings, self._service.engines.plan(settings.databases)
+        return settings, self._service.engines.prepare(settings.databases)
 
     def _poll(self) -> bool:
         return self._watcher.poll(
@@ -207,7 +205,7 @@ class Reloader:
             await asyncio.sleep(self._poll_seconds)
 
     async def _reload_if_due(self) -> None:
-        has_changed = await self._polling.run(None)
+        has_changed = await self._calls.run("polling", self._poll, None)
         is_due = has_changed or not self._service.reload_status.is_successful
         if is_due and self._service.is_running:
             with suppress(ReloadError):

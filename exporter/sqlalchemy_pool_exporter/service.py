@@ -61,7 +61,7 @@ class Service:
         self.state = State.STARTING
         self.web_policy = WebPolicy(settings.web.config_file, deny_all=wait_for_config)
         self.engines = DatabaseRegistry()
-        self.engines.replace(self.engines.plan(settings.databases))
+        self.engines.replace(self.engines.prepare(settings.databases))
         self.probes = ProbeSet(self.engines)
         self.shared_folder = SharedFolder(settings.app.dir)
         self.reload_status = ReloadStatus() if wait_for_config else ReloadStatus.now()
@@ -115,7 +115,7 @@ class Service:
 
         Args:
             settings: the new settings.
-            databases: what `DatabaseRegistry.plan` returns for them. A database whose settings
+            databases: what `DatabaseRegistry.prepare` returns for them. A database whose settings
                 are the same keeps its pool, its probe and every counter.
 
         Raises:

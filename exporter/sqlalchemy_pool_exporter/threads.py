@@ -1,6 +1,6 @@
-"""Calls in daemon threads: one that hangs holds up neither the event loop nor the process's end.
+"""Blocking calls in daemon threads, so that one that hangs delays neither event loop nor exit.
 
-Knows nothing of what is called; the executor of asyncio is not used because Python joins it.
+Python waits at its exit for the threads of asyncio's own executor, but not for daemon threads.
 """
 
 from __future__ import annotations
@@ -10,109 +10,94 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Generic, TypeVar
-
-from sqlalchemy.util import await_only
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def start_in_daemon(call: Callable[[], T], name: str) -> Future[T]:
-    """Starts a call in a thread of its own; those who wait for the future cannot cancel it."""
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()
-    threading.Thread(target=settle, args=(call, future), name=name, daemon=True).start()
-    return future
+class DaemonThread:
+    """A thread that runs calls one after the other, in the order in which they were submitted."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Return the future of a call. Nobody who waits for it can cancel the call."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        self._calls.put(partial(resolve, call, future))
+        return future
+
+    def finish(self) -> None:
+        """End the thread after the calls that were submitted."""
+        self._calls.put(None)
+
+    def is_alive(self) -> bool:
+        """Return whether the thread still runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while call := self._calls.get():
+            call()
+            del call  # or a waiting thread would keep the last outcome alive
 
 
-async def call_in_daemon(call: Callable[[], T], name: str) -> T:
-    """Returns what a blocking call does, or raises what it does, while the event loop turns."""
-    return await asyncio.wrap_future(start_in_daemon(call, name))
-
-
-class SharedCall(Generic[T]):
-    """A blocking call, made by one thread at a time: one that hangs is joined, not left behind."""
-
-    def __init__(self, call: Callable[[], T], name: str) -> None:
-        self._call = call
-        self._name = name
-        self._running: Future[T] | None = None
-
-    async def run(self, within_seconds: float | None) -> T:
-        """Returns what the call does, or raises what it does. TimeoutError leaves it running."""
-        if self._running is None or self._running.done():
-            self._running = start_in_daemon(self._call, self._name)
-        async with asyncio.timeout(within_seconds):
-            return await asyncio.wrap_future(self._running)
-
-
-def settle(call: Callable[[], T], future: Future[T]) -> None:
-    """Makes the call and hands its outcome to the future."""
+def resolve(call: Callable[[], T], future: Future[T]) -> None:
+    """Make the call and hand its outcome to the future."""
     try:
         outcome = call()
     except BaseException as error:
         future.set_exception(error)
+        del future  # the error's traceback holds this frame, which would hold the error again
     else:
         future.set_result(outcome)
 
 
-class BackgroundCalls:
-    """One database's calls aside; each is known by what it is about.
+def start_in_daemon(call: Callable[[], T], name: str) -> Future[T]:
+    """Start a call in a thread of its own."""
+    thread = DaemonThread(name)
+    future = thread.submit(call)
+    thread.finish()
+    return future
 
-    A call that still hangs is joined, not made again, so that there is one thread for it however
-    often it is waited for. `pending` builds the error that the wait going on now will end with,
-    None when there is no wait; each raise needs an error of its own, or they share a traceback.
-    Any thread may use it.
+
+async def call_in_daemon(call: Callable[[], T], name: str) -> T:
+    """Return or raise what a blocking call does, while the event loop turns."""
+    return await asyncio.wrap_future(start_in_daemon(call, name))
+
+
+class BackgroundCalls:
+    """Calls by key, at most one of each at a time, for any thread.
+
+    A call that still runs is joined, not made again: one that hangs costs one thread, however often
+    it is asked for.
     """
 
-    def __init__(self, name: str, *, is_async: bool) -> None:
-        self.pending: Callable[[], Exception] | None = None
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._is_async = is_async
         self._lock = threading.Lock()
         self._running: dict[str, Future[Any]] = {}
 
-    def make(
-        self,
-        about: str,
-        call: Callable[[], T],
-        seconds: float,
-        build_error: Callable[[], Exception],
-    ) -> T:
-        """The call's outcome; raises `build_error()` when there is none after so many seconds.
-
-        Call it in a greenlet for an async driver, else in a thread that may block.
-        """
-        future = self._join(about, call)
-        self.pending = build_error
-        try:
-            return self._wait(future, max(0, seconds))
-        except TimeoutError:
-            raise build_error() from None
-        finally:
-            self.pending = None
-
-    def _wait(self, future: Future[T], seconds: float) -> T:
-        if not self._is_async:
-            return future.result(seconds)
-        outcome: T = await_only(wait(future, seconds))
-        return outcome
-
-    def _join(self, about: str, call: Callable[[], T]) -> Future[T]:
+    def start(self, key: str, call: Callable[[], T]) -> Future[T]:
+        """Return the future of the call with this key that runs, else start this one."""
         with self._lock:
-            future = self._running.get(about)
+            future = self._running.get(key)
             if future is None:
-                make = partial(self._make, about, call)
-                future = self._running[about] = start_in_daemon(make, f"{self._name}: {about}")
+                run = partial(self._run, key, call)
+                future = self._running[key] = start_in_daemon(run, f"{self._name}: {key}")
         return future
 
-    def _make(self, about: str, call: Callable[[], T]) -> T:
+    async def run(self, key: str, call: Callable[[], T], timeout_seconds: float | None) -> T:
+        """Return or raise what the call does. After a TimeoutError it goes on in its thread."""
+        async with asyncio.timeout(timeout_seconds):
+            return await asyncio.wrap_future(self.start(key, call))
+
+    def _run(self, key: str, call: Callable[[], T]) -> T:
         try:
             return call()
         finally:
-            with self._lock:  # held until the future is among those that run
-                del self._running[about]
-
-
-async def wait(future: Future[T], seconds: float) -> T:
-    return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
+            with self._lock:  # waits until `start` has put the future there
+                del self._running[key]

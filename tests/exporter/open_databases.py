@@ -1,8 +1,8 @@
-"""Databases under test: built from settings as the configuration has them, closed at the end."""
+"""Databases under test, built from settings and closed at the end."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,8 +27,12 @@ def build_settings(url: str, **keys: Any) -> DatabaseSettings:
 
 
 @asynccontextmanager
-async def open_registry() -> AsyncIterator[DatabaseRegistry]:
+async def open_registry(
+    settings: Mapping[str, DatabaseSettings],
+) -> AsyncIterator[DatabaseRegistry]:
+    """A registry of these databases by name."""
     registry = DatabaseRegistry()
+    registry.replace(registry.prepare(settings))
     try:
         yield registry
     finally:
@@ -37,8 +41,8 @@ async def open_registry() -> AsyncIterator[DatabaseRegistry]:
 
 @asynccontextmanager
 async def open_database(url: str, **keys: Any) -> AsyncIterator[Database]:
-    async with open_registry() as registry:
-        yield registry.add("shop", build_settings(url, **keys))
+    async with open_registry({"shop": build_settings(url, **keys)}) as registry:
+        yield registry.get("shop")
 
 
 async def ask(

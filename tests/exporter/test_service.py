@@ -40,7 +40,7 @@ async def test_stopping_twice_waits_for_the_first(silent_port: int) -> None:
     await service.start()
     async with asyncio.timeout(15):
         await asyncio.gather(service.stop(), service.stop())
-    assert service.engines.names() == ()
+    assert list(service.engines) == []
 
 
 async def test_database_that_was_up_has_no_connection_left_after_the_stop(

@@ -4,19 +4,12 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy.util import greenlet_spawn
 
-from sqlalchemy_pool_exporter.threads import BackgroundCalls
+from sqlalchemy_pool_exporter.threads import BackgroundCalls, DaemonThread, call_in_daemon
 from tests.exporter.open_databases import PATIENCE
 from tests.exporter.waiting import wait_for
 
 pytestmark = pytest.mark.anyio
-ABOUT = "the weather"
-
-
-@pytest.fixture(params=[True, False], ids=["async", "sync"])
-def aside(request: pytest.FixtureRequest) -> BackgroundCalls:
-    return BackgroundCalls("shop", is_async=request.param)
 
 
 @pytest.fixture
@@ -26,36 +19,48 @@ def release() -> Iterator[threading.Event]:
     event.set()
 
 
-async def make(aside: BackgroundCalls, call: object, seconds: float = PATIENCE) -> object:
-    return await greenlet_spawn(aside.make, ABOUT, call, seconds, lambda: LookupError("too late"))
+def test_a_daemon_thread_runs_its_calls_in_order_and_ends_after_them() -> None:
+    thread = DaemonThread("worker")
+    futures = [thread.submit(threading.current_thread) for _ in range(3)]
+    thread.finish()
+    threads = {future.result(PATIENCE) for future in futures}
+    assert len(threads) == 1
+    threads.pop().join(PATIENCE)
+    assert not thread.is_alive()
 
 
-async def test_a_call_aside_runs_in_another_thread_and_gives_back_its_outcome(
-    aside: BackgroundCalls,
-) -> None:
-    assert await make(aside, threading.current_thread) is not threading.current_thread()
-    assert aside.pending is None
-
-
-async def test_a_call_aside_gives_back_its_error(aside: BackgroundCalls) -> None:
+async def test_a_call_in_a_daemon_thread_returns_its_outcome_or_raises_its_error() -> None:
+    thread = await call_in_daemon(threading.current_thread, "worker")
+    assert (thread.name, thread.daemon) == ("worker", True)
     with pytest.raises(ZeroDivisionError):
-        await make(aside, lambda: 1 // 0)
+        await call_in_daemon(lambda: 1 // 0, "worker")
 
 
-async def test_a_call_aside_that_hangs_is_joined_and_not_made_again(
-    aside: BackgroundCalls, release: threading.Event
+async def test_a_background_call_that_hangs_is_joined_and_not_made_again(
+    release: threading.Event,
 ) -> None:
-    calls = []
+    calls = BackgroundCalls("shop")
+    threads = []
 
     def hang() -> int:
-        calls.append(threading.current_thread())
+        threads.append(threading.current_thread())
         release.wait()
-        return len(calls)
+        return len(threads)
 
     for _ in range(5):
-        with pytest.raises(LookupError, match="too late"):
-            await make(aside, hang, 0.01)
-    assert len(calls) == 1
+        with pytest.raises(TimeoutError):
+            await calls.run("weather", hang, 0.01)
+    assert [thread.name for thread in threads] == ["shop: weather"]
     release.set()
-    await wait_for(lambda: not calls[0].is_alive())
-    assert await make(aside, hang) == 2
+    await wait_for(lambda: not threads[0].is_alive())
+    assert await calls.run("weather", hang, PATIENCE) == 2
+
+
+async def test_background_calls_with_other_keys_run_beside_one_that_hangs(
+    release: threading.Event,
+) -> None:
+    calls = BackgroundCalls("shop")
+    hanging = calls.start("weather", release.wait)
+    with pytest.raises(ZeroDivisionError):
+        await calls.run("news", lambda: 1 // 0, PATIENCE)
+    assert not hanging.done()

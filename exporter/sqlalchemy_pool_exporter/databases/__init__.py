@@ -1,4 +1,4 @@
-"""One engine per configured database, its pool instrumented, used and given up on in time."""
+"""The configured databases: an engine with an instrumented pool each, used within deadlines."""
 
 from sqlalchemy_pool_exporter.databases.database import Database
 from sqlalchemy_pool_exporter.databases.engine import recreate_pool

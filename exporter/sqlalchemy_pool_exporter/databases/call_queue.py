@@ -1,7 +1,4 @@
-"""A database's calls: one at a time, each with a deadline at which it is cut off.
-
-Knows lanes and connections; not what a call does. For the event loop's thread.
-"""
+"""The calls of one database: one at a time, each cut off at its deadline."""
 
 from __future__ import annotations
 
@@ -12,107 +9,137 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker
-from sqlalchemy_pool_exporter.databases.executors import GRACE_SECONDS, Executor, retrieve
+from sqlalchemy_pool_exporter.databases.executors import GRACE_SECONDS, Executor, mark_retrieved
+from sqlalchemy_pool_exporter.threads import BackgroundCalls
 
 T = TypeVar("T")
 
+BuildError = Callable[[], Exception]
+
 
 class DetachedCall(NamedTuple):
-    """A call that goes on after its time, and the connections that it uses."""
+    """A call that goes on after its deadline, and the connections that it uses."""
 
     future: asyncio.Future[Any]
     connections: ConnectionTracker
 
 
 class CallQueue:
-    """Makes calls in a lane; one that is cut off is over a few GRACE_SECONDS later at most.
+    """Runs calls in an executor; for the event loop's thread only, except for `run_in_background`.
 
-    One that `may_detach`, when its time is over, keeps its turn: its caller gets the error, and the
-    next ones wait until it has ended by itself.
+    A call that is cut off ends a few GRACE_SECONDS later at most. One that `may_detach` at its
+    deadline keeps its turn instead: its caller gets the error, and the next calls wait until it has
+    ended by itself. Deadlines are in seconds of time.monotonic().
     """
 
-    def __init__(self, lane: Executor, may_detach: Callable[[], bool] = lambda: False) -> None:
-        self._lane = lane
-        self._may_go_on = may_detach
+    def __init__(self, executor: Executor, may_detach: Callable[[], bool] = lambda: False) -> None:
+        self._executor = executor
+        self._may_detach = may_detach
+        self._background = BackgroundCalls(executor.name)
+        # Builds the error of what the running call waits for in the background.
+        self._pending_error: BuildError | None = None
         self._turn = asyncio.Lock()
-        self._interruption: asyncio.Future[None] | None = None
-        self._left: DetachedCall | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._cancellation: asyncio.Future[None] | None = None
+        self._detached: DetachedCall | None = None
+        self._cut_off_task: asyncio.Task[None] | None = None
 
-    async def make(
+    async def run(
         self,
         call: Callable[[], T],
         connections: ConnectionTracker,
-        ends_at: float,
-        build_error: Callable[[], Exception],
+        deadline: float,
+        build_error: BuildError,
     ) -> T:
-        """Make a call that uses these connections until `ends_at` (time.monotonic()).
+        """Return what a call that uses these connections does.
 
-        A call that is not over by then, or is interrupted, or whose caller is cancelled, loses its
-        connections; one that goes on even so keeps them, and the engine gets a new pool. Raises
-        what the call does, `build_error()` when it was cut off, and LaneBlockedError when too many
-        calls have not ended.
+        A call loses its connections at the deadline, by `cancel_current`, or when its caller is
+        cancelled. If it hangs even so, it is abandoned with them, and the engine gets a new pool.
+
+        Raises:
+            Exception: What the call raises, or `build_error()` when it was cut off.
+            TooManyAbandonedCallsError: Too many calls hang.
         """
-        async with self._take_turn(ends_at, build_error) as turn:
-            future = self._lane.start(call)
+        async with self._take_turn(deadline, build_error) as turn:
+            future = self._executor.start(call)
             try:
-                is_interrupted = await self._wait(future, ends_at)
+                is_cancelled = await self._wait(future, deadline)
                 if future.done():
                     return future.result()
-                if not is_interrupted and self._may_go_on():
+                if not is_cancelled and self._may_detach():
                     turn.pop_all()
-                    self._leave(future, connections)
-                raise build_error()  # now, while it can be seen what the call waits for
+                    self._detach(future, connections)
+                # Before the call is cut off, because its end changes what the error says.
+                raise self._build_error(build_error)
             finally:
-                if self._left is None:
+                if self._detached is None:
                     await self._end(future, connections)
 
     @asynccontextmanager
     async def _take_turn(
-        self, ends_at: float, build_error: Callable[[], Exception]
+        self, deadline: float, build_error: BuildError
     ) -> AsyncIterator[ExitStack]:
         try:
-            async with asyncio.timeout(ends_at - time.monotonic()):
+            async with asyncio.timeout(deadline - time.monotonic()):
                 await self._turn.acquire()
         except TimeoutError:
-            raise build_error() from None
+            raise self._build_error(build_error) from None
         with ExitStack() as turn:
             turn.callback(self._turn.release)
             yield turn
 
-    def _leave(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
-        """Let the call go on, and let others have their turn when it has ended."""
-        self._left = DetachedCall(future, connections)
-        future.add_done_callback(self._end_left)
+    async def _wait(self, future: asyncio.Future[Any], deadline: float) -> bool:
+        """Wait until the call's end or deadline; return whether `cancel_current` was called."""
+        self._cancellation = asyncio.get_running_loop().create_future()
+        either: set[asyncio.Future[Any]] = {future, self._cancellation}
+        timeout = deadline - time.monotonic()
+        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        return self._cancellation.done()
 
-    def _end_left(self, future: asyncio.Future[Any]) -> None:
-        retrieve(future)
-        if self._left is not None:
-            self._left.connections.settle()
-        self._left = None
+    def _build_error(self, build_error: BuildError) -> Exception:
+        return (self._pending_error or build_error)()
+
+    def run_in_background(
+        self, key: str, call: Callable[[], T], timeout_seconds: float, build_error: BuildError
+    ) -> T:
+        """Make a blocking call in a thread of its own; to be used by the running call.
+
+        A call with the same key that still runs is joined. Whatever cuts the waiting call off, its
+        error is `build_error()`, a new one each time: two raises of one error would share its
+        traceback.
+        """
+        future = self._background.start(key, call)
+        self._pending_error = build_error
+        try:
+            return self._executor.wait(future, max(0, timeout_seconds))
+        except TimeoutError:
+            raise build_error() from None
+        finally:
+            self._pending_error = None
+
+    def _detach(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
+        self._detached = DetachedCall(future, connections)
+        future.add_done_callback(self._end_detached)
+
+    def _end_detached(self, future: asyncio.Future[Any]) -> None:
+        mark_retrieved(future)
+        if self._detached is not None:
+            self._detached.connections.reset()
+        self._detached = None
         self._turn.release()
 
-    async def _wait(self, future: asyncio.Future[Any], ends_at: float) -> bool:
-        """Wait for the call's end, no longer than it may take; returns whether interrupted."""
-        self._interruption = asyncio.get_running_loop().create_future()
-        either: set[asyncio.Future[Any]] = {future, self._interruption}
-        timeout = ends_at - time.monotonic()
-        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        return self._interruption.done()
-
-    def interrupt(self) -> None:
-        """Cut off the call that is being made, or goes on, if there is one."""
-        if self._interruption is not None and not self._interruption.done():
-            self._interruption.set_result(None)
-        if self._left is not None:
-            self._ending = asyncio.create_task(self._cut_off(*self._left))
+    def cancel_current(self) -> None:
+        """Cut off the call that is running, detached or not."""
+        if self._cancellation is not None and not self._cancellation.done():
+            self._cancellation.set_result(None)
+        if self._detached is not None:
+            self._cut_off_task = asyncio.create_task(self._cut_off(*self._detached))
 
     async def _end(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
         if not future.done():
             await self._cut_off(future, connections)
         if future.done():
-            retrieve(future)  # its caller may have been cancelled at the same time
-        connections.settle()
+            mark_retrieved(future)  # its caller may have been cancelled at the same time
+        connections.reset()
 
     async def _cut_off(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
         engine = connections.engine
@@ -120,15 +147,16 @@ class CallQueue:
             await asyncio.wait({future}, timeout=GRACE_SECONDS)
         if future.done():
             return
-        # Whoever does not end by itself may leave the pool in any state, say half disposed of.
+        # A call that does not end by itself may leave the pool in any state, half disposed of say.
         pool = engine.pool
         engine.dispose(close=False)
-        connections.forget()
-        await self._lane.end(future, pool.dispose)
+        connections.untrack()
+        await self._executor.cancel(future, pool.dispose)
 
     def close(self) -> None:
-        self._lane.close()
+        """Let the executor's thread end."""
+        self._executor.close()
 
     def __repr__(self) -> str:
         state = "busy" if self._turn.locked() else "idle"
-        return f"<CallQueue {state} given_up={self._lane.given_up}>"
+        return f"<CallQueue {state} abandoned={self._executor.abandoned}>"

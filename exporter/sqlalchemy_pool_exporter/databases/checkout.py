@@ -1,7 +1,4 @@
-"""A visit to a database: check a connection out, do some work on it, return it, all in time.
-
-It runs in a lane and blocks there; it knows neither threads nor the event loop.
-"""
+"""One checkout with a deadline: get a connection, work on it, return it."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ T = TypeVar("T")
 
 
 class Stage(StrEnum):
-    """How far a visit has come; the values say what did not happen in time."""
+    """How far a checkout has come; the value says what is missing when the time is over there."""
 
     CHECKOUT = "no connection"
     WORK = "no answer to the query"
@@ -27,11 +24,16 @@ class Stage(StrEnum):
 
 
 class DeadlineError(TimeoutError):
-    """A visit took longer than it may."""
+    """A database did not do in time what it was asked for."""
 
 
 class TimedCheckout(Generic[T]):
-    """One checkout. `checkout_seconds` is the time it took to get the connection."""
+    """Does some work on a connection of an engine.
+
+    `run` blocks, in a thread or a greenlet; the others may be used by the event loop's thread
+    meanwhile. `checkout_seconds` is the time it took to get the connection, and `deadline` is in
+    seconds of time.monotonic().
+    """
 
     def __init__(
         self,
@@ -44,41 +46,37 @@ class TimedCheckout(Generic[T]):
     ) -> None:
         self.engine = engine
         self.timeout = timeout
-        self.ends_at = time.monotonic() + timeout
+        self.deadline = time.monotonic() + timeout
         self.stage = Stage.CHECKOUT
         self.checkout_seconds = 0.0
         self._work = work
         self._attempts = attempts
         self._limits_transaction = limits_transaction
-        self._is_given_up = False
-
-    def give_up(self) -> None:
-        """Make no further attempt, for nobody would close the connection of one; and no query."""
-        self._attempts = 0
-        self._is_given_up = True
+        self._is_cancelled = False
 
     @property
     def remaining_seconds(self) -> float:
-        return self.ends_at - time.monotonic()
+        """The time until the deadline; negative after it."""
+        return self.deadline - time.monotonic()
 
-    def make(self) -> T:
-        """Do the work. An attempt is repeated when it met a connection its server had closed."""
+    def run(self) -> T:
+        """Do the work, once more if the server had closed the pool's connection."""
         while True:
             self._attempts -= 1
             try:
-                return self._make()
+                return self._run_once()
             except DBAPIError as error:
                 if not (
                     error.connection_invalidated and self._attempts > 0 < self.remaining_seconds
                 ):
                     raise
 
-    def _make(self) -> T:
+    def _run_once(self) -> T:
         self.stage = Stage.CHECKOUT
         started = time.perf_counter()
         with self.engine.connect() as connection:
             self.checkout_seconds = time.perf_counter() - started
-            if self._is_given_up:
+            if self._is_cancelled:
                 raise self.build_error()
             self.stage = Stage.WORK
             self._limit(connection)
@@ -87,10 +85,18 @@ class TimedCheckout(Generic[T]):
         return result
 
     def _limit(self, connection: Connection) -> None:
-        """Let the server end what we no longer wait for, or a lock piles up our sessions."""
+        """Let the server end what nobody waits for any more, or a lock piles up our sessions."""
         if self._limits_transaction:
             connection.exec_driver_sql(build_postgresql_limit(self.remaining_seconds))
 
+    def cancel(self) -> None:
+        """Start neither another attempt, whose connection nobody would close, nor the work.
+
+        An abandoned thread may still be in `run`, and come back from the driver at any time.
+        """
+        self._attempts = 0
+        self._is_cancelled = True
+
     def build_error(self) -> DeadlineError:
-        """The error that says what the visit waits for."""
+        """Return an error that says what the checkout waits for."""
         return DeadlineError(f"{self.stage} within {self.timeout:g} s")

@@ -1,7 +1,4 @@
-"""The driver connections that an engine has open, and how to hang up on one that hangs.
-
-Knows drivers' connections from outside only: no SQL, no pools' insides, no probes.
-"""
+"""The driver connections that an engine has open, and how to end one that hangs."""
 
 from __future__ import annotations
 
@@ -20,18 +17,18 @@ logger = logging.getLogger(__name__)
 
 
 class ConnectionTracker:
-    """What an engine has opened and not closed yet.
+    """The connections that an engine has opened and not closed yet.
 
-    A driver that waits for a silent server neither notices a cancelled task nor can its thread be
-    stopped; losing its connection it notices at once. `abort` may be called while the connections
-    are in use by another thread or a suspended greenlet; for async drivers only by the thread of
-    their event loop.
+    A driver that waits for a silent server does not notice that its task was cancelled, and its
+    thread cannot be stopped; the loss of its connection it notices at once. `abort` may be called
+    while another thread or a suspended greenlet uses the connections; with an async driver only by
+    the thread of its event loop.
     """
 
     def __init__(self, engine: Engine, connect: Callable[[], DBAPIConnection]) -> None:
         self.engine = engine
         self._connect = connect
-        self._is_hung_up = False
+        self._is_aborted = False
         # By id, because connections of C drivers can be neither hashed nor referred to weakly.
         self._opening: dict[int, DBAPIConnection] = {}
         self._open: dict[int, DBAPIConnection] = {}
@@ -41,23 +38,23 @@ class ConnectionTracker:
         event.listen(engine, "close_detached", self._on_close)
 
     def _on_do_connect(self, *_: object) -> DBAPIConnection:
-        if self._is_hung_up:  # a failed pre-ping would go on with a new connection
-            raise ConnectionAbortedError("hung up")
+        if self._is_aborted:  # after a failed pre-ping the pool goes on with a new connection
+            raise ConnectionAbortedError("connection aborted")
         try:
             connection = self._connect()
         except BaseException as error:
             # SQLAlchemy makes a cycle of this error and its frames, in which a socket that was not
-            # connected yet would stay open until the garbage collector comes by.
+            # connected yet would stay open until the garbage collector runs.
             traceback.clear_frames(error.__traceback__)
             raise
-        if self._is_hung_up:  # while it was being opened, when there was nothing to hang up on
-            self._end(connection)
-            raise ConnectionAbortedError("hung up")
+        if self._is_aborted:  # while it was being opened, when there was nothing to abort yet
+            self._close(connection)
+            raise ConnectionAbortedError("connection aborted")
         self._opening[id(connection)] = connection
         return connection
 
     def _on_connect(self, connection: DBAPIConnection, _record: object) -> None:
-        """Run after the dialect has set the connection up; only then does the pool own it."""
+        # Runs after the dialect has set the connection up; only now does the pool own it.
         self._opening.pop(id(connection), None)
         self._open[id(connection)] = connection
 
@@ -65,35 +62,36 @@ class ConnectionTracker:
         self._open.pop(id(connection), None)
 
     def abort(self) -> int:
-        """Cut every connection off without waiting for its server; returns how many there were.
+        """End every connection without waiting for its server, and open no other until `reset`.
 
-        No other is opened until `settle`.
+        Returns:
+            The number of connections.
         """
-        self._is_hung_up = True
+        self._is_aborted = True
         connections = [*self._opening.values(), *self._open.values()]
         for connection in connections:
             abort(self.engine.dialect.get_driver_connection(connection))
         return len(connections)
 
-    def settle(self) -> None:
-        """Call it when nobody uses the connections, so that others may be opened again.
+    def reset(self) -> None:
+        """Allow new connections, now that nobody uses the old ones.
 
-        Ends what failed while it was set up, which before SQLAlchemy 2.1 the pool forgets to.
+        Close those that failed while they were set up: before SQLAlchemy 2.1 the pool does not.
         """
-        self._is_hung_up = False
+        self._is_aborted = False
         while self._opening:
             _, connection = self._opening.popitem()
-            self._end(connection)
+            self._close(connection)
 
-    def _end(self, connection: DBAPIConnection) -> None:
-        """End a connection the pool does not know: psycopg complains about those left open."""
+    def _close(self, connection: DBAPIConnection) -> None:
+        """Close a connection that the pool does not own: psycopg warns about those left open."""
         abort(self.engine.dialect.get_driver_connection(connection))
-        if not self.engine.dialect.is_async:  # hanging up was the end, and closing would wait
+        if not self.engine.dialect.is_async:  # aborting was the end, and closing would wait
             with suppress(Exception):
                 connection.close()
 
-    def forget(self) -> None:
-        """Leave the connections to a call that was given up on."""
+    def untrack(self) -> None:
+        """Leave the connections to an abandoned call."""
         self._opening.clear()
         self._open.clear()
 

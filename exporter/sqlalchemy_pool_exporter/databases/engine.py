@@ -1,13 +1,8 @@
-"""Engines with the pool that the settings ask for, and how to replace a pool.
-
-Knows what each pool class takes; not how connections are opened, nor what they are for.
-"""
+"""SQLAlchemy engines with the pool that the settings ask for."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
-from itertools import compress
 from typing import Any
 
 from sqlalchemy import URL, Engine, Pool, create_engine, select
@@ -39,7 +34,7 @@ class PoolClassError(ValueError):
 def build_engine(
     url: URL, pool: PoolSettings, *, name: str, is_async: bool
 ) -> Engine | AsyncEngine:
-    """An engine that has not connected yet. Raises PoolClassError."""
+    """Return an engine that has not connected yet. Raises PoolClassError."""
     if is_async and pool.pool_class is PoolClass.SINGLETON_THREAD:
         raise PoolClassError(
             f"pool class {pool.pool_class.value}: {url.drivername} is an async driver, for which "
@@ -48,29 +43,34 @@ def build_engine(
     create = create_async_engine if is_async else create_engine
     options = build_pool_options(pool, is_async=is_async)
     engine = create(url, pool_logging_name=name, **options)
-    quiet(engine.pool)
+    silence(engine.pool)
     return engine
 
 
-def build_plain_engine(url: URL, *, name: str, is_async: bool) -> Engine:
-    """An engine that opens a new connection for every checkout and closes it on return."""
+def build_unpooled_engine(url: URL, *, name: str, is_async: bool) -> Engine:
+    """Return an engine that opens a connection for every checkout and closes it on return."""
     create = create_async_engine if is_async else create_engine
     engine = create(url, poolclass=NullPool, pool_logging_name=name)
-    quiet(engine.pool)
+    silence(engine.pool)
+    return get_sync_engine(engine)
+
+
+def get_sync_engine(engine: Engine | AsyncEngine) -> Engine:
+    """Return the engine itself, or the one that an async engine wraps."""
     return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
 
 
-def quiet(pool: Pool) -> None:
-    """Keep a pool that has a name to itself: its failures are the probes' to tell, in one line.
+def silence(pool: Pool) -> None:
+    """Turn off the log of a pool that has a name: probes report its failures, in one line each.
 
-    SQLAlchemy logs a traceback when a connection cannot be reset or closed, as of a silent server.
+    SQLAlchemy logs a traceback when a connection cannot be reset or closed.
     """
     if isinstance(pool.logger, logging.Logger):
         pool.logger.setLevel(logging.CRITICAL)
 
 
 def build_pool_options(pool: PoolSettings, *, is_async: bool) -> dict[str, Any]:
-    """The keyword arguments of create_engine; each pool class refuses those it does not know."""
+    """Return keyword arguments of create_engine; each pool class refuses those of the others."""
     options: dict[str, Any] = {
         "poolclass": POOL_CLASSES[pool.pool_class],
         "pool_recycle": -1 if pool.recycle is None else pool.recycle,
@@ -91,46 +91,10 @@ def build_pool_options(pool: PoolSettings, *, is_async: bool) -> dict[str, Any]:
 
 
 def recreate_pool(engine: Engine) -> None:
-    """Replace an engine's pool by a new one, and test that the new one connects.
+    """Replace an engine's pool, and test that the new one connects. Blocks.
 
-    Blocks; raises what connecting raises. Connections that are checked out close on their return.
+    Connections that are checked out close on their return. Raises what connecting raises.
     """
     engine.dispose()
     with engine.connect() as connection:
         connection.execute(select(1))
-
-
-# Of several values each belongs to the host at its place; a single one is for all hosts.
-KEYS = ("host", "port", "hostaddr")
-
-
-def list_hosts(arguments: Mapping[str, Any]) -> list[str]:
-    """The hosts as the driver will look them up: where libpq has an address, it is that."""
-    hosts = split(arguments.get("host"))
-    addresses = split(arguments.get("hostaddr"))
-    if len(addresses) != len(hosts):
-        return hosts
-    return [address or host for host, address in zip(hosts, addresses, strict=True)]
-
-
-def keep_hosts(arguments: Mapping[str, Any], usable: Collection[str]) -> dict[str, Any]:
-    """The arguments without the hosts that are not usable."""
-    kept = [host in usable for host in list_hosts(arguments)]
-    return {
-        key: value if key not in KEYS or all(kept) else keep(value, kept)
-        for key, value in arguments.items()
-    }
-
-
-def keep(value: Any, kept: list[bool]) -> Any:
-    values = split(value)
-    if len(values) != len(kept):
-        return value
-    left = list(compress(values, kept))
-    return ",".join(left) if isinstance(value, str) else left
-
-
-def split(value: Any) -> list[Any]:
-    if isinstance(value, list | tuple):
-        return list(value)
-    return value.split(",") if isinstance(value, str) else []

@@ -1,51 +1,49 @@
-"""Lanes: where a database's blocking calls run, one at a time, and can be given up on.
-
-A lane knows nothing about databases: it is handed a call and gives back a future.
-"""
+"""Where the blocking calls of one database run: one at a time, and abandoned when they hang."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
-from queue import SimpleQueue
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from sqlalchemy_pool_exporter.threads import DaemonThread
 
 T = TypeVar("T")
 
-# A call that hangs for good costs a thread and a connection. So many are put up with per database.
-GIVEN_UP_LIMIT = 3
-# How long what was cancelled or cut off may take to notice.
+# A call that hangs for good costs a thread and a connection; so many are accepted per database.
+MAX_ABANDONED = 3
+# How long a call may take to notice that it was cancelled or lost its connection.
 GRACE_SECONDS = 0.2
-MOMENT_SECONDS = 0.01
-# Turns of the loop from a connected socket to a driver that waits for the server's answer.
-MOMENT_TURNS = 6
+# How long asyncpg may take from connecting its socket to waiting for the server's answer: time, and
+# turns of the event loop.
+CONNECTING_SECONDS = 0.01
+CONNECTING_TURNS = 6
 
 
 class TooManyAbandonedCallsError(TimeoutError):
-    """No call is started because too many earlier ones, long given up on, still hang."""
+    """No call is started because too many abandoned ones still hang."""
 
 
 class Executor(ABC):
-    """Runs calls one at a time; to be used from the event loop's thread only."""
+    """Runs calls one at a time; for the event loop's thread only, except for `wait`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @property
     @abstractmethod
-    def given_up(self) -> int:
-        """How many calls were given up on and have not ended yet."""
+    def abandoned(self) -> int:
+        """The number of abandoned calls that have not ended yet."""
 
     def start(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        """Start a call. Raises LaneBlockedError when too many earlier ones still hang."""
-        if self.given_up >= GIVEN_UP_LIMIT:
+        """Start a call. Raises TooManyAbandonedCallsError."""
+        if self.abandoned >= MAX_ABANDONED:
             raise TooManyAbandonedCallsError(
-                f"{self.given_up} earlier attempts still hang; waiting for one of them to end"
+                f"{self.abandoned} earlier attempts still hang; waiting for one of them to end"
             )
         return self._start(call)
 
@@ -53,18 +51,22 @@ class Executor(ABC):
     def _start(self, call: Callable[[], T]) -> asyncio.Future[T]: ...
 
     @abstractmethod
-    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:
-        """Make a call end, or give up on it after GRACE_SECONDS.
+    def wait(self, future: Future[T], timeout_seconds: float) -> T:
+        """Return or raise the future's outcome, or TimeoutError; for the running call."""
 
-        The thread of a call given up on runs `then` when the call ends after all.
+    @abstractmethod
+    async def cancel(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:
+        """Cancel a call, and abandon it if it has not ended after GRACE_SECONDS.
+
+        The thread of an abandoned call runs `cleanup` when the call ends after all.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let the lane end with the call it is running; it takes no other."""
+        """Take no other call, and end with the one that is running."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r} given_up={self.given_up}>"
+        return f"<{type(self).__name__} {self.name!r} abandoned={self.abandoned}>"
 
 
 class AsyncExecutor(Executor):
@@ -72,132 +74,88 @@ class AsyncExecutor(Executor):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._hanging: set[asyncio.Future[Any]] = set()
+        self._abandoned: set[asyncio.Future[Any]] = set()
 
     @property
-    def given_up(self) -> int:
-        return len(self._hanging)
+    def abandoned(self) -> int:
+        return len(self._abandoned)
 
     def _start(self, call: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.create_task(greenlet_spawn(call), name=self.name)
 
-    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:  # noqa: ARG002 - there is no thread
-        # asyncpg forgets a future of its own when it is cancelled in the moment in which its socket
-        # has connected, and asyncio complains about that: let the moment pass, also in a loop that
-        # is so late that the moment begins together with the end of the wait.
-        await asyncio.wait({future}, timeout=MOMENT_SECONDS)
-        for _ in range(MOMENT_TURNS):
+    def wait(self, future: Future[T], timeout_seconds: float) -> T:
+        outcome: T = await_only(asyncio.wait_for(asyncio.wrap_future(future), timeout_seconds))
+        return outcome
+
+    async def cancel(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:  # noqa: ARG002 - there is no thread
+        # When asyncpg is cancelled just after its socket has connected, it never awaits its
+        # protocol's future, and asyncio logs "Future exception was never retrieved". asyncpg 0.32
+        # has mended that for plain connections, not for the TLS upgrade (TLSUpgradeProto.on_data).
+        # Let the moment pass; count turns, too, because a late loop begins it after the wait.
+        await asyncio.wait({future}, timeout=CONNECTING_SECONDS)
+        for _ in range(CONNECTING_TURNS):
             await asyncio.sleep(0)
         future.cancel()
-        self._hanging.add(future)
+        self._abandoned.add(future)
         future.add_done_callback(self._forget)
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
 
     def close(self) -> None:
-        """Nothing of it outlives a call."""
+        """Do nothing: each call's task ends with the call."""
 
     def _forget(self, future: asyncio.Future[Any]) -> None:
-        self._hanging.discard(future)
-        retrieve(future)
+        self._abandoned.discard(future)
+        mark_retrieved(future)
 
 
 class ThreadExecutor(Executor):
-    """For blocking calls: one daemon thread, the same for every call.
+    """For blocking drivers: one daemon thread for every call, and a new one after abandoning it.
 
-    SQLite's connections may only be used by the thread that opened them, and SingletonThreadPool
-    keeps one connection per thread. After giving up the next call gets a new thread.
+    One thread, because only the thread that opened a connection of SQLite may use it, and
+    SingletonThreadPool keeps one connection per thread.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._worker: Worker | None = None
-        self._hanging: list[Worker] = []
+        self._thread: DaemonThread | None = None
+        self._abandoned: list[DaemonThread] = []
 
     @property
-    def given_up(self) -> int:
-        self._hanging = [worker for worker in self._hanging if worker.is_alive()]
-        return len(self._hanging)
+    def abandoned(self) -> int:
+        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
+        return len(self._abandoned)
 
     def _start(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        if self._worker is None:
-            self._worker = Worker(self.name)
-        return self._worker.start(call)
+        if self._thread is None:
+            self._thread = DaemonThread(self.name)
+        return asyncio.wrap_future(self._thread.submit(call))
 
-    async def end(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:
+    def wait(self, future: Future[T], timeout_seconds: float) -> T:
+        return future.result(timeout_seconds)
+
+    async def cancel(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
         if future.done():
-            retrieve(future)
+            mark_retrieved(future)
         else:
-            self.give_up(future, then)
+            self.abandon(future, cleanup)
 
-    def give_up(self, future: asyncio.Future[Any], then: Callable[[], None]) -> None:
-        """Do as `end` does, without waiting at all."""
+    def abandon(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:
+        """Leave the call to its thread, without waiting."""
         future.cancel()
-        if self._worker is not None:
-            self._worker.finish(then)
-            self._hanging.append(self._worker)
-            self._worker = None
+        if self._thread is not None:
+            self._thread.submit(cleanup)
+            self._thread.finish()
+            self._abandoned.append(self._thread)
+            self._thread = None
 
     def close(self) -> None:
-        if self._worker is not None:
-            self._worker.finish()
-            self._worker = None
+        if self._thread is not None:
+            self._thread.finish()
+            self._thread = None
 
 
-class Worker:
-    """A daemon thread and its queue of calls."""
-
-    def __init__(self, name: str) -> None:
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
-
-    def start(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._calls.put(lambda: report(call, future, loop))
-        return future
-
-    def finish(self, last: Callable[[], None] | None = None) -> None:
-        """End the thread after what it is doing now, and then `last`."""
-        if last is not None:
-            self._calls.put(last)
-        self._calls.put(None)
-
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def _work(self) -> None:
-        while call := self._calls.get():
-            call()
-
-
-def report(
-    call: Callable[[], T], future: asyncio.Future[T], loop: asyncio.AbstractEventLoop
-) -> None:
-    """Make the call and hand its outcome to the future, whose loop runs in another thread."""
-    outcome: T | None = None
-    error: BaseException | None = None
-    try:
-        outcome = call()
-    except BaseException as raised:
-        error = raised
-    with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-        loop.call_soon_threadsafe(settle, future, outcome, error)
-    del error  # its traceback refers to this frame
-
-
-def settle(future: asyncio.Future[Any], outcome: object, error: BaseException | None) -> None:
-    """Resolve the future unless it was given up on."""
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(outcome)
-
-
-def retrieve(future: asyncio.Future[Any]) -> None:
-    """See a future's error, so that asyncio does not log it as never retrieved."""
+def mark_retrieved(future: asyncio.Future[Any]) -> None:
+    """Keep asyncio from logging the error of a future that nobody waits for."""
     if not future.cancelled():
         future.exception()

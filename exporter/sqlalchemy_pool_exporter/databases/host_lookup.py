@@ -1,7 +1,7 @@
-"""Looks host names up before a driver does, because a name server that is silent hangs threads.
+"""Looks host names up before a driver does, because a silent name server hangs threads.
 
-Async drivers resolve names in the event loop's few shared threads, where hanging lookups of one
-database would hold up all the others; here each lookup has a thread of its own.
+Async drivers resolve names in the few threads that the event loop shares, where the hanging lookups
+of one database would hold up all others. Here each lookup has a thread of its own.
 """
 
 from __future__ import annotations
@@ -12,54 +12,61 @@ import time
 from collections.abc import Iterable
 from functools import partial
 
-from sqlalchemy_pool_exporter.threads import BackgroundCalls
+from sqlalchemy_pool_exporter.databases.call_queue import CallQueue
 
 
 class HostLookup:
-    """Looks up one database's hosts, one after the other."""
+    """Looks up the hosts of one database, one after the other, for the call that is running."""
 
-    def __init__(self, aside: BackgroundCalls) -> None:
-        self._aside = aside
+    def __init__(self, calls: CallQueue) -> None:
+        self._calls = calls
         self._addresses: dict[str, frozenset[str]] = {}
 
-    def list_addresses(self, hosts: Iterable[str]) -> frozenset[str]:
-        """What these names were last found to be; hosts that are no names are their own address."""
+    def get_addresses(self, hosts: Iterable[str]) -> frozenset[str]:
+        """Return the addresses that these hosts had at their last lookup.
+
+        An address stands for itself.
+        """
         return frozenset().union(*(self._addresses.get(host, {host}) for host in hosts))
 
-    def find_usable(self, hosts: Iterable[str], ends_at: float) -> frozenset[str]:
-        """The hosts that are addresses, sockets, or names that were answered for just now.
+    def resolve(self, hosts: Iterable[str], deadline: float) -> frozenset[str]:
+        """Return the hosts that are addresses, sockets, or names with addresses.
 
-        Each name gets its share of the time until `ends_at` (time.monotonic()), and one is left for
-        connecting; a host alone may have it all. Raises the last name's socket.gaierror when no
-        host is usable.
+        Each name gets an equal share of the time until the deadline (time.monotonic()), and one is
+        left for connecting; a single host may use all of it. Raises the last name's socket.gaierror
+        if no host is left.
         """
         given = frozenset(hosts)
         names = sorted(name for name in given if is_name(name))
-        usable = set(given.difference(names))
+        resolved = set(given.difference(names))
         failure: socket.gaierror | None = None
         for position, name in enumerate(names):
             shares = 1 if len(given) == 1 else len(names) - position + 1
             try:
-                self._look_up(name, (ends_at - time.monotonic()) / shares)
-                usable.add(name)
+                self._look_up(name, (deadline - time.monotonic()) / shares)
+                resolved.add(name)
             except socket.gaierror as error:
                 failure = error
-        if failure is not None and not usable:
+        if failure is not None and not resolved:
             raise failure
-        return frozenset(usable)
+        return frozenset(resolved)
 
-    def _look_up(self, name: str, seconds: float) -> None:
-        call = partial(look_up, name)
-        about = f"lookup of {name}"
-        found = self._aside.make(about, call, seconds, partial(build_timeout_error, name))
-        self._addresses[name] = found
+    def _look_up(self, name: str, timeout_seconds: float) -> None:
+        self._addresses[name] = self._calls.run_in_background(
+            f"lookup of {name}",
+            partial(look_up, name),
+            timeout_seconds,
+            partial(build_timeout_error, name),
+        )
 
 
 def build_timeout_error(name: str) -> socket.gaierror:
+    """Return the error of a name server that does not answer."""
     return socket.gaierror(socket.EAI_AGAIN, f"No answer from the name server: {name}")
 
 
 def is_name(host: str) -> bool:
+    """Return whether a host is neither an address nor the path or abstract name of a socket."""
     if not host or host[0] in "/@":
         return False
     try:
@@ -70,7 +77,7 @@ def is_name(host: str) -> bool:
 
 
 def look_up(name: str) -> frozenset[str]:
-    """The addresses of a host. Raises socket.gaierror that says which name."""
+    """Return the addresses of a host. Raises socket.gaierror with the name in its text."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # empty or too long between two dots

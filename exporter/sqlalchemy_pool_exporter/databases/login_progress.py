@@ -1,7 +1,7 @@
-"""A connection that is being opened, seen from outside: whether its server has begun to answer.
+"""Whether the server has begun to answer a connection that is being opened.
 
-Drivers do not tell, nor hand out the socket before they are done; the kernel knows. Linux only:
-elsewhere no login is known to be answered.
+No driver says so, nor hands out its socket before the login is over; the kernel knows. Linux only:
+elsewhere no server has answered. docs/decisions/reading-tcp-info.md says what this is for.
 """
 
 from __future__ import annotations
@@ -14,46 +14,51 @@ from itertools import product
 from pathlib import Path
 
 DESCRIPTORS = Path("/proc/self/fd")
-# https://github.com/torvalds/linux/blob/master/include/uapi/linux/tcp.h, struct tcp_info
+# Where tcpi_unacked and tcpi_bytes_received are in struct tcp_info, Linux 4.1 and later:
+# https://github.com/torvalds/linux/blob/master/include/uapi/linux/tcp.h
 UNACKED = slice(24, 28)
 BYTES_RECEIVED = slice(128, 136)
 INFO_BYTES = 136
 
 
 class LoginProgress:
-    """Build it right before the driver connects, with the server's addresses and its ports.
+    """A login, from right before the driver connects; for any thread.
 
-    Another connection to the same server that is opened meanwhile may be taken for this one.
+    It is recognised by being new and by the server's address and port, so another connection to the
+    same server that is opened meanwhile may be taken for it.
     """
 
     def __init__(self, addresses: Collection[str], ports: Collection[int]) -> None:
-        self._places = frozenset(product(addresses, ports))
-        self._earlier = frozenset(name for _, name in list_sockets())
+        self._peers = frozenset(product(addresses, ports))
+        self._earlier = frozenset(inode for _, inode in list_sockets())
 
     def server_has_answered(self) -> bool:
-        """Whether the server has sent something and taken all that was sent to it; any thread."""
+        """Return whether the server has sent something and acknowledged all it was sent."""
         return any(
-            server_has_answered(descriptor, self._places)
-            for descriptor, name in list_sockets()
-            if name not in self._earlier
+            peer_has_answered(descriptor, self._peers)
+            for descriptor, inode in list_sockets()
+            if inode not in self._earlier
         )
 
 
 def list_sockets() -> Iterator[tuple[int, str]]:
-    """This process's sockets: their descriptors, and the kernel's names, which are not reused."""
+    """Yield the descriptors of this process's sockets, each with the kernel's name for the socket.
+
+    A descriptor is reused for another socket, that name ("socket:[4711]") is not.
+    """
     with suppress(OSError):
         for entry in DESCRIPTORS.iterdir():
             with suppress(OSError):  # closed meanwhile
-                name = str(entry.readlink())
-                if name.startswith("socket:"):
-                    yield int(entry.name), name
+                inode = str(entry.readlink())
+                if inode.startswith("socket:"):
+                    yield int(entry.name), inode
 
 
-def server_has_answered(descriptor: int, places: frozenset[tuple[str, int]]) -> bool:
-    """Whether this is a connection to one of these places on which the server has answered."""
+def peer_has_answered(descriptor: int, peers: frozenset[tuple[str, int]]) -> bool:
+    """Return whether this is a connection to one of the peers, and that one has answered."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as duplicate:
-            if duplicate.getpeername()[:2] not in places:
+            if duplicate.getpeername()[:2] not in peers:
                 return False
             info = duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
     except OSError:  # closed meanwhile, not connected, or no TCP

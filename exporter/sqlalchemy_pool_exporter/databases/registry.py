@@ -1,7 +1,4 @@
-"""The configured databases.
-
-Knows databases by name; not how one is connected to, used or closed. For the event loop's thread.
-"""
+"""The configured databases by name."""
 
 from __future__ import annotations
 
@@ -14,66 +11,56 @@ from sqlalchemy_pool_exporter.settings import DatabaseSettings, SettingsError
 
 
 class EnginesError(Exception):
-    """Engines that cannot be built; its text has a line for each problem and no secrets."""
+    """Engines that cannot be built; the text has a line for each problem and no secrets."""
 
 
 class DatabaseRegistry:
-    """The configured databases by name, in the order in which they were added."""
+    """The configured databases, in the order of the configuration; for the event loop's thread."""
 
     def __init__(self) -> None:
         self._databases: dict[str, Database] = {}
 
-    def add(self, name: str, settings: DatabaseSettings) -> Database:
-        """Build a database's engine, without connecting. ValueError when the name is taken."""
-        if name in self._databases:
-            raise ValueError(f"database {name!r} exists already; expected a new name")
-        database = self._databases[name] = Database(name, settings)
-        return database
-
     def get(self, name: str) -> Database:
-        """The database by that name. KeyError that lists the known names."""
+        """Return the database with this name. Raises KeyError that lists the names there are."""
         try:
             return self._databases[name]
         except KeyError:
             known = ", ".join(self._databases) or "none"
             raise KeyError(f"no database {name!r}; known: {known}") from None
 
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._databases)
+    def prepare(self, settings: Mapping[str, DatabaseSettings]) -> dict[str, Database]:
+        """Return the databases for `replace`: the present ones where nothing has changed, else new.
 
-    def plan(self, settings: Mapping[str, DatabaseSettings]) -> dict[str, Database]:
-        """The databases that these settings ask for: those there are, where nothing changed.
-
-        The others are built, without connecting, and the registry stays as it is until `replace`.
-        Reads files, blocking; a thread may do that. Raises EnginesError with all problems.
+        Connects to nothing and changes nothing. Reads files, so call it in a thread that may block.
+        Raises EnginesError with every problem.
         """
         databases: dict[str, Database] = {}
         problems: list[str] = []
         for name, each in settings.items():
             try:
-                databases[name] = self._find_same(name, each) or Database(name, each)
+                databases[name] = self._get_unchanged(name, each) or Database(name, each)
             except Exception as error:  # whatever a driver's dialect raises
                 problems += describe_problem(name, error)
         if problems:
             raise EnginesError("\n".join(problems))
         return databases
 
-    def _find_same(self, name: str, settings: DatabaseSettings) -> Database | None:
+    def _get_unchanged(self, name: str, settings: DatabaseSettings) -> Database | None:
         database = self._databases.get(name)
         if database is None or database.settings != settings:
             return None
-        return database if database.is_built_for(settings.read_url()) else None
+        return database if database.has_driver_of(settings.read_url()) else None
 
     def replace(self, databases: Mapping[str, Database]) -> None:
-        """Know these databases from now on; those that are not among them are left open."""
+        """Hold these databases from now on. Those that are dropped stay open."""
         self._databases = dict(databases)
 
     async def recreate(self, name: str) -> None:
-        """Replace a database's pool by a new one and test that. KeyError for an unknown name."""
+        """Replace a database's pool and test the new one. Raises KeyError for an unknown name."""
         await self.get(name).recreate()
 
     async def close_all(self) -> None:
-        """Close and forget every database, all at the same time; bounded in time."""
+        """Close and drop every database, all at the same time; bounded in time."""
         databases = list(self._databases.values())
         self._databases.clear()
         await asyncio.gather(*(database.close() for database in databases))
@@ -86,6 +73,6 @@ class DatabaseRegistry:
 
 
 def describe_problem(name: str, error: Exception) -> list[str]:
-    """A line for each of a database's problems, as the configuration's errors look."""
+    """Return a line for each problem of a database, in the form of the configuration's errors."""
     separator = "." if isinstance(error, SettingsError) else ": "
     return [f"databases.{name}{separator}{line}" for line in redact(str(error)).splitlines()]

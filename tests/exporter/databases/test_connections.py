@@ -22,11 +22,11 @@ POSTGRES_SLEEP = "SELECT pg_sleep(30)"
 
 
 class Client:
-    """An engine whose open connections are known, and the lane its calls run in."""
+    """An engine whose open connections are known, and the executor its calls run in."""
 
-    def __init__(self, engine: Engine, lane: Executor) -> None:
+    def __init__(self, engine: Engine, executor: Executor) -> None:
         self.engine = engine
-        self.lane = lane
+        self.executor = executor
         self.connections = ConnectionTracker(engine, self.connect)
 
     def connect(self) -> DBAPIConnection:
@@ -46,12 +46,12 @@ def build_client(url: str) -> Client:
 
 async def hang_up_on(client: Client, statement: str) -> DBAPIError:
     """Hangs up on a statement that takes for ever; returns its error."""
-    future = client.lane.start(lambda: client.execute(statement))
+    future = client.executor.start(lambda: client.execute(statement))
     await wait_for(lambda: repr(client.connections) == "<ConnectionTracker opening=0 open=1>")
     assert client.connections.abort() == 1
     with pytest.raises(DBAPIError) as raised:
         await future
-    client.lane.close()
+    client.executor.close()
     return raised.value
 
 
@@ -78,23 +78,23 @@ async def test_a_query_of_sqlite_stops_computing(tmp_path: Path, driver: str) ->
     endless = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT step() FROM n) SELECT max(i) FROM n"
     )
-    future = client.lane.start(lambda: client.execute(endless))
+    future = client.executor.start(lambda: client.execute(endless))
     await wait_for(lambda: len(steps) > 0)
     client.connections.abort()
     with pytest.raises(DBAPIError, match="interrupted"):
         await future
-    client.connections.settle()
-    await client.lane.start(client.engine.dispose)
-    client.lane.close()
+    client.connections.reset()
+    await client.executor.start(client.engine.dispose)
+    client.executor.close()
 
 
 async def test_closed_connections_are_not_hung_up_on(tmp_path: Path) -> None:
     client = build_client(f"sqlite:///{tmp_path / 'shop.db'}")
-    await client.lane.start(lambda: client.execute("SELECT 1"))
-    await client.lane.start(client.engine.dispose)
-    client.connections.settle()
+    await client.executor.start(lambda: client.execute("SELECT 1"))
+    await client.executor.start(client.engine.dispose)
+    client.connections.reset()
     assert client.connections.abort() == 0
-    client.lane.close()
+    client.executor.close()
 
 
 async def test_a_connection_that_failed_while_it_was_set_up_is_ended(
@@ -107,9 +107,9 @@ async def test_a_connection_that_failed_while_it_was_set_up_is_ended(
         raise ValueError("not like this")
 
     with pytest.raises(ValueError, match="not like this"):
-        await client.lane.start(lambda: client.execute("SELECT 1"))
+        await client.executor.start(lambda: client.execute("SELECT 1"))
     assert repr(client.connections) == "<ConnectionTracker opening=1 open=0>"
-    client.connections.settle()
+    client.connections.reset()
     assert repr(client.connections) == "<ConnectionTracker opening=0 open=0>"
 
 
@@ -132,7 +132,7 @@ def test_a_connection_that_is_still_being_opened_when_all_are_hung_up_on_is_clos
         return opened[0]
 
     connections = ConnectionTracker(engine, connect_late)
-    with pytest.raises(ConnectionAbortedError, match="hung up"):
+    with pytest.raises(ConnectionAbortedError, match="aborted"):
         engine.connect()
     assert repr(connections) == "<ConnectionTracker opening=0 open=0>"
     assert not is_open(opened[0])

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.databases.checkout import DeadlineError
-from sqlalchemy_pool_exporter.databases.executors import GIVEN_UP_LIMIT, TooManyAbandonedCallsError
+from sqlalchemy_pool_exporter.databases.executors import MAX_ABANDONED, TooManyAbandonedCallsError
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
 from sqlalchemy_pool_exporter.urls import DatabaseURL
 from tests.exporter.open_databases import (
@@ -97,9 +97,8 @@ async def test_clients_of_pgbouncer_do_not_trip_over_each_others_statements(
     pgbouncer: PgBouncer, driver: str
 ) -> None:
     url = pgbouncer.url(DATABASE, *PLAIN, driver=driver)
-    async with open_registry() as registry:
-        for number in range(4):
-            registry.add(f"client {number}", build_settings(url))
+    settings = {f"client {number}": build_settings(url) for number in range(4)}
+    async with open_registry(settings) as registry:
         for _ in range(5):
             await asyncio.gather(*(ask(database, "SELECT 1") for database in registry))
         await asyncio.gather(*(ask(database, "SELECT 1", fresh=True) for database in registry))
@@ -150,7 +149,7 @@ async def test_a_secret_file_that_hangs_hangs_no_other_database(
         open_database(url) as healthy,
     ):
         monkeypatch.setattr(DatabaseSettings, "read_url", hang)
-        for _ in range(GIVEN_UP_LIMIT + 2):
+        for _ in range(MAX_ABANDONED + 2):
             with pytest.raises(DeadlineError, match="could not be read in time"):
                 await ask(lost, "SELECT 1", timeout_seconds=0.1)
         assert await ask(healthy, "SELECT 1") == 1
@@ -161,12 +160,11 @@ async def test_a_secret_file_that_hangs_hangs_no_other_database(
 async def test_a_url_file_that_names_another_driver_needs_a_reload(tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text("sqlite://")
-    async with open_registry() as registry:
-        settings = build_settings("sqlite://").model_copy(update={"url": None, "url_file": file})
-        database = registry.add("shop", settings)
+    settings = build_settings("sqlite://").model_copy(update={"url": None, "url_file": file})
+    async with open_registry({"shop": settings}) as registry:
         file.write_text("postgresql+psycopg://u:canary@h/d")
         with pytest.raises(RuntimeError, match="reload the configuration") as raised:
-            await ask(database, "SELECT 1")
+            await ask(registry.get("shop"), "SELECT 1")
     assert "canary" not in str(raised.value)
 
 
@@ -223,7 +221,7 @@ async def survive_silence(database: Database, proxy: Proxy) -> None:
     proxy.freeze()
     with pytest.raises(DeadlineError, match=f"within {TIMEOUT:g} s"):
         await ask(database, "SELECT 1", timeout_seconds=TIMEOUT)
-    assert "given_up=0" in repr(database)  # it noticed, and no thread hangs on
+    assert "abandoned=0" in repr(database)  # it noticed, and no thread hangs on
     proxy.heal()
     assert await ask(database, "SELECT 1") == 1
     await wait_for(lambda: proxy.clients == 1)
@@ -301,13 +299,13 @@ async def test_calls_that_hang_for_good_are_given_up_on_up_to_a_limit(sqlite_url
         async def hang() -> None:
             await database.run(lambda _: release.wait(), fresh=False, timeout_seconds=0.05)
 
-        for _ in range(GIVEN_UP_LIMIT):
+        for _ in range(MAX_ABANDONED):
             with pytest.raises(DeadlineError):
                 await hang()
         with pytest.raises(TooManyAbandonedCallsError):
             await hang()
         release.set()
-        await wait_for(lambda: "given_up=0" in repr(database))
+        await wait_for(lambda: "abandoned=0" in repr(database))
         assert await ask(database, "SELECT 1") == 1
 
 
@@ -322,7 +320,7 @@ async def test_after_giving_up_on_a_thread_sqlite_works_in_the_next_one(
                 await database.run(lambda _: release.wait(), fresh=False, timeout_seconds=0.05)
             assert await ask(database, "SELECT 1") == 1
             release.set()
-            await wait_for(lambda: "given_up=0" in repr(database))
+            await wait_for(lambda: "abandoned=0" in repr(database))
             assert await ask(database, "SELECT 1") == 1
 
 
@@ -364,7 +362,7 @@ async def test_a_silent_name_server_hangs_no_other_database_and_stays_the_reason
     url = f"postgresql+{driver}://user@database.example/shop"
     expected = "No answer from the name server: database.example"
     async with open_database(url) as lost, open_database(plain_url(postgres, driver)) as healthy:
-        for _ in range(GIVEN_UP_LIMIT + 2):
+        for _ in range(MAX_ABANDONED + 2):
             with pytest.raises(socket.gaierror, match=expected):
                 await ask(lost, "SELECT 1", timeout_seconds=0.1)
             assert await ask(healthy, "SELECT 1", fresh=True) == 1

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from sqlalchemy_pool_exporter.databases import DatabaseRegistry, recreate_pool
+from sqlalchemy_pool_exporter.databases import Database, recreate_pool
 from sqlalchemy_pool_exporter.databases.engine import PoolClassError
 from tests.exporter.open_databases import (
     ASYNC,
@@ -45,7 +45,7 @@ async def test_every_pool_class_serves_and_is_measured(
 async def test_an_async_driver_has_no_singleton_thread_pool() -> None:
     settings = build_settings("postgresql+asyncpg://h/d", pool={"class": "singleton_thread"})
     with pytest.raises(PoolClassError, match="expected queue, null, static or assertion"):
-        DatabaseRegistry().add("shop", settings)
+        Database("shop", settings)
 
 
 @pytest.mark.parametrize("driver", [ASYNC, SYNC])

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.util import await_only
 
 from sqlalchemy_pool_exporter.databases.executors import (
-    GIVEN_UP_LIMIT,
-    MOMENT_SECONDS,
+    CONNECTING_SECONDS,
+    MAX_ABANDONED,
     AsyncExecutor,
     Executor,
     ThreadExecutor,
@@ -29,10 +29,10 @@ def do_nothing() -> None:
     pass
 
 
-async def give_up(lane: Executor, hang: Callable[[], None]) -> None:
-    future = lane.start(hang)
+async def abandon(executor: Executor, hang: Callable[[], None]) -> None:
+    future = executor.start(hang)
     await asyncio.sleep(0)  # a task that has not run yet would end without hanging
-    await lane.end(future, do_nothing)
+    await executor.cancel(future, do_nothing)
 
 
 class Hang:
@@ -59,101 +59,103 @@ class Hang:
 
 
 @pytest.fixture(params=["loop", "thread"])
-def lane(request: pytest.FixtureRequest) -> Executor:
+def executor(request: pytest.FixtureRequest) -> Executor:
     return AsyncExecutor("shop") if request.param == "loop" else ThreadExecutor("shop")
 
 
 @pytest.fixture
-async def hang(lane: Executor) -> AsyncIterator[Callable[[], None]]:
+async def hang(executor: Executor) -> AsyncIterator[Callable[[], None]]:
     hang = Hang()
-    yield hang.in_loop if isinstance(lane, AsyncExecutor) else hang.in_thread
+    yield hang.in_loop if isinstance(executor, AsyncExecutor) else hang.in_thread
     hang.release()
-    await wait_for(lambda: lane.given_up == 0)
-    lane.close()
+    await wait_for(lambda: executor.abandoned == 0)
+    executor.close()
 
 
-async def test_a_call_gives_back_its_outcome(lane: Executor) -> None:
-    assert await lane.start(lambda: 6 * 7) == 42
-    lane.close()
+async def test_a_call_gives_back_its_outcome(executor: Executor) -> None:
+    assert await executor.start(lambda: 6 * 7) == 42
+    executor.close()
 
 
-async def test_a_call_gives_back_its_error(lane: Executor) -> None:
+async def test_a_call_gives_back_its_error(executor: Executor) -> None:
     with pytest.raises(ZeroDivisionError):
-        await lane.start(lambda: 1 / 0)
-    assert await lane.start(lambda: "the next one works") == "the next one works"
-    lane.close()
+        await executor.start(lambda: 1 / 0)
+    assert await executor.start(lambda: "the next one works") == "the next one works"
+    executor.close()
 
 
-async def test_after_giving_up_the_next_call_runs(lane: Executor, hang: Callable[[], None]) -> None:
-    await give_up(lane, hang)
-    assert await lane.start(lambda: "done") == "done"
-    assert repr(lane) == f"<{type(lane).__name__} 'shop' given_up=1>"
-
-
-async def test_too_many_hanging_calls_block_the_lane_until_one_ends(
-    lane: Executor, hang: Callable[[], None]
+async def test_after_giving_up_the_next_call_runs(
+    executor: Executor, hang: Callable[[], None]
 ) -> None:
-    for _ in range(GIVEN_UP_LIMIT):
-        await give_up(lane, hang)
+    await abandon(executor, hang)
+    assert await executor.start(lambda: "done") == "done"
+    assert repr(executor) == f"<{type(executor).__name__} 'shop' abandoned=1>"
+
+
+async def test_too_many_hanging_calls_block_the_executor_until_one_ends(
+    executor: Executor, hang: Callable[[], None]
+) -> None:
+    for _ in range(MAX_ABANDONED):
+        await abandon(executor, hang)
     with pytest.raises(TooManyAbandonedCallsError, match="3 earlier attempts still hang"):
-        lane.start(do_nothing)
+        executor.start(do_nothing)
     hang.__self__.release()  # type: ignore[attr-defined]
-    await wait_for(lambda: lane.given_up == 0)
-    assert await lane.start(lambda: "open again") == "open again"
+    await wait_for(lambda: executor.abandoned == 0)
+    assert await executor.start(lambda: "open again") == "open again"
 
 
-async def test_the_error_of_an_ended_call_is_nobodys_business(lane: Executor) -> None:
+async def test_the_error_of_an_ended_call_is_nobodys_business(executor: Executor) -> None:
     started, release = threading.Event(), threading.Event()
 
     def fail_late() -> None:
         started.set()
-        if isinstance(lane, ThreadExecutor):
+        if isinstance(executor, ThreadExecutor):
             release.wait()
         raise ValueError("too late")
 
-    future = lane.start(fail_late)
+    future = executor.start(fail_late)
     await wait_for(started.is_set)
     release.set()
-    await lane.end(future, do_nothing)
-    await wait_for(lambda: lane.given_up == 0)
+    await executor.cancel(future, do_nothing)
+    await wait_for(lambda: executor.abandoned == 0)
 
 
-async def test_every_call_of_a_thread_lane_runs_in_one_thread() -> None:
-    lane = ThreadExecutor("shop")
-    threads = {await lane.start(threading.get_ident) for _ in range(5)}
-    lane.close()
+async def test_every_call_of_a_thread_executor_runs_in_one_thread() -> None:
+    executor = ThreadExecutor("shop")
+    threads = {await executor.start(threading.get_ident) for _ in range(5)}
+    executor.close()
     assert len(threads) == 1
     assert threads != {threading.get_ident()}
 
 
-async def test_the_thread_given_up_on_cleans_up_when_its_call_ends() -> None:
-    lane, release, cleaned_by = ThreadExecutor("shop"), threading.Event(), list[str]()
-    future = lane.start(release.wait)
-    lane.give_up(future, lambda: cleaned_by.append(threading.current_thread().name))
+async def test_the_thread_abandoned_on_cleans_up_when_its_call_ends() -> None:
+    executor, release, cleaned_by = ThreadExecutor("shop"), threading.Event(), list[str]()
+    future = executor.start(release.wait)
+    executor.abandon(future, lambda: cleaned_by.append(threading.current_thread().name))
     assert cleaned_by == []
     release.set()
     await wait_for(lambda: cleaned_by == ["shop"])
-    await wait_for(lambda: lane.given_up == 0)
+    await wait_for(lambda: executor.abandoned == 0)
 
 
-async def test_a_closed_lane_leaves_no_thread() -> None:
-    lane = ThreadExecutor("a name of its own")
-    await lane.start(do_nothing)
-    lane.close()
-    await wait_for(lambda: lane.name not in {thread.name for thread in threading.enumerate()})
+async def test_a_closed_executor_leaves_no_thread() -> None:
+    executor = ThreadExecutor("a name of its own")
+    await executor.start(do_nothing)
+    executor.close()
+    await wait_for(lambda: executor.name not in {thread.name for thread in threading.enumerate()})
 
 
 def test_a_call_that_ends_after_its_loop_was_closed_goes_unheard() -> None:
     release = threading.Event()
 
     async def leave() -> ThreadExecutor:
-        lane = ThreadExecutor("shop")
-        lane.give_up(lane.start(release.wait), do_nothing)
-        return lane
+        executor = ThreadExecutor("shop")
+        executor.abandon(executor.start(release.wait), do_nothing)
+        return executor
 
-    lane = asyncio.run(leave())
+    executor = asyncio.run(leave())
     release.set()
-    asyncio.run(wait_for(lambda: lane.given_up == 0))
+    asyncio.run(wait_for(lambda: executor.abandoned == 0))
 
 
 async def test_a_late_loop_makes_no_driver_forget_a_future(silent_port: int) -> None:
@@ -161,14 +163,14 @@ async def test_a_late_loop_makes_no_driver_forget_a_future(silent_port: int) -> 
     loop = asyncio.get_running_loop()
     forgotten: list[object] = []
     loop.set_exception_handler(lambda _, context: forgotten.append(context))
-    lane = AsyncExecutor("shop")
+    executor = AsyncExecutor("shop")
     for turns in range(50):
-        future = lane.start(
+        future = executor.start(
             lambda: await_only(asyncpg.connect(host=LOCALHOST, port=silent_port, timeout=PATIENCE))
         )
         for _ in range(turns % 5):
             await asyncio.sleep(0)
-        loop.call_soon(time.sleep, 2 * MOMENT_SECONDS)
-        await lane.end(future, do_nothing)
+        loop.call_soon(time.sleep, 2 * CONNECTING_SECONDS)
+        await executor.cancel(future, do_nothing)
     gc.collect()
     assert forgotten == []

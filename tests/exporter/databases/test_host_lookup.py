@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from sqlalchemy_pool_exporter.databases.call_queue import CallQueue
+from sqlalchemy_pool_exporter.databases.executors import ThreadExecutor
 from sqlalchemy_pool_exporter.databases.host_lookup import HostLookup, is_name
-from sqlalchemy_pool_exporter.threads import BackgroundCalls
 from tests.exporter.open_databases import PATIENCE, TIMEOUT
 from tests.servers.endpoints import UNKNOWN_HOST
 
@@ -32,26 +33,26 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     release.set()
 
 
-def find_usable(*hosts: str, seconds: float = PATIENCE) -> frozenset[str]:
-    lookup = HostLookup(BackgroundCalls("shop", is_async=False))
-    return lookup.find_usable(hosts, time.monotonic() + seconds)
+def resolve(*hosts: str, seconds: float = PATIENCE) -> frozenset[str]:
+    lookup = HostLookup(CallQueue(ThreadExecutor("shop")))
+    return lookup.resolve(hosts, time.monotonic() + seconds)
 
 
 def test_an_unknown_host_is_an_error_that_names_it() -> None:
     with pytest.raises(socket.gaierror, match=UNKNOWN_HOST):
-        find_usable(UNKNOWN_HOST)
+        resolve(UNKNOWN_HOST)
 
 
 def test_hosts_that_are_known_or_addresses_are_usable() -> None:
-    assert find_usable(UNKNOWN_HOST, "localhost", "127.0.0.1") == {"localhost", "127.0.0.1"}
-    assert find_usable() == frozenset()
+    assert resolve(UNKNOWN_HOST, "localhost", "127.0.0.1") == {"localhost", "127.0.0.1"}
+    assert resolve() == frozenset()
 
 
 @pytest.mark.usefixtures("silence")
 @pytest.mark.parametrize("other", ["localhost", "127.0.0.1"])
 def test_a_silent_name_costs_the_other_hosts_its_share_only(other: str) -> None:
     ends_at = time.monotonic() + TIMEOUT
-    assert find_usable(SILENT_HOST, other, seconds=TIMEOUT) == {other}
+    assert resolve(SILENT_HOST, other, seconds=TIMEOUT) == {other}
     assert time.monotonic() < ends_at
 
 
@@ -59,13 +60,13 @@ def test_a_silent_name_costs_the_other_hosts_its_share_only(other: str) -> None:
 @pytest.mark.parametrize("others", [[], [UNKNOWN_HOST]])
 def test_a_silent_name_is_an_error_when_no_other_host_is_usable(others: list[str]) -> None:
     with pytest.raises(socket.gaierror, match=f"No answer from the name server: {SILENT_HOST}"):
-        find_usable(SILENT_HOST, *others, seconds=0.1)
+        resolve(SILENT_HOST, *others, seconds=0.1)
 
 
 @pytest.mark.parametrize("name", ["label" * 20 + ".example", "two..dots.example"])
 def test_what_cannot_be_a_host_name_is_not_known(name: str) -> None:
     with pytest.raises(socket.gaierror, match="Not a host name"):
-        find_usable(name)
+        resolve(name)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "/run/postgresql", "@abstract", ""])

@@ -22,34 +22,25 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_registry_knows_its_databases_by_name() -> None:
-    async with open_registry() as registry:
-        added = registry.add("primary", build_settings("sqlite://"))
-        registry.add("replica", build_settings("sqlite://"))
-        assert registry.names() == ("primary", "replica")
-        assert registry.get("primary") is added
+    settings = {name: build_settings("sqlite://") for name in ("primary", "replica")}
+    async with open_registry(settings) as registry:
+        assert list(registry) == [registry.get("primary"), registry.get("replica")]
         assert repr(registry) == "<DatabaseRegistry primary, replica>"
 
 
 async def test_an_unknown_database_is_an_error_that_lists_the_known() -> None:
-    async with open_registry() as registry:
-        registry.add("primary", build_settings("sqlite://"))
-        registry.add("replica", build_settings("sqlite://"))
+    settings = {name: build_settings("sqlite://") for name in ("primary", "replica")}
+    async with open_registry(settings) as registry:
         with pytest.raises(KeyError, match="no database 'primry'; known: primary, replica"):
             registry.get("primry")
         with pytest.raises(KeyError, match="no database 'primry'"):
             await registry.recreate("primry")
 
 
-async def test_a_name_can_be_added_once() -> None:
-    async with open_registry() as registry:
-        registry.add("primary", build_settings("sqlite://"))
-        with pytest.raises(ValueError, match="'primary' exists already"):
-            registry.add("primary", build_settings("sqlite://"))
-
-
 async def test_recreating_puts_a_new_pool_in_place(postgres: EmbeddedPostgres) -> None:
-    async with open_registry() as registry:
-        database = registry.add("shop", build_settings(plain_url(postgres, ASYNC)))
+    settings = {"shop": build_settings(plain_url(postgres, ASYNC))}
+    async with open_registry(settings) as registry:
+        database = registry.get("shop")
         before = await ask(database, "SELECT pg_backend_pid()")
         await registry.recreate("shop")
         assert await ask(database, "SELECT pg_backend_pid()") != before
@@ -61,9 +52,9 @@ async def test_closing_is_over_in_time_with_everything_hanging(
     postgres: EmbeddedPostgres, driver: str
 ) -> None:
     with open_proxy(postgres.port) as proxy:
-        async with open_registry() as registry:
-            url = redirect(plain_url(postgres, driver), proxy.port)
-            databases = [registry.add(f"shop {n}", build_settings(url)) for n in range(10)]
+        url = redirect(plain_url(postgres, driver), proxy.port)
+        async with open_registry({f"shop {n}": build_settings(url) for n in range(10)}) as registry:
+            databases = list(registry)
             await asyncio.gather(*(ask(database, "SELECT 1") for database in databases))
             proxy.freeze()
             visits = [

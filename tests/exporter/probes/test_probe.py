@@ -59,10 +59,11 @@ async def open_probes(urls: dict[str, str], **keys: Any) -> AsyncIterator[ProbeS
     """Probes that have not been started; `keys` are for the probes or for the databases."""
     names = ProbeSettings.model_fields.keys() & keys.keys()
     settings = build_probe_settings(**{name: keys.pop(name) for name in names})
-    async with open_registry() as registry:
-        for name, url in urls.items():
-            database = build_settings(url, **keys)
-            registry.add(name, database.model_copy(update={"probe": settings}))
+    databases = {
+        name: build_settings(url, **keys).model_copy(update={"probe": settings})
+        for name, url in urls.items()
+    }
+    async with open_registry(databases) as registry:
         probes = ProbeSet(registry)
         try:
             yield probes

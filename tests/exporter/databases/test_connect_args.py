@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_pool_exporter.databases.engine import keep_hosts, list_hosts
+from sqlalchemy_pool_exporter.databases.connect_args import list_hosts, select_hosts
 
 LISTS = {"host": ["a", "b", "c"], "port": [1, 2, 3], "user": "x"}
 TEXTS = {"host": "a,b,c", "port": "1,,3", "user": "x"}
@@ -13,8 +13,8 @@ TEXTS = {"host": "a,b,c", "port": "1,,3", "user": "x"}
 @pytest.mark.parametrize("arguments", [LISTS, TEXTS])
 def test_a_host_that_is_not_usable_goes_with_its_port(arguments: dict[str, Any]) -> None:
     assert list_hosts(arguments) == ["a", "b", "c"]
-    assert keep_hosts(arguments, {"a", "b", "c"}) == arguments
-    kept = keep_hosts(arguments, {"a", "c"})
+    assert select_hosts(arguments, {"a", "b", "c"}) == arguments
+    kept = select_hosts(arguments, {"a", "c"})
     assert list_hosts(kept) == ["a", "c"]
     assert kept["port"] in ([1, 3], "1,3")
     assert kept["user"] == "x"
@@ -22,15 +22,15 @@ def test_a_host_that_is_not_usable_goes_with_its_port(arguments: dict[str, Any])
 
 @pytest.mark.parametrize("port", [5432, "5432"])
 def test_one_port_for_all_hosts_stays(port: int | str) -> None:
-    assert keep_hosts({"host": "a,b", "port": port}, {"b"}) == {"host": "b", "port": port}
+    assert select_hosts({"host": "a,b", "port": port}, {"b"}) == {"host": "b", "port": port}
 
 
 def test_a_name_with_an_address_of_libpq_is_not_looked_up() -> None:
     arguments = {"host": "a,b", "hostaddr": "127.0.0.1,"}
     assert list_hosts(arguments) == ["127.0.0.1", "b"]
-    assert keep_hosts(arguments, {"127.0.0.1"}) == {"host": "a", "hostaddr": "127.0.0.1"}
+    assert select_hosts(arguments, {"127.0.0.1"}) == {"host": "a", "hostaddr": "127.0.0.1"}
 
 
 def test_a_driver_that_is_told_no_host_keeps_its_arguments() -> None:
     assert list_hosts({"dsn": "shop"}) == []
-    assert keep_hosts({"dsn": "shop"}, set()) == {"dsn": "shop"}
+    assert select_hosts({"dsn": "shop"}, set()) == {"dsn": "shop"}

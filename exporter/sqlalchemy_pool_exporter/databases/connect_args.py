@@ -1,0 +1,61 @@
+"""The arguments that a driver is called with to open a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from itertools import compress
+from typing import Any
+
+from sqlalchemy.engine.interfaces import Dialect
+
+from sqlalchemy_pool_exporter.engines.drivers import build_defaults, merge_arguments
+from sqlalchemy_pool_exporter.settings import DatabaseSettings
+from sqlalchemy_pool_exporter.urls import DatabaseURL
+
+# With several values each belongs to the host at its position; a single one is for all hosts.
+PER_HOST_KEYS = ("host", "port", "hostaddr")
+
+
+def build_connect_args(
+    dialect: Dialect, url: DatabaseURL, settings: DatabaseSettings
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return positional and keyword arguments; those of the configuration win over the URL's."""
+    cargs, cparams = dialect.create_connect_args(url.url)
+    defaults = build_defaults(dialect.driver, settings.probe.timeout, settings.statement_timeout)
+    return list(cargs), merge_arguments(defaults, cparams, url.connect_args, settings.connect_args)
+
+
+def list_hosts(arguments: Mapping[str, Any]) -> list[str]:
+    """Return the hosts as the driver looks them up: for libpq `hostaddr` where there is one."""
+    hosts = split(arguments.get("host"))
+    addresses = split(arguments.get("hostaddr"))
+    if len(addresses) != len(hosts):
+        return hosts
+    return [address or host for host, address in zip(hosts, addresses, strict=True)]
+
+
+def select_hosts(arguments: Mapping[str, Any], usable: Collection[str]) -> dict[str, Any]:
+    """Return the arguments without the hosts that are not usable, and without their ports."""
+    selectors = [host in usable for host in list_hosts(arguments)]
+    if all(selectors):
+        return dict(arguments)
+    return {
+        key: select(value, selectors) if key in PER_HOST_KEYS else value
+        for key, value in arguments.items()
+    }
+
+
+def select(value: Any, selectors: list[bool]) -> Any:
+    """Return the selected parts of a list or of a text with commas, as the same type."""
+    values = split(value)
+    if len(values) != len(selectors):
+        return value
+    selected = list(compress(values, selectors))
+    return ",".join(selected) if isinstance(value, str) else selected
+
+
+def split(value: Any) -> list[Any]:
+    """Return the parts of a list or of a text with commas; nothing of anything else."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    return value.split(",") if isinstance(value, str) else []
