@@ -35,7 +35,7 @@ from benchmarks.tables import print_table
 from sqlalchemy_pool_exporter.settings import Settings
 from sqlalchemy_pool_exporter.web.app import create_app
 from sqlalchemy_pool_metrics.block import Block
-from sqlalchemy_pool_metrics.files import ProcessFile
+from sqlalchemy_pool_metrics.process_file import ProcessFile
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels, build_families
 from sqlalchemy_pool_metrics.snapshot import PoolDescription, Snapshot
 
@@ -59,13 +59,13 @@ def share_pools(folder: Path, count: int) -> list[Snapshot]:
     """Pools of an application after a little work, in as many files as that takes."""
     file, pools = create_file(folder), []
     for number in range(count):
-        block, row = build_block(number), file.take()
-        if row is None:
+        block, buffer = build_block(number), file.take()
+        if buffer is None:
             file = create_file(folder)
-            row = file.take()
-        assert row is not None
-        block.move(row)
-        file.publish(row)
+            buffer = file.take()
+        assert buffer is not None
+        block.move(buffer)
+        file.publish(buffer)
         pools.append(block.read())
     return pools
 

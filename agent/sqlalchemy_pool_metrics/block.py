@@ -1,6 +1,7 @@
-"""The counters of one pool in one process, over private memory or any other row of 64-bit slots.
+"""The counters of one pool in one process.
 
-It must not know of SQLAlchemy: it is told what happened, in monotonic nanoseconds.
+A block records events with times in monotonic nanoseconds. Its slots lie in private memory or in a
+shared file, see `slot_buffer`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from operator import add, sub
 from time import monotonic_ns
 from typing import Any
 
+from .in_flight import UNLIMITED, InFlightTable
 from .layout import (
     ACTIVE,
     ADDITIVE_SLOTS,
@@ -22,9 +24,8 @@ from .layout import (
     SLOT,
     TABLE,
 )
-from .row import Row
+from .slot_buffer import SlotBuffer
 from .snapshot import PoolDescription, Snapshot
-from .start_table import UNLIMITED, StartTable
 
 __all__ = ["Block"]
 
@@ -37,8 +38,12 @@ CHECKOUT_FIRST, CHECKOUT_SUM, CHECKOUT_BOUNDS_NS = _CHECKOUT
 HOLD_FIRST, HOLD_SUM, HOLD_BOUNDS_NS = _HOLD
 
 
-def _build_quick(lock: Any) -> Any:
-    """The same lock for `with`, a third cheaper: what is entered need not be bound first."""
+def _build_quick_lock(lock: Any) -> Any:
+    """Return an object whose `with` takes the same lock in two thirds of the time.
+
+    `with` looks `__enter__` and `__exit__` up on the type. Here it finds builtin methods that are
+    bound already, so that it binds nothing.
+    """
     names = {"__slots__": (), "__enter__": lock.acquire, "__exit__": lock.__exit__}
     return type("QuickLock", (), names)()
 
@@ -46,23 +51,36 @@ def _build_quick(lock: Any) -> Any:
 class Block:
     """Counts what happens to one pool in one process.
 
-    Threads: whoever calls a method but `read` and `move` holds the lock. It is an RLock because the
-    garbage collector can return a leaked connection, and so record it, in the very thread that is
-    inside the lock; a plain Lock would then deadlock the application. Between the load and the
-    store of a slot nothing is called, so that such a re-entry loses no count.
+    The caller holds `lock`, except for the methods that say they take it. The lock is an RLock: the
+    garbage collector can return a leaked connection, and so record its return, in the thread that
+    is inside the lock. A plain Lock would deadlock the application there; SQLAlchemy's own queue
+    uses an RLock for the same reason. Nothing is called between the load and the store of a slot,
+    so that such a re-entry loses no count.
 
-    `checkouts` and `holds` are what the first buckets of their histograms hold, `checkout_ns` the
-    sum: they are only stored into their slots, never loaded. What happens at every checkout and
-    return is written out in `recorder`.
+    What happens at every checkout and return is written out a second time in `recorder`.
+
+    Attributes:
+        lock: Protects the block.
+        quick_lock: The same lock, cheaper in a `with` statement.
+        buffer: Where the block lies; `slots` are its slots.
+        held: The connections that are out.
+        waiting: The callers that wait.
+        idle: Live idle connections.
+        users: Recorders that use this block.
+        checkouts: The first bucket of the histogram `checkout`, stored into its slot and never
+            loaded from there; so are `holds` and `checkout_ns`.
+        holds: The first bucket of the histogram `hold`.
+        checkout_ns: The sum of the histogram `checkout`.
+        saturated_since: When the last allowed connection went out, 0 while one is left.
     """
 
     def __init__(self, description: PoolDescription, lock: Any = None) -> None:
         self.lock = lock or threading.RLock()
-        self.quick_lock = _build_quick(self.lock)
-        self.row = Row()
-        self.slots = self.row.slots
-        self.held = StartTable("held", "checked_out_peaks", _HOLD)
-        self.waiting = StartTable("waiting", "pending_peaks", _WAIT)
+        self.quick_lock = _build_quick_lock(self.lock)
+        self.buffer = SlotBuffer()
+        self.slots = self.buffer.slots
+        self.held = InFlightTable("held", "checked_out_peaks", _HOLD)
+        self.waiting = InFlightTable("waiting", "pending_peaks", _WAIT)
         self.checkout_ns = self.checkouts = self.holds = 0
         self.idle = self.users = 0
         self._inherited = [0] * ADDITIVE_SLOTS
@@ -79,59 +97,60 @@ class Block:
 
     @property
     def description(self) -> PoolDescription:
-        """What is told of the pool."""
-        return self.row.description
+        """The description of the pool."""
+        return self.buffer.description
 
-    def successor(self) -> Block:
-        """An empty block of the same pool, for a forked child."""
+    def build_successor(self) -> Block:
+        """Return an empty block of the same pool, for a forked child."""
         return Block(self.description)
 
     def describe(self, description: PoolDescription) -> None:
-        """Replace what is told of the pool; its limit counts from now on."""
-        self.row.describe(description)
+        """Replace the description of the pool; its limit applies from now on."""
+        self.buffer.describe(description)
         self.limit = description.max_connections or UNLIMITED
         self.held.set_limit(self.limit)
-        self.note_saturation(monotonic_ns())
+        self.record_saturation(monotonic_ns())
 
-    def move(self, row: Row) -> None:
-        """Go on in another row, adding to the counters that are there already."""
+    def move(self, buffer: SlotBuffer) -> None:
+        """Continue in another buffer and add to the counters that are there. Takes the lock."""
         with self.lock:
-            self._inherited = list(map(add, self._inherited, row.slots[:ADDITIVE_SLOTS]))
-            self.row.copy(row)
-            self.row, self.slots = row, row.slots
+            self._inherited = list(map(add, self._inherited, buffer.slots[:ADDITIVE_SLOTS]))
+            self.buffer.move_to(buffer)
+            self.buffer, self.slots = buffer, buffer.slots
             self._resume()
 
-    def part(self) -> Row:
-        """Go on in private memory from zero, with what is out still out; returns the row till now.
+    def detach(self) -> SlotBuffer:
+        """Continue in private memory with counters of 0, and return the old buffer.
 
-        Its counters are left as they are, and it is of a pool that is gone.
+        What is in flight stays so. The old buffer keeps its counters, those of a pool that is gone.
+        Takes the lock.
         """
         with self.lock:
-            left, row = self.row, Row()
-            row.describe(left.description)
-            row.wake = left.wake
+            old, buffer = self.buffer, SlotBuffer()
+            buffer.describe(old.description)
+            buffer.on_new_window = old.on_new_window
             for slot in range(ADDITIVE_SLOTS, BLOCK_SLOTS):
-                value = left.slots[slot]
-                row.slots[slot] = value if value < ENDED else 0
-            left.slots[ACTIVE] = 0
-            self.row, self.slots = row, row.slots
+                value = old.slots[slot]
+                buffer.slots[slot] = value if value < ENDED else 0
+            old.slots[ACTIVE] = 0
+            self.buffer, self.slots = buffer, buffer.slots
             self._inherited = [0] * ADDITIVE_SLOTS
             self._resume()
-            return left
+            return old
 
     def _resume(self) -> None:
         self.checkout_ns = self.slots[CHECKOUT_SUM]
         self.checkouts, self.holds = self.slots[CHECKOUT_FIRST], self.slots[HOLD_FIRST]
-        self.held.resume(self.row)
-        self.waiting.resume(self.row)
+        self.held.resume(self.buffer)
+        self.waiting.resume(self.buffer)
 
-    def begin_use(self) -> None:
-        """One more recorder records here."""
+    def add_user(self) -> None:
+        """Note that another recorder uses this block. Takes the lock."""
         with self.lock:
             self.users += 1
 
-    def end_use(self) -> None:
-        """A recorder is gone. After the last one only the counters mean something."""
+    def remove_user(self) -> None:
+        """Note that a recorder is gone; after the last one only counters remain. Takes the lock."""
         with self.lock:
             self.users -= 1
             if not self.users:
@@ -142,19 +161,19 @@ class Block:
         self.slots[SLOT[counter]] += 1
 
     def change_idle(self, change: int) -> None:
-        """Live idle connections came or went."""
+        """Change the number of live idle connections."""
         self.idle += change
         self.slots[CHECKED_IN] = self.idle
 
     def record_checkout(self, duration_ns: int, now_ns: int) -> int:
-        """Count a checkout that took `duration_ns`; the result is to be given back on return."""
+        """Count a checkout that took `duration_ns`; return its slot for `record_return`."""
         self.record_shared_checkout(duration_ns)
-        slot = self.held.begin(self.row, now_ns)
-        self.note_saturation(now_ns)
+        slot = self.held.begin(self.buffer, now_ns)
+        self.record_saturation(now_ns)
         return slot
 
     def record_shared_checkout(self, duration_ns: int) -> None:
-        """Count a checkout of a connection that is out already."""
+        """Count a checkout of a connection that is already out."""
         slots = self.slots
         slots[CHECKOUT_FIRST + bisect_left(CHECKOUT_BOUNDS_NS, duration_ns)] += 1
         self.checkouts = slots[CHECKOUT_FIRST]
@@ -165,23 +184,23 @@ class Block:
         slots, duration_ns = self.slots, now_ns - since_ns
         slots[HOLD_FIRST + bisect_left(HOLD_BOUNDS_NS, duration_ns)] += 1
         self.holds = slots[HOLD_FIRST]
-        self.held.end(self.row, slot, duration_ns, now_ns)
+        self.held.end(self.buffer, slot, duration_ns, now_ns)
         if self.saturated_since:
-            self.note_saturation(now_ns)
+            self.record_saturation(now_ns)
 
     def record_adopted(self, now_ns: int) -> int:
-        """Take over a connection that was checked out before anybody counted."""
-        return self.held.begin(self.row, now_ns)
+        """Take over a connection that was checked out before the recording began."""
+        return self.held.begin(self.buffer, now_ns)
 
     def record_wait_begin(self, now_ns: int) -> int:
-        """Count a caller that blocks on the empty queue from now on."""
-        return self.waiting.begin(self.row, now_ns)
+        """Count a caller that now blocks on the empty queue; return its slot."""
+        return self.waiting.begin(self.buffer, now_ns)
 
     def record_wait_end(self, slot: int, since_ns: int, now_ns: int) -> None:
-        """Count the end of a wait, whether it got a connection or not."""
+        """Count the end of a wait, with or without a connection."""
         duration_ns = now_ns - since_ns
         self.slots[_WAIT.first + bisect_left(_WAIT.bounds_ns, duration_ns)] += 1
-        self.waiting.end(self.row, slot, duration_ns, now_ns)
+        self.waiting.end(self.buffer, slot, duration_ns, now_ns)
 
     def record_open(self, duration_ns: int) -> None:
         """Count a connection that the driver opened."""
@@ -190,18 +209,18 @@ class Block:
         self.slots[total] += duration_ns
 
     def read(self) -> Snapshot:
-        """What this pool does now, consistent in itself; what its row had before is left out."""
+        """Return a consistent snapshot, without the counters it inherited. Takes the lock."""
         with self.lock:
-            snapshot, inherited = self.read_row(), self._inherited
+            snapshot, inherited = self.read_buffer(), self._inherited
         return replace(snapshot, additive=tuple(map(sub, snapshot.additive, inherited)))
 
-    def read_row(self) -> Snapshot:
-        """What is in the row now, consistent in itself."""
+    def read_buffer(self) -> Snapshot:
+        """Return a consistent snapshot of the buffer, inherited counters included."""
         with self.lock:
-            return self.row.read()
+            return self.buffer.read()
 
-    def note_saturation(self, now_ns: int) -> None:
-        """Begin or end the time with every allowed connection out."""
+    def record_saturation(self, now_ns: int) -> None:
+        """Begin or end the time in which every allowed connection is out."""
         slots, since = self.slots, self.saturated_since
         saturated = self.held.level >= self.limit
         if saturated and not since:
@@ -210,6 +229,7 @@ class Block:
             slots[_SATURATED.offset + self._saturations % _SATURATED.length] = now_ns
         elif since and not saturated:
             total = slots[_SATURATED_NS] + now_ns - since
+            # The running time becomes part of the total in this store, see `layout`.
             slots[_SATURATED.offset + self._saturations % _SATURATED.length] = ENDED | total
             slots[_SATURATED_NS] = total
             self.saturated_since = 0

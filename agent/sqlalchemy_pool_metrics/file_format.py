@@ -8,12 +8,12 @@ Pure functions over bytes. Reading trusts nothing: the file may be damaged, or b
     56       offset of the slots in a block
     64       id of the file (48 bits, the 12 hex digits of its name) · process id
     80       when it was made: realtime ns · monotonic ns
-    96       generation · number of folded ids (of the file `retired`, else 0)
+    96       generation · number of merged_ids ids (of the file `retired`, else 0)
     112      word of the slot table · word of the notes
     128      the slot table, JSON: a list of [name, kind, offset, length, bounds in ns]
     ...      the notes, JSON: versions, for people
     header   blocks: word of the description · the description, JSON · the slots, see `layout`
-    the end  the folded ids
+    the end  the merged_ids ids
 
 A word is `crc32 << 32 | length` of the text that follows it, or 0 for none, so that a text is
 there or not in one store, and one that is half written is recognised.
@@ -95,23 +95,23 @@ class Header(NamedTuple):
     created_ns: int = 0
     created_monotonic_ns: int = 0
     generation: int = 0
-    folded: int = 0
-    table_word: int = 0
-    notes_word: int = 0
+    merged_count: int = 0
+    table_tag: int = 0
+    notes_tag: int = 0
 
 
 @dataclass(frozen=True)
 class FileContents:
     """What a file says. Pools that are no longer in use have only counters (processes 0).
 
-    `folded` are the ids of the files whose counters are in this one. `complete`: all that it
+    `merged_ids` are the ids of the files whose counters are in this one. `complete`: all that it
     counts is understood, which is not so of a file of a later version.
     """
 
     id: int
     pid: int
     generation: int
-    folded: frozenset[int]
+    merged_ids: frozenset[int]
     complete: bool
     pools: tuple[Snapshot, ...]
     bytes_in_use: int = 0
@@ -126,7 +126,7 @@ def build_header(table: SlotTable, notes: dict[str, str], header: Header) -> byt
     """The header as it is written, HEADER_BYTES long."""
     table_text = _encode([[*_place(region)] for region in table.regions.values()])
     notes_text = _encode(notes)
-    numbers = header._replace(table_word=_word(table_text), notes_word=_word(notes_text))
+    numbers = header._replace(table_tag=_text_tag(table_text), notes_tag=_text_tag(notes_text))
     packed = b"".join(number.to_bytes(8, sys.byteorder) for number in numbers)
     built = packed + table_text + notes_text
     if len(built) > HEADER_BYTES:
@@ -134,15 +134,15 @@ def build_header(table: SlotTable, notes: dict[str, str], header: Header) -> byt
     return built.ljust(HEADER_BYTES, b"\0")
 
 
-def build_file(header: Header, pools: Sequence[Snapshot], folded: Iterable[int]) -> bytes:
+def build_file(header: Header, pools: Sequence[Snapshot], merged_ids: Iterable[int]) -> bytes:
     """The bytes of a file that holds the counters of pools that are gone."""
-    ids = [each.to_bytes(8, sys.byteorder) for each in folded]
+    ids = [each.to_bytes(8, sys.byteorder) for each in merged_ids]
     table = SlotTable([r for r in TABLE.regions.values() if r.offset < ADDITIVE_SLOTS])
     header = header._replace(
         block_bytes=RETIRED_BLOCK_BYTES,
         slots_offset=RETIRED_SLOTS_OFFSET,
         blocks=len(pools),
-        folded=len(ids),
+        merged_count=len(ids),
     )
     blocks = (_build_block(pool) for pool in pools)
     return b"".join((build_header(table, {}, header), *blocks, *ids))
@@ -166,7 +166,7 @@ def encode_description(description: PoolDescription, room: int) -> tuple[bytes, 
         }
         text = _encode(clipped)
         if len(text) <= room:
-            return text, _word(text)
+            return text, _text_tag(text)
         longest = longest * 3 // 4
 
 
@@ -195,7 +195,7 @@ def read_contents(data: bytes, now_ns: int) -> FileContents:
         id=header.id,
         pid=header.pid,
         generation=header.generation,
-        folded=_read_folded(view, header) if header.folded else frozenset(),
+        merged_ids=_read_merged_ids(view, header) if header.merged_count else frozenset(),
         complete=complete,
         pools=tuple(pools),
         bytes_in_use=needed,
@@ -240,8 +240,8 @@ def _parse(numbers: bytes) -> _Parsed:
         raise OtherVersion(f"format {header.major}, this version reads {MAJOR_VERSION}")
     _check_sizes(header)
     in_use = _list_in_use(header)
-    blocks = header.blocks if header.folded else max(in_use, default=-1) + 1
-    needed = header.header_bytes + blocks * header.block_bytes + 8 * header.folded
+    blocks = header.blocks if header.merged_count else max(in_use, default=-1) + 1
+    needed = header.header_bytes + blocks * header.block_bytes + 8 * header.merged_count
     return _Parsed(header, in_use, needed)
 
 
@@ -262,17 +262,17 @@ def _check_sizes(header: Header) -> None:
         raise UnreadableFile("its sizes make no sense")
 
 
-def _read_folded(view: memoryview, header: Header) -> frozenset[int]:
+def _read_merged_ids(view: memoryview, header: Header) -> frozenset[int]:
     start = header.header_bytes + header.blocks * header.block_bytes
-    return frozenset(view[start : start + 8 * header.folded].cast("Q"))
+    return frozenset(view[start : start + 8 * header.merged_count].cast("Q"))
 
 
 def _find_table(view: memoryview, header: Header) -> tuple[SlotTable, bool]:
     """The slot table, and whether we know all its counters; our own is told by its word."""
     slots = (header.block_bytes - header.slots_offset) // 8
-    if header.table_word == _OWN_WORD and TABLE.slots <= slots:
+    if header.table_tag == _OWN_TABLE_TAG and TABLE.slots <= slots:
         return TABLE, True
-    text = _read_text(view, TEXTS_OFFSET, header.table_word, header.header_bytes)
+    text = _read_text(view, TEXTS_OFFSET, header.table_tag, header.header_bytes)
     return _read_table(bytes(text), slots)
 
 
@@ -372,7 +372,7 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _word(text: bytes) -> int:
+def _text_tag(text: bytes) -> int:
     return zlib.crc32(text) << 32 | len(text)
 
 
@@ -389,4 +389,4 @@ def _check_text(text: bytes | memoryview, word: int) -> None:
 
 _NUMBERS = struct.Struct(f"={len(Header._fields)}Q")
 _OWN_TABLE = _encode([[*_place(region)] for region in TABLE.regions.values()])
-_OWN_WORD = _word(_OWN_TABLE)
+_OWN_TABLE_TAG = _text_tag(_OWN_TABLE)

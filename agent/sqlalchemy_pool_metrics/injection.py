@@ -13,7 +13,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from .guard import log_fault
+from .faults import log_fault
 
 __all__ = ["attach", "is_supported"]
 

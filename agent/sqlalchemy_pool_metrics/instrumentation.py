@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .description import describe_url
-from .guard import log_fault
+from .faults import log_fault
 from .pool import RecordsMetrics, instrument_engine
 from .registry import PROCESS
 from .snapshot import PoolDescription, Snapshot
@@ -52,7 +52,7 @@ def read_pool(engine: Engine | AsyncEngine) -> Snapshot:
     pool = sync_engine.pool
     if not isinstance(pool, RecordsMetrics):
         raise TypeError(f"{engine!r} is not instrumented, call instrument(engine) first")
-    PROCESS.notice_fork()
+    PROCESS.check_for_fork()
     return pool._recorder.block.read()
 
 

@@ -172,7 +172,7 @@ HISTOGRAM_SLOTS = {
 }
 ACTIVE = ADDITIVE_SLOTS = SLOT["active"]
 """The slots below this index only grow and may be added over processes."""
-CHECKED_IN, HELD_SPILLED, WAITING_SPILLED = (
+CHECKED_IN, HELD_OVERFLOWED, WAITING_OVERFLOWED = (
     SLOT[name] for name in ("checked_in", "held_spilled", "waiting_spilled")
 )
 SATURATED, CHECKED_OUT_PEAKS, PENDING_PEAKS, HELD, WAITING = (

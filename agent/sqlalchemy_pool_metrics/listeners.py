@@ -13,7 +13,7 @@ from weakref import ref
 
 from sqlalchemy import event, exc
 
-from .guard import guarded
+from .faults import guarded
 from .registry import PROCESS
 
 if TYPE_CHECKING:
@@ -94,6 +94,6 @@ def _pool(record: Any) -> Any:
 
 
 def _recorder(record: ConnectionPoolEntry) -> Recorder:
-    PROCESS.notice_fork()
+    PROCESS.check_for_fork()
     recorder: Recorder = _pool(record)._recorder
     return recorder

@@ -17,9 +17,9 @@ from sqlalchemy.util.queue import Queue
 
 from . import listeners
 from .block import Block
-from .connections import find_connections
 from .description import describe
-from .guard import is_foreign, log_fault
+from .existing_connections import find_connections
+from .faults import log_fault, raised_by_application
 from .queues import RecordingQueue, RecordsWaits, find_mutex, make_recording, recording_queue_class
 from .recorder import Recorder
 from .registry import PROCESS
@@ -68,8 +68,8 @@ class RecordsMetrics(Pool):
             log_fault("instrumenting a pool", fault)
 
     def connect(self) -> PoolProxiedConnection:
-        if not PROCESS.awake[0]:
-            PROCESS.attend()
+        if not PROCESS.up_to_date[0]:
+            PROCESS.run_maintenance()
         entered_ns = monotonic_ns()
         try:
             fairy = self._plain_connect()
@@ -83,19 +83,19 @@ class RecordsMetrics(Pool):
             else:
                 self._recorder.record_checkout(record, fairy, entered_ns)
         except Exception as fault:
-            if is_foreign(fault):
+            if raised_by_application(fault):
                 raise
             log_fault("recording a checkout", fault)
         return fairy
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         try:
-            if not PROCESS.awake[0]:
-                PROCESS.attend()
+            if not PROCESS.up_to_date[0]:
+                PROCESS.run_maintenance()
             with self._recorder.lock:
                 self._recorder.record_return(record)
         except Exception as fault:
-            if is_foreign(fault):
+            if raised_by_application(fault):
                 raise
             log_fault("recording a return", fault)
         finally:
@@ -105,7 +105,7 @@ class RecordsMetrics(Pool):
         return _timed(super()._should_wrap_creator(creator), ref(self))
 
     def recreate(self) -> Any:
-        PROCESS.notice_fork()
+        PROCESS.check_for_fork()
         successor = super().recreate()
         try:
             # A user's own recreate() may name the class that was there before.
@@ -117,7 +117,7 @@ class RecordsMetrics(Pool):
         return successor
 
     def dispose(self) -> None:
-        PROCESS.notice_fork()
+        PROCESS.check_for_fork()
         token = listeners.DISPOSING.set(ref(self))
         try:
             super().dispose()
@@ -202,7 +202,7 @@ def instrument_pool(pool: Pool) -> RecordsMetrics:
     """
     if isinstance(pool, RecordsMetrics):  # without the lock: a finalizer may dispose of an engine
         return pool
-    PROCESS.notice_fork()
+    PROCESS.check_for_fork()
     with PROCESS.instrumenting:
         return pool if isinstance(pool, RecordsMetrics) else _instrument(pool)
 
@@ -213,7 +213,7 @@ def instrument_engine(engine: Any) -> RecordsMetrics:
     An object whose class was changed is slower for good, by 10 % of a checkout. Nobody but the
     engine knows such a pool, so that it may get another one, as `dispose()` gives it one.
     """
-    PROCESS.notice_fork()
+    PROCESS.check_for_fork()
     with PROCESS.instrumenting:
         if _is_new(engine.pool):
             engine.pool = _renew(engine.pool)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Full, Queue, QueueCommon
 
-from .guard import is_foreign, log_fault
+from .faults import log_fault, raised_by_application
 from .recorder import Recorder
 from .registry import PROCESS
 
@@ -54,15 +54,15 @@ class RecordsWaits(QueueCommon[Any]):
             super().put(item, block, timeout)
 
     def _note_returned(self, record: Any) -> None:
-        if not PROCESS.awake[0]:
-            PROCESS.attend()
+        if not PROCESS.up_to_date[0]:
+            PROCESS.run_maintenance()
         try:
             recorder = self.recorder
             if recorder is not None:
                 with recorder.quick_lock:
                     recorder.record_return(record)
         except Exception as fault:
-            if is_foreign(fault):
+            if raised_by_application(fault):
                 raise
             log_fault("recording a return", fault)
 
@@ -149,8 +149,8 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
             return
         fault = None
         try:
-            if not PROCESS.awake[0]:
-                PROCESS.attend()
+            if not PROCESS.up_to_date[0]:
+                PROCESS.run_maintenance()
         finally:  # whatever a signal handler raises meanwhile, the connection goes back
             with self.quick_mutex:
                 try:
@@ -167,7 +167,7 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
         if is_full:
             raise Full
         if fault is not None:
-            if is_foreign(fault):
+            if raised_by_application(fault):
                 raise fault
             log_fault("recording a return", fault)
 

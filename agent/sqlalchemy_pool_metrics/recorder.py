@@ -1,7 +1,6 @@
-"""Records what happens to the connections of one pool object into the pool's block.
+"""Record what happens to the connections of one pool object in the pool's block.
 
-It knows connection records, not pool classes: the overrides in `pool` and the events in
-`listeners` tell it what happened to which record.
+The overrides in `pool` and `queues` and the event listeners in `listeners` call it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from .block import (
     HOLD_SUM,
     Block,
 )
-from .guard import log_fault
+from .faults import log_fault
 from .layout import CHECKED_IN, ENDED
 from .snapshot import PoolDescription
 
@@ -31,17 +30,21 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionState", "Recorder"]
 
 _STATE = "_pool_metrics"
-# For the path of every checkout and return: a global is found faster than an attribute of one.
+# Read at every checkout and return: a global is faster than an index into a tuple.
 CHECKOUT_LOWEST_NS, HOLD_LOWEST_NS = CHECKOUT_BOUNDS_NS[0], HOLD_BOUNDS_NS[0]
 
 
 class ConnectionState:
-    """What is known of one connection record, kept on the record itself.
+    """The state of one connection record, kept as an attribute of the record.
 
-    `live`: it has an open connection that this process opened. `idle`: it is checked in.
-    `since_ns`: when it was checked out, 0 when it is not; `slot` is its place in the block.
-    `fairy` is SQLAlchemy's weak reference to the caller's proxy, held no longer than the checkout.
-    `closing` is the reason of a close that is about to come.
+    Attributes:
+        recorder: The recorder of the pool that the record belongs to.
+        live: Whether the record has an open connection that this process opened.
+        idle: Whether the record is checked in.
+        since_ns: When it was checked out; 0 when it is not.
+        slot: The slot of its start time in the block; 0 for none.
+        fairy: SQLAlchemy's weak reference to the caller's proxy, kept during the checkout only.
+        closing: The reason of a close that SQLAlchemy is about to do.
     """
 
     __slots__ = ("closing", "fairy", "idle", "live", "recorder", "since_ns", "slot")
@@ -56,7 +59,7 @@ class ConnectionState:
         self.closing: str | None = None
 
     def __del__(self) -> None:
-        # The record is gone and its connection was never closed: its pool was replaced or dropped.
+        # SQLAlchemy dropped the record without a close event: its pool was replaced or dropped.
         if self.live:
             try:
                 self.recorder.record_lost(self)
@@ -65,14 +68,17 @@ class ConnectionState:
 
 
 class Recorder:
-    """The share of one pool object, in one process, in a block.
+    """Records the events of one pool object of one process in a block.
 
-    Any thread may call any method; `record_taken` and `record_return` want `lock` to be held. After
-    `Engine.dispose()` the new pool has a recorder of its own on the same block and this one is
-    `retired`: its connections are still out until they come back, but then no longer checked in,
-    since nobody can check them out again. After a fork the pool gets a new recorder on a new block;
-    a record that still belongs to the old one was opened by the parent, so that neither its
-    opening nor its closing is counted here.
+    Any thread may call any method. The caller of `record_taken`, `record_return` and `adopt` holds
+    `lock`; the other methods take it.
+
+    `Engine.dispose()` replaces the pool. The new pool gets its own recorder on the same block, and
+    the old recorder is `retired`: its connections stay out until they come back, but are not
+    counted as checked in then, because nobody can check them out again.
+
+    After a fork the pool gets a new recorder on a new block. Records of the old recorder were
+    opened by the parent process: the child counts neither their opening nor their closing.
     """
 
     def __init__(self, block: Block, *, retired: bool = False) -> None:
@@ -82,30 +88,31 @@ class Recorder:
         self.retired = retired
         self._pid = os.getpid()
         self.idle = 0
-        block.begin_use()
+        block.add_user()
 
     def __del__(self) -> None:
-        # The pool is gone with all its connections; or, in a child, it has another recorder.
+        # A finalizer, so it may run inside any lock, this block's RLock included. In a forked child
+        # the old recorder goes because the pool got a new one; the block is the parent's.
         try:
             if os.getpid() == self._pid:
-                self.block.end_use()
+                self.block.remove_user()
         except Exception as fault:
             log_fault("recording the end of a pool", fault)
 
     def state(self, record: ConnectionPoolEntry) -> ConnectionState:
-        """The state of a record, made at the first meeting."""
+        """Return the state of a record; create it if the record has none of this recorder."""
         state: ConnectionState | None = getattr(record, _STATE, None)
         if state is not None and state.recorder is self:
             return state
         live = state is None and record.dbapi_connection is not None
         if state is not None:
             state.live = False
-        met = ConnectionState(self, live)
-        setattr(record, _STATE, met)
-        return met
+        state = ConnectionState(self, live)
+        setattr(record, _STATE, state)
+        return state
 
     def describe(self, description: PoolDescription) -> None:
-        """Replace what is told of the pool."""
+        """Replace the description of the pool."""
         with self.lock:
             self.block.describe(description)
 
@@ -115,14 +122,14 @@ class Recorder:
             self.block.add(counter)
 
     def record_failure(self, counter: str) -> None:
-        """Count a failure while its error is on the way to the caller: nothing may replace it."""
+        """Count a failure. Never raises: the caller of the pool must get the original error."""
         try:
             self.count(counter)
         except Exception as fault:
             log_fault("recording a failure", fault)
 
     def record_open(self, record: ConnectionPoolEntry, duration_ns: int) -> None:
-        """The driver opened a connection for this record."""
+        """Count a connection that the driver opened for this record."""
         state = self.state(record)
         with self.lock:
             self.block.record_open(duration_ns)
@@ -130,10 +137,10 @@ class Recorder:
             state.closing = None
 
     def record_taken(self, record: Any) -> None:
-        """The record left the queue of idle ones. The caller holds the lock."""
+        """Note that a record left the queue of idle connections. The caller holds the lock."""
         try:
             state: ConnectionState = record._pool_metrics
-        except AttributeError:  # it was in the queue before anybody recorded
+        except AttributeError:  # it was queued before the recording began
             return
         if state.idle and state.recorder is self:
             state.idle = False
@@ -143,7 +150,8 @@ class Recorder:
                 block.slots[CHECKED_IN] = block.idle = block.idle - 1
 
     def record_checkout(self, record: Any, fairy: PoolProxiedConnection, entered_ns: int) -> None:
-        """A caller that asked at `entered_ns` got this record's connection."""
+        """Count the checkout of a record by a caller that asked for it at `entered_ns`."""
+        # Locals, globals and written-out code below: this runs at every checkout.
         try:
             state: ConnectionState = record._pool_metrics
         except AttributeError:
@@ -151,7 +159,7 @@ class Recorder:
         if state.recorder is not self:
             state = self.state(record)
         with self.quick_lock:
-            now_ns = monotonic_ns()  # under the lock: times in a block never run backwards
+            now_ns = monotonic_ns()  # under the lock, so that times in a block never run backwards
             if state.since_ns or state.idle or self.retired:
                 self._prepare_unusual_checkout(state)
                 if state.since_ns:
@@ -160,27 +168,27 @@ class Recorder:
             block = self.block
             slots, held, duration_ns = block.slots, block.held, now_ns - entered_ns
             level = held.level + 1
-            if level >= held.watch or now_ns >= held.until_ns or not held.free:
+            if level >= held.watch_level or now_ns >= held.window_end_ns or not held.free_slots:
                 state.slot = block.record_checkout(duration_ns, now_ns)
-            else:  # the same, written out
+            else:  # the usual case, with Block.record_checkout() written out
                 if duration_ns > CHECKOUT_LOWEST_NS:
                     slots[CHECKOUT_FIRST + bisect_left(CHECKOUT_BOUNDS_NS, duration_ns)] += 1
                 else:
                     slots[CHECKOUT_FIRST] = block.checkouts = block.checkouts + 1
                 slots[CHECKOUT_SUM] = block.checkout_ns = block.checkout_ns + duration_ns
                 held.level = level
-                state.slot = slot = held.free.popleft()
+                state.slot = slot = held.free_slots.popleft()
                 slots[slot] = now_ns
             state.since_ns = now_ns
             state.fairy = record.fairy_ref
 
     def record_detached_checkout(self, entered_ns: int) -> None:
-        """A caller got a connection that a listener detached on the way."""
+        """Count a checkout whose connection a listener detached before the caller got it."""
         with self.lock:
             self.block.record_shared_checkout(monotonic_ns() - entered_ns)
 
     def _prepare_unusual_checkout(self, state: ConnectionState) -> None:
-        """From a pool without a queue, or from one that is in use although it was replaced."""
+        """Prepare a checkout from a pool without a queue, or from a pool that was replaced."""
         if state.idle:
             self._set_idle(state, False)
         if self.retired:
@@ -190,19 +198,20 @@ class Recorder:
     def _record_shared_checkout(
         self, state: ConnectionState, fairy: PoolProxiedConnection, duration_ns: int
     ) -> None:
-        """The connection is out already.
+        """Record the checkout of a connection that is already out.
 
-        A nested checkout of the same proxy (SingletonThreadPool) is none; of callers that share
-        one connection (StaticPool) each is counted and the first one's hold.
+        A nested checkout of the same proxy (SingletonThreadPool) does not count. When several
+        callers share a connection (StaticPool), each checkout counts, but only the first hold.
         """
         if state.fairy is None or state.fairy() is not fairy:
             self.block.record_shared_checkout(duration_ns)
 
     def record_return(self, record: Any) -> None:
-        """The record goes back to its pool, from a caller or after a checkout that failed.
+        """Record that a record goes back to its pool, also after a checkout that failed.
 
         The caller holds the lock.
         """
+        # Written out like record_checkout(): this runs at every return.
         try:
             state: ConnectionState = record._pool_metrics
         except AttributeError:
@@ -214,7 +223,7 @@ class Recorder:
         if (
             not since_ns
             or not slot
-            or now_ns >= held.until_ns
+            or now_ns >= held.window_end_ns
             or fairy is None
             or fairy() is None
             or record.dbapi_connection is None
@@ -222,50 +231,55 @@ class Recorder:
         ):
             self._record_unusual_return(record, state)
             return
-        # The usual case, with Block.record_return written out.
+        # The usual case, with Block.record_return() written out.
         slots, duration_ns = block.slots, now_ns - since_ns
         if duration_ns > HOLD_LOWEST_NS:
             slots[HOLD_FIRST + bisect_left(HOLD_BOUNDS_NS, duration_ns)] += 1
         else:
             slots[HOLD_FIRST] = block.holds = block.holds + 1
+        # ENDED | total first, then the total: see `layout` for a writer killed in between.
         held.level -= 1
         held.sum_ns = sum_ns = held.sum_ns + duration_ns
         slots[slot] = ENDED | sum_ns
         slots[HOLD_SUM] = sum_ns
-        held.free.append(slot)
+        held.free_slots.append(slot)
         if block.saturated_since:
-            block.note_saturation(now_ns)
+            block.record_saturation(now_ns)
         state.since_ns, state.fairy, state.idle = 0, None, True
         self.idle += 1
         slots[CHECKED_IN] = block.idle = block.idle + 1
 
     def _record_unusual_return(self, record: ConnectionPoolEntry, state: ConnectionState) -> None:
-        lost_as = self._end_checkout(state) if state.since_ns else "other"
+        reason = self._end_checkout(state) if state.since_ns else "other"
         if record.dbapi_connection is None:
-            self._count_closed(state, lost_as)
+            self._count_closed(state, reason)
         elif not state.idle:
             self._set_idle(state, True)
 
     def record_close(self, record: ConnectionPoolEntry, reason: str) -> None:
-        """The record closes its connection; a reason noted on its state before wins."""
+        """Count a close; a reason that an earlier event left on the state wins over `reason`."""
         state = self.state(record)
         with self.lock:
             self._count_closed(state, state.closing or reason)
 
     def record_wait_begin(self) -> tuple[int, int]:
-        """A caller blocks on the empty queue from now on: (slot, since), to be given back."""
+        """Count a caller that now blocks on the empty queue.
+
+        Returns:
+            Its slot and the time, both for `record_wait_end`.
+        """
         with self.lock:
             since_ns = monotonic_ns()
             return self.block.record_wait_begin(since_ns), since_ns
 
     def record_wait_end(self, slot: int, since_ns: int) -> None:
-        """The wait is over, whether it got a connection or not."""
+        """Count the end of a wait, with or without a connection."""
         with self.lock:
             self.block.record_wait_end(slot, since_ns, monotonic_ns())
 
     def record_lost(self, state: ConnectionState) -> None:
-        """The record was garbage-collected with its connection open."""
-        if os.getpid() != self._pid:  # in a child: the connection is its parent's
+        """Count a record that was garbage-collected with an open connection."""
+        if os.getpid() != self._pid:  # in a forked child: the connection belongs to the parent
             return
         with self.lock:
             dropped_with_pool = self.retired or state.idle
@@ -274,9 +288,10 @@ class Recorder:
             self._count_closed(state, "dispose" if dropped_with_pool else "other")
 
     def adopt(self, idle: list[ConnectionPoolEntry], out: list[ConnectionPoolEntry]) -> None:
-        """Take over the connections of a pool that was in use before it was instrumented.
+        """Take over the connections of a pool that was used before it was instrumented.
 
-        The caller holds the lock. What moved meanwhile has a state already, and is as it says.
+        The caller holds the lock. Records that moved since they were listed have a state already,
+        which is right.
         """
         for record in idle:
             if not hasattr(record, _STATE) and record.dbapi_connection is not None:
@@ -289,7 +304,7 @@ class Recorder:
                 state.fairy = record.fairy_ref  # type: ignore[attr-defined]
 
     def retire(self) -> Recorder:
-        """The recorder of the pool that takes the place of this one's."""
+        """Mark the pool as replaced; return the recorder for the pool that replaces it."""
         with self.lock:
             if not self.retired:
                 self.retired = True
@@ -297,9 +312,10 @@ class Recorder:
         return Recorder(self.block)
 
     def _end_checkout(self, state: ConnectionState) -> str:
-        """Why the connection is gone if it is: the caller detached it, or the collector found it.
+        """End a checkout; return the close reason that applies if the connection is gone.
 
-        The caller's proxy is alive when it is the caller who gives the connection back.
+        The caller's proxy is alive when the caller returns or detaches the connection. It is dead
+        when the garbage collector returns a leaked one.
         """
         since_ns, fairy = state.since_ns, state.fairy
         state.since_ns, state.fairy = 0, None

@@ -1,8 +1,10 @@
-"""The pools of this process: where their blocks lie, what is kept of dropped ones, and forks."""
+"""The pools of this process: where each is counted, what is kept of dropped ones, and forks."""
 
 from __future__ import annotations
 
+import mmap
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import MutableSequence
@@ -10,18 +12,36 @@ from typing import Protocol
 from weakref import WeakSet, ref
 
 from .block import Block
-from .forks import build_mark
-from .guard import log_fault
+from .block_store import BlockStore
+from .faults import log_fault
 from .recorder import Recorder
-from .rows import Rows
-from .sharing import Change, Sharing
+from .sharing import FileChange, Sharing
 from .snapshot import PoolDescription, Snapshot, merge
 
 __all__ = ["PROCESS", "Registry"]
 
+_MADV_WIPEONFORK = 18  # Linux 4.14, linux/mman.h; Python has no name for it
 
-class Recorded(Protocol):
-    """A pool that records, as far as the registry must know it."""
+
+def build_fork_flag() -> MutableSequence[int]:
+    """Return one byte that is 0, and that becomes 0 again in every forked child.
+
+    uWSGI forks in C and calls no hook of Python. The kernel, however, wipes a page that is marked
+    with MADV_WIPEONFORK. Reading it takes 26 ns, os.getpid() 110 ns. Where the kernel cannot do
+    that (not Linux, or older than 4.14), only forks by os.fork() are noticed.
+    """
+    if sys.platform == "linux":
+        try:
+            page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            page.madvise(_MADV_WIPEONFORK)
+        except (OSError, ValueError):
+            return bytearray(1)
+        return page  # type: ignore[return-value]
+    return bytearray(1)
+
+
+class RecordedPool(Protocol):
+    """What the registry uses of a pool that records."""
 
     _recorder: Recorder
 
@@ -29,114 +49,134 @@ class Recorded(Protocol):
 
 
 class Registry:
-    """Knows every instrumented pool of one process, without keeping any alive.
+    """All instrumented pools of one process; it keeps none of them alive.
 
-    The row of a pool that was dropped is kept for its counters, and the next pool of the same
-    identity goes on in it, so that counters never go down while engines come and go. Any thread may
-    call any method.
+    The buffer of a dropped pool is kept for its counters. The next pool of the same identity
+    continues in it, so that counters never fall while engines come and go. Any thread may call any
+    method.
 
-    `awake[0]` is what a pool looks at first whenever something happens to it: when it is 0, it
-    calls `attend()`. So it is before the first event, after a fork, when a pool was added, and once
-    in a while to look after the shared file.
+    Attributes:
+        up_to_date: One byte. A pool reads it at every event and calls `run_maintenance()` when it
+            is 0: before the first event, in a forked child, after a pool was added, and every few
+            seconds to check the shared file.
+        instrumenting: Held while the class of a pool changes.
     """
 
     def __init__(self) -> None:
-        self.awake: MutableSequence[int] = bytearray(1)
+        self.up_to_date: MutableSequence[int] = bytearray(1)
         self.instrumenting = threading.RLock()
-        """Held while the class of a pool is changed."""
         self._lock = threading.RLock()
-        self._pools: WeakSet[Recorded] = WeakSet()
+        self._pools: WeakSet[RecordedPool] = WeakSet()
         self._blocks: set[Block] = set()
-        self._arrived: deque[tuple[ref[Recorded], Block]] = deque()
+        self._new_pools: deque[tuple[ref[RecordedPool], Block]] = deque()
         self._placed: WeakSet[Block] = WeakSet()
-        self._sharing = Sharing(self.wake)
-        self._rows = Rows(self._sharing)
+        self._sharing = Sharing(self.request_maintenance)
+        self._store = BlockStore(self._sharing)
         self._pid = 0
         self._forking = threading.RLock()
 
-    def add(self, pool: Recorded) -> None:
-        """Note a pool, or its new recorder.
-
-        Without a lock: a finalizer may come here that runs in whoever holds a block's lock, while
-        somebody waits for that one in `attend`.
-        """
-        self.notice_fork()
+    def add(self, pool: RecordedPool) -> None:
+        """Add a pool, or a new recorder of a pool."""
+        # Takes no lock, and deque.append() needs none. A finalizer that disposes of an engine may
+        # come here while its thread holds a block's lock. A thread in run_maintenance() holds our
+        # lock and waits for that block's: taking ours here would deadlock.
+        self.check_for_fork()
         block = pool._recorder.block
-        block.row.wake = block.row.wake or self.wake
-        self._arrived.append((ref(pool), block))
-        self.wake()
+        self._watch_windows(block)
+        self._new_pools.append((ref(pool), block))
+        self.request_maintenance()
 
-    def wake(self) -> None:
-        """Have `attend` called at the next event."""
-        self.awake[0] = 0
+    def request_maintenance(self) -> None:
+        """Have the next event of a pool call `run_maintenance`."""
+        self.up_to_date[0] = 0
 
-    def attend(self) -> None:
-        """Do what is due; at an event of a pool, so it never raises and waits for nobody."""
-        self.notice_fork()
+    def run_maintenance(self) -> None:
+        """Do what is due at an event of a pool; never raises and never waits for the lock."""
+        self.check_for_fork()
         try:
             if self._lock.acquire(blocking=False):
                 try:
-                    self.awake[0] = 1  # first, so that what comes due meanwhile is not missed
-                    self._welcome()
+                    self.up_to_date[0] = 1  # first: what becomes due meanwhile sets it to 0 again
+                    self._register_new()
                     self._keep_dropped()
                     self._place_blocks()
                 finally:
                     self._lock.release()
         except Exception as fault:
-            log_fault("looking after the pools", fault)
+            log_fault("maintaining the pools' blocks", fault)
 
-    def notice_fork(self) -> None:
-        """Begin anew if this is a forked child, or at all at the first pool; it never raises."""
+    def check_for_fork(self) -> None:
+        """Reset after a fork; initialise on first use. Never raises."""
         try:
             if os.getpid() != self._pid:
-                self._begin_child() if self._pid else self._begin()
+                self._reset_in_child() if self._pid else self._initialise()
         except Exception as fault:
-            log_fault("beginning in a forked child", fault)
+            log_fault("starting in a forked child", fault)
 
     def read(self) -> list[Snapshot]:
-        """One snapshot per pool identity, of pools with the same one merged."""
-        self.notice_fork()
-        # Blocks are not read under our lock, for the same reason as in `add`.
+        """Return one snapshot per pool identity; pools with the same one are merged."""
+        self.check_for_fork()
         with self._lock:
-            self._welcome()
+            self._register_new()
             self._keep_dropped()
-            blocks, kept = list(self._blocks), list(self._rows.kept)
+            blocks, kept = list(self._blocks), list(self._store.kept)
+        # Blocks are read, and their locks taken, outside of our lock: see `add`.
         found: dict[object, list[Snapshot]] = {}
-        for snapshot in [*(block.read_row() for block in blocks), *(row.read() for row in kept)]:
+        for snapshot in [
+            *(block.read_buffer() for block in blocks),
+            *(buffer.read() for buffer in kept),
+        ]:
             found.setdefault(snapshot.pool.identity, []).append(snapshot)
         return [merge(snapshots) for snapshots in found.values()]
 
-    def _begin(self) -> None:
-        """At the first pool, not at import."""
-        self._pid = os.getpid()
-        self.awake = build_mark()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._begin_child)
+    def describe(self, pool: RecordedPool, description: PoolDescription) -> None:
+        """Replace a pool's description; what was counted under another name stays there."""
+        self.check_for_fork()
+        block = pool._recorder.block
+        with self._lock, block.lock:
+            if block.buffer.has_counters and block.description.identity != description.identity:
+                self._register_new()
+                self._store.keep(block.detach(), self._identities())
+                self._placed.discard(block)
+            block.describe(description)
+            self._watch_windows(block)
+        self.request_maintenance()
 
-    def _begin_child(self) -> None:
-        """In a forked child: count from zero, and take no lock that a thread may have held."""
+    def _initialise(self) -> None:
+        self._pid = os.getpid()
+        self.up_to_date = build_fork_flag()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset_in_child)
+
+    def _reset_in_child(self) -> None:
+        """Count from zero in a forked child."""
         with self._forking:
             if os.getpid() == self._pid:
                 return
+            # The parent's threads do not exist here. A lock that one of them held at the fork is
+            # never released, so none is taken but `_forking`, which no thread of a parent holds.
             self._lock, self.instrumenting = threading.RLock(), threading.RLock()
             self._sharing.abandon()
-            self._sharing = Sharing(self.wake)
-            self._rows = Rows(self._sharing)
-            self._welcome()
+            self._sharing = Sharing(self.request_maintenance)
+            self._store = BlockStore(self._sharing)
+            self._register_new()
             self._blocks, self._placed = set(), WeakSet()
             successors: dict[Block, Block] = {}
             for pool in list(self._pools):
                 old = pool._recorder
-                block = successors.setdefault(old.block, old.block.successor())
-                block.row.wake = self.wake
+                block = successors.setdefault(old.block, old.block.build_successor())
+                block.buffer.on_new_window = self.request_maintenance
                 pool._set_recorder(Recorder(block, retired=old.retired))
                 self._blocks.add(block)
             self._pid = os.getpid()
 
-    def _welcome(self) -> None:
-        while self._arrived:
-            arrived, block = self._arrived.popleft()
-            pool = arrived()
+    def _watch_windows(self, block: Block) -> None:
+        block.buffer.on_new_window = block.buffer.on_new_window or self.request_maintenance
+
+    def _register_new(self) -> None:
+        while self._new_pools:
+            reference, block = self._new_pools.popleft()
+            pool = reference()
             if pool is not None:
                 self._pools.add(pool)
             self._blocks.add(block)
@@ -144,45 +184,31 @@ class Registry:
     def _keep_dropped(self) -> None:
         for block in [block for block in list(self._blocks) if not block.users]:
             self._blocks.discard(block)
-            self._rows.keep(block.row, self._identities())
+            self._store.keep(block.buffer, self._identities())
 
     def _place_blocks(self) -> None:
-        """Find a row for each block that has none for good yet."""
-        change = self._sharing.look_after()
-        if change is not Change.NONE:
-            self._begin_file(forget=change is Change.FOLDED)
+        """Find the final buffer of each block that has none yet."""
+        change = self._sharing.check()
+        if change is not FileChange.NONE:
+            self._move_to_new_file(from_zero=change is FileChange.RESTARTED)
         for block in list(self._blocks):
             if block not in self._placed:
                 self._place(block)
                 self._placed.add(block)
 
-    def _begin_file(self, forget: bool) -> None:
-        """There is a new file: everything goes on there."""
+    def _move_to_new_file(self, from_zero: bool) -> None:
         self._placed = WeakSet()
-        if forget:
-            self._rows.kept = []
+        if from_zero:
+            self._store.kept = []
             for block in list(self._blocks):
-                block.part()
-        self._rows.move()
+                block.detach()
+        self._store.move()
 
     def _place(self, block: Block) -> None:
-        row = self._rows.find(block.description, self._identities())
-        if row is not None:
-            block.move(row)
-            self._rows.publish(row)
-
-    def describe(self, pool: Recorded, description: PoolDescription) -> None:
-        """Replace what is told of a pool. What was counted under another name stays there."""
-        self.notice_fork()
-        block = pool._recorder.block
-        with self._lock, block.lock:
-            if block.row.has_counters and block.description.identity != description.identity:
-                self._welcome()
-                self._rows.keep(block.part(), self._identities())
-                self._placed.discard(block)
-            block.describe(description)
-            block.row.wake = block.row.wake or self.wake
-        self.wake()
+        buffer = self._store.find(block.description, self._identities())
+        if buffer is not None:
+            block.move(buffer)
+            self._store.publish(buffer)
 
     def _identities(self) -> set[object]:
         return {block.description.identity for block in list(self._blocks)}

@@ -13,7 +13,13 @@ from sqlalchemy.engine import Engine
 
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.file_format import FileContents, read_contents
-from sqlalchemy_pool_metrics.files import RETIRED, is_alive, list_files, open_file, read_stable
+from sqlalchemy_pool_metrics.file_reader import (
+    RETIRED,
+    is_alive,
+    list_files,
+    open_file,
+    read_stable,
+)
 from sqlalchemy_pool_metrics.snapshot import keep_counters, merge
 
 Work = Callable[[], Any]
@@ -91,7 +97,7 @@ def read_total(folder: Path) -> Snapshot:
     files = read_files(folder)
     pools = [pool for each in files[True] for pool in each.pools]
     retired = read_retired(folder) if (folder / RETIRED).exists() else None
-    folded = retired.folded if retired else frozenset()
-    dead = [pool for each in files[False] if each.id not in folded for pool in each.pools]
+    merged_ids = retired.merged_ids if retired else frozenset()
+    dead = [pool for each in files[False] if each.id not in merged_ids for pool in each.pools]
     pools += map(keep_counters, dead)
     return merge([*pools, *(retired.pools if retired else ())])

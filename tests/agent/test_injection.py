@@ -205,7 +205,7 @@ print(*sorted(name for name in sys.modules if name.startswith("sqlalchemy_pool_m
 
     assert imported.split() == [
         "sqlalchemy_pool_metrics",
-        "sqlalchemy_pool_metrics.guard",
+        "sqlalchemy_pool_metrics.faults",
         "sqlalchemy_pool_metrics.injection",
     ]
 

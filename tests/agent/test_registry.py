@@ -60,7 +60,7 @@ def test_a_finalizer_inside_the_lock_of_a_pool_does_not_wait_for_a_reader() -> N
 def test_names_that_come_and_go_are_kept_up_to_a_bound_and_then_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sqlalchemy_pool_metrics.rows.MAX_RETIRED_POOLS", 3)
+    monkeypatch.setattr("sqlalchemy_pool_metrics.block_store.MAX_DROPPED_POOLS", 3)
     kept = Registry()
     monkeypatch.setattr("sqlalchemy_pool_metrics.pool.PROCESS", kept)
     for number in range(5):

@@ -20,17 +20,17 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy_pool_metrics import (
     MetricsQueuePool,
     Snapshot,
-    files,
+    block_store,
     instrument,
+    process_file,
     read_pool,
     read_pools,
-    rows,
     sharing,
 )
+from sqlalchemy_pool_metrics.block_store import MAX_SHARED_POOLS
 from sqlalchemy_pool_metrics.file_format import FileContents, read_contents
-from sqlalchemy_pool_metrics.files import FILE_BYTES, ProcessFile
+from sqlalchemy_pool_metrics.process_file import FILE_BYTES, ProcessFile
 from sqlalchemy_pool_metrics.registry import PROCESS
-from sqlalchemy_pool_metrics.rows import MAX_SHARED_POOLS
 from sqlalchemy_pool_metrics.sharing import FOLDER_VARIABLE
 from tests.agent.children import Child, in_child, read_files, read_retired, read_total, use
 from tests.agent.stub_driver import build_engine
@@ -210,9 +210,9 @@ def test_what_a_killed_process_had_out_stays_counted(folder: Path) -> None:
     dead = read_total(folder).checked_out_ns
     in_child(lambda: use(build()))
 
-    folded = read_total(folder).checked_out_ns
-    assert before <= dead <= folded
-    assert child.answer[0] <= folded
+    merged_ids = read_total(folder).checked_out_ns
+    assert before <= dead <= merged_ids
+    assert child.answer[0] <= merged_ids
 
 
 @pytest.mark.parametrize("obstacle", ["missing", "file", "not a folder of files"])
@@ -288,11 +288,11 @@ def test_a_thousand_engines_leave_nothing_behind(folder: Path) -> None:
         gc.collect()
         use(build("many"))
         gc.collect()
-        PROCESS.attend()
+        PROCESS.run_maintenance()
         return [
             set(descriptors()) <= set(before),
-            len(PROCESS._rows.kept),
-            len(files._mapped),
+            len(PROCESS._store.kept),
+            len(process_file._mappings),
         ]
 
     with Child(work) as child:
@@ -307,7 +307,7 @@ def test_a_thousand_engines_leave_nothing_behind(folder: Path) -> None:
 def test_names_that_churn_beside_as_many_pools_as_fit_stay_few(
     monkeypatch: pytest.MonkeyPatch, is_shared: bool
 ) -> None:
-    monkeypatch.setattr(rows, "MAX_RETIRED_POOLS", 10)
+    monkeypatch.setattr(block_store, "MAX_DROPPED_POOLS", 10)
     if not is_shared:
         monkeypatch.delenv(FOLDER_VARIABLE)
 
@@ -318,9 +318,9 @@ def test_names_that_churn_beside_as_many_pools_as_fit_stay_few(
         for number in range(40):
             use(build(f"tenant{number}"))
             gc.collect()
-        PROCESS.attend()
+        PROCESS.run_maintenance()
         counted = sum(each.checkouts for each in read_pools())
-        return [len(PROCESS._rows.kept), counted - MAX_SHARED_POOLS]
+        return [len(PROCESS._store.kept), counted - MAX_SHARED_POOLS]
 
     kept, counted = in_child(work)
     assert kept <= 10
@@ -557,14 +557,14 @@ def watch_tries(monkeypatch: pytest.MonkeyPatch, first_fault: OSError | None = N
 
 def begin_window(engine: Any) -> None:
     """What happens at the first event after some seconds."""
-    engine.pool._recorder.block.row.note_window()
+    engine.pool._recorder.block.buffer.begin_window()
 
 
 def look_after() -> None:
     """What happens once in a window of some seconds."""
     file = PROCESS._sharing._file
     assert file is not None
-    file.wake()
+    file.request_check()
 
 
 def test_a_process_reads_its_own_pools_from_its_file() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy.pool import QueuePool
 
-from sqlalchemy_pool_metrics import instrument, retirement
+from sqlalchemy_pool_metrics import dead_files, instrument
 from tests.agent.stub_driver import build_engine
 
 AT_ONCE = 6
@@ -67,7 +67,7 @@ def fork_worker(engine: Any, numbers: memoryview, worker: int, chance: random.Ra
 
 def make_fold_deadly(step: str) -> None:
     """Has this process killed before `retired` is replaced, after it, or between two removals."""
-    replace, unlink = retirement._replace, Path.unlink
+    replace, unlink = dead_files._replace_retired, Path.unlink
     removed: list[Path] = []
 
     def deadly_replace(*arguments: Any) -> bool:
@@ -84,7 +84,7 @@ def make_fold_deadly(step: str) -> None:
         removed.append(path)
         unlink(path, missing_ok=missing_ok)
 
-    retirement._replace = deadly_replace  # type: ignore[assignment]
+    dead_files._replace_retired = deadly_replace  # type: ignore[assignment]
     Path.unlink = deadly_unlink  # type: ignore[method-assign, assignment]
 
 

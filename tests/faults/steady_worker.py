@@ -55,7 +55,7 @@ class Worker:
         """Have the file looked after, as it is once in some seconds."""
         file = PROCESS._sharing.file
         if file is not None:
-            file.wake()
+            file.request_check()
         return file is not None
 
     def describe(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_metrics.files import list_files
+from sqlalchemy_pool_metrics.file_reader import list_files
 from tests.agent.children import read_files, read_retired, read_total
 from tests.faults.workers import ROOT, SteadyWorker, build_container
 from tests.servers.folders import make_folder

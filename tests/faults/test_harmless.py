@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_metrics.files import FILE_BYTES, list_files
+from sqlalchemy_pool_metrics.file_reader import list_files
+from sqlalchemy_pool_metrics.process_file import FILE_BYTES
 from tests.agent.children import read_files
 from tests.exporter.commands import run_exporter
 from tests.faults.workers import SteadyWorker

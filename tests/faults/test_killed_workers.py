@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sqlalchemy_pool_metrics import retirement
+from sqlalchemy_pool_metrics import dead_files
 from sqlalchemy_pool_metrics.layout import SLOT
 from tests.agent.children import read_total
 from tests.exporter.commands import run_exporter
@@ -108,11 +108,11 @@ def test_no_counter_ever_falls_and_totals_are_exact_while_500_workers_are_killed
     assert ended <= total.checkouts <= begun
     assert 0 <= total.checkouts - total.histogram("hold").count <= 4 * WORKERS
 
-    monkeypatch.setattr(retirement, "ABANDONED_SECONDS", 0)
-    retirement.fold_dead(folder)
+    monkeypatch.setattr(dead_files, "ABANDONED_SECONDS", 0)
+    dead_files.merge_dead_files(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["gc.lock", "retired"]
     unfinished = SLOT["unfinished_checked_out_ns"]
-    folded = list(read_total(folder).additive)
-    assert folded[unfinished] >= total.additive[unfinished]
-    folded[unfinished] = total.additive[unfinished]
-    assert folded == list(total.additive)
+    merged = list(read_total(folder).additive)
+    assert merged[unfinished] >= total.additive[unfinished]
+    merged[unfinished] = total.additive[unfinished]
+    assert merged == list(total.additive)

@@ -23,7 +23,7 @@ from sqlalchemy_pool_exporter.shared_files.process_file import (
     ProcessPools,
     read_file,
 )
-from sqlalchemy_pool_metrics.files import RETIRED, SUFFIX
+from sqlalchemy_pool_metrics.file_reader import RETIRED, SUFFIX
 
 logger = logging.getLogger("sqlalchemy_pool_exporter.shared_files")
 
@@ -103,7 +103,7 @@ Identities = Mapping[str, int | None]
 class FolderScan:
     """Reads each file once, and `retired` until it stays the same meanwhile.
 
-    A process counts where its file is, unless `retired` names it. A file that vanishes was folded,
+    A process counts where its file is, unless `retired` names it. A file that vanishes was merged,
     so there is another `retired` then; each further try is short, because what was read stays.
     """
 
@@ -119,15 +119,15 @@ class FolderScan:
         for _ in range(MAX_TRIES):
             with MergedFile(self._folder / RETIRED) as retired:
                 identities = list_identities(self._folder)
-                self._read_files(identities, retired.folded)
+                self._read_files(identities, retired.merged_ids)
                 if retired.is_current():
                     break
         return self._build_reading(identities, retired)
 
-    def _read_files(self, identities: Identities, folded: frozenset[int]) -> None:
+    def _read_files(self, identities: Identities, merged_ids: frozenset[int]) -> None:
         for name, identity in identities.items():
-            if name not in self._files and identity not in folded:
-                # One that is gone was folded after `retired` was read, or removed by hand.
+            if name not in self._files and identity not in merged_ids:
+                # One that is gone was merged after `retired` was read, or removed by hand.
                 with suppress(FileNotFoundError):
                     self._files[name] = self._read_file(name, identity)
 
@@ -150,7 +150,7 @@ class FolderScan:
             self.problems[RETIRED] = retired.problem
         for name, identity in identities.items():
             file = self._files.get(name)
-            if file is None or identity in retired.folded:
+            if file is None or identity in retired.merged_ids:
                 continue
             states.append(file.state)
             if file.problem:

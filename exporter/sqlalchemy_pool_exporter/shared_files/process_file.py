@@ -20,7 +20,7 @@ from sqlalchemy_pool_metrics.file_format import (
     read_contents,
     size_in_use,
 )
-from sqlalchemy_pool_metrics.files import is_alive, open_file, read_stable
+from sqlalchemy_pool_metrics.file_reader import is_alive, open_file, read_stable
 from sqlalchemy_pool_metrics.snapshot import keep_counters
 
 # A description that is being replaced looks damaged for some microseconds.
@@ -117,7 +117,7 @@ class MergedFile:
     def __init__(self, path: Path) -> None:
         """Reads the file. What is wrong with it is in `problem`; then it counts as empty."""
         self.pools: tuple[Snapshot, ...] = ()
-        self.folded: frozenset[int] = frozenset()
+        self.merged_ids: frozenset[int] = frozenset()
         self.problem = ""
         self._path = path
         self._descriptor: int | None = None
@@ -128,7 +128,7 @@ class MergedFile:
             self._inode = (status.st_dev, status.st_ino)
             contents = read_sane(self._descriptor)
             self.pools = tuple(map(keep_counters, contents.pools))
-            self.folded = contents.folded
+            self.merged_ids = contents.merged_ids
         except FileNotFoundError:
             pass
         except Exception as error:  # as above

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sqlalchemy_pool_metrics import PoolDescription, files
-from sqlalchemy_pool_metrics.files import ProcessFile
+from sqlalchemy_pool_metrics import PoolDescription, process_file
 from sqlalchemy_pool_metrics.layout import SLOT
+from sqlalchemy_pool_metrics.process_file import ProcessFile
 
 POOL = PoolDescription(
     name="main",
@@ -25,21 +25,21 @@ class SharedFile:
 
     def __init__(self, folder: Path, *pools: PoolDescription) -> None:
         self._file = ProcessFile.create(folder, "shop", {}, lambda: None)
-        files._mapped.pop()  # this process is not the one whose mapping must stay
+        process_file._mappings.pop()  # this process is not the one whose mapping must stay
         self.path = self._file.path
         self.id = self._file.id
-        self.rows = []
+        self.buffers = []
         for pool in pools or (POOL,):
-            row = self._file.take()
-            assert row is not None
-            row.slots[SLOT["active"]] = 1
-            row.describe(pool)
-            self._file.publish(row)
-            self.rows.append(row)
+            buffer = self._file.take()
+            assert buffer is not None
+            buffer.slots[SLOT["active"]] = 1
+            buffer.describe(pool)
+            self._file.publish(buffer)
+            self.buffers.append(buffer)
 
     def set(self, name: str, value: int, pool: int = 0, offset: int = 0) -> None:
         """Store a number into one of the slots of layout.SLOT."""
-        self.rows[pool].slots[SLOT[name] + offset] = value
+        self.buffers[pool].slots[SLOT[name] + offset] = value
 
     def end(self) -> None:
         """As when the process is killed: nothing happens but that the lock is free."""

@@ -17,7 +17,7 @@ from sqlalchemy_pool_exporter.shared_files import FileState, SharedFolder
 from sqlalchemy_pool_exporter.shared_files import folder as folder_module
 from sqlalchemy_pool_exporter.shared_files.process_file import FileReading, read_file
 from sqlalchemy_pool_metrics.file_format import HEADER_BYTES, MAX_BLOCKS, Header, build_header
-from sqlalchemy_pool_metrics.files import MAX_FILE_BYTES
+from sqlalchemy_pool_metrics.file_reader import MAX_FILE_BYTES
 from sqlalchemy_pool_metrics.layout import ADDITIVE_SLOTS, TABLE, SlotTable
 
 FILES = 32
@@ -57,9 +57,9 @@ def describe(name: str, text: str) -> bytes:
 
 
 def build_ids(identity: int) -> bytes:
-    """No block, but ids of files that were folded, as many as there is room for."""
+    """No block, but ids of merged files, as many as there is room for."""
     ids = (MAX_FILE_BYTES - HEADER_BYTES) // 8
-    header = build_header(TABLE, {}, Header(id=identity, pid=1, folded=ids))
+    header = build_header(TABLE, {}, Header(id=identity, pid=1, merged_count=ids))
     return header + array("Q", range(1 << 50, (1 << 50) + ids)).tobytes()
 
 

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
 from sqlalchemy_pool_exporter.collectors.registry import TimedCollectors
 from sqlalchemy_pool_exporter.shared_files import SharedFolder
+from sqlalchemy_pool_metrics.dead_files import merge_dead_files
 from sqlalchemy_pool_metrics.file_format import (
     BLOCK_BYTES,
     HEADER_BYTES,
@@ -28,7 +29,6 @@ from sqlalchemy_pool_metrics.file_format import (
     read_contents,
 )
 from sqlalchemy_pool_metrics.layout import TABLE
-from sqlalchemy_pool_metrics.retirement import fold_dead
 from tests.exporter.shared_files.shared_files import POOL, SharedFile
 
 LINES_OF_A_POOL = 130
@@ -60,7 +60,7 @@ def build_real() -> tuple[bytes, bytes]:
         shared.set("held", time.monotonic_ns())
         data = shared.path.read_bytes()
         shared.end()
-        fold_dead(folder)
+        merge_dead_files(folder)
         return data, (folder / "retired").read_bytes()
 
 
@@ -128,7 +128,7 @@ def set_table(draw: st.DrawFn, data: bytes) -> bytes:
             table = draw(st.lists(st.tuples(st.text(), st.text(), numbers, numbers, values)))
     return put_text(
         data,
-        8 * Header._fields.index("table_word"),
+        8 * Header._fields.index("table_tag"),
         TEXTS_OFFSET,
         HEADER_BYTES - TEXTS_OFFSET,
         table,

@@ -9,7 +9,7 @@ from sqlalchemy_pool_exporter.shared_files import AppReading, FileState
 from sqlalchemy_pool_exporter.shared_files import folder as folder_module
 from sqlalchemy_pool_exporter.shared_files.folder import FolderScan, list_identities
 from sqlalchemy_pool_exporter.shared_files.process_file import FileReading, read_file
-from sqlalchemy_pool_metrics.retirement import fold_dead
+from sqlalchemy_pool_metrics.dead_files import merge_dead_files
 from tests.exporter.shared_files.shared_files import SharedFile
 
 
@@ -48,7 +48,7 @@ def test_fold_while_files_are_read_loses_and_doubles_nothing(
     share(tmp_path, 1)
     share(tmp_path, 10)
     share(tmp_path, 100, ended=False)
-    after_read.append(lambda: fold_dead(tmp_path))
+    after_read.append(lambda: merge_dead_files(tmp_path))
     reading = FolderScan(tmp_path).read()
     assert not after_read
     assert count_failures(reading) == 111
@@ -61,9 +61,9 @@ def test_fold_after_fold_while_files_are_read_loses_and_doubles_nothing(
     """The second one forgets the ids of the first one, whose files are gone."""
 
     def fold_twice() -> None:
-        fold_dead(tmp_path)
+        merge_dead_files(tmp_path)
         share(tmp_path, 100)
-        fold_dead(tmp_path)
+        merge_dead_files(tmp_path)
 
     share(tmp_path, 1)
     share(tmp_path, 10)
@@ -79,7 +79,7 @@ def test_fold_before_the_files_are_listed_loses_nothing(
     """`retired` was read before, and the file is not listed any more."""
 
     def fold_and_list(folder: Path) -> dict[str, int | None]:
-        fold_dead(folder)
+        merge_dead_files(folder)
         return list_identities(folder)
 
     share(tmp_path, 1)
@@ -92,7 +92,7 @@ def test_file_that_is_folded_after_it_was_read_and_not_removed_yet_counts_once(
 ) -> None:
     shared = share(tmp_path, 1)
     share(tmp_path, 10)
-    after_read.append(lambda: fold_dead(tmp_path))
+    after_read.append(lambda: merge_dead_files(tmp_path))
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
     assert count_failures(FolderScan(tmp_path).read()) == 11
     assert shared.path.exists()
@@ -133,7 +133,7 @@ def test_retired_counts_once_while_its_files_are_still_there(
     share(tmp_path, 1)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *_, **__: None)
-        fold_dead(tmp_path)
+        merge_dead_files(tmp_path)
     assert len(list(tmp_path.glob("*.pool"))) == 1
     reading = FolderScan(tmp_path).read()
     assert count_failures(reading) == 1

@@ -13,7 +13,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool, StaticPool
 
-from sqlalchemy_pool_metrics import MetricsQueuePool, guard, metrics_class, read_pool, recorder
+from sqlalchemy_pool_metrics import MetricsQueuePool, faults, metrics_class, read_pool, recorder
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.recorder import Recorder
 from sqlalchemy_pool_metrics.registry import PROCESS
@@ -60,7 +60,7 @@ def use_in_every_way(engine: Engine) -> None:
 def test_a_fault_of_the_recording_is_logged_once_and_loses_no_connection(
     owner: type, method: str, engine: Engine, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(guard, "_seen", set())
+    monkeypatch.setattr(faults, "_seen", set())
     monkeypatch.setattr(owner, method, make_ours(fail))
     use_in_every_way(engine)
     ours = [r for r in caplog.records if r.name == "sqlalchemy_pool_metrics"]
@@ -146,8 +146,8 @@ def test_an_interrupt_while_the_file_is_looked_after_in_a_return_loses_no_connec
     engine = build_small(pool_class)
     connection = engine.raw_connection()
     with monkeypatch.context() as patch:
-        patch.setattr(PROCESS._sharing, "look_after", Handler(KeyboardInterrupt))
-        PROCESS.wake()
+        patch.setattr(PROCESS._sharing, "check", Handler(KeyboardInterrupt))
+        PROCESS.request_maintenance()
         with pytest.raises(KeyboardInterrupt):
             connection.close()
     del connection
@@ -164,7 +164,7 @@ def test_a_logging_handler_that_raises_does_not_reach_the_app(engine: Engine) ->
     logger = logging.getLogger("sqlalchemy_pool_metrics")
     logger.addHandler(handler)
     try:
-        guard.log_fault("a test of the guard", ValueError())
+        faults.log_fault("a test", ValueError())
     finally:
         logger.removeHandler(handler)
     assert engine.pool.status()

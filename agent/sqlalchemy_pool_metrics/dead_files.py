@@ -1,11 +1,11 @@
-"""Folds the files of dead processes into one, `retired`, and removes what is left over.
+"""Merge the files of dead processes into the file `retired` and delete them.
 
-What the dead counted must be kept: Prometheus takes a counter that falls for a restart and adds
-the whole of it again. Only the application's side writes, at the start of each new process.
+The counters of a dead process must be kept: Prometheus takes a counter that falls for a restart and
+adds its whole value again. Each new process of the application merges; readers never write.
 
-Readers need no lock: they read `retired`, then the files except those whose ids it names, then
-whether `retired` is still the same. It is replaced in one step; whoever is killed before it has
-changed nothing, and after it has at most left files behind that nobody counts any more.
+Readers need no lock. They read `retired`, then the files whose ids it does not name, then check
+that `retired` is still the same. It is replaced in one step. A process killed before that step has
+changed nothing; one killed after it leaves files that no reader counts any more.
 """
 
 from __future__ import annotations
@@ -28,46 +28,39 @@ from .file_format import (
     build_file,
     read_contents,
 )
-from .files import (
-    MODE,
-    RETIRED,
-    SUFFIX,
-    fcntl,
-    is_alive,
-    list_files,
-    open_file,
-    read_bytes,
-)
+from .file_reader import RETIRED, SUFFIX, fcntl, is_alive, list_files, open_file, read_bytes
+from .process_file import MODE
 from .snapshot import PoolDescription, Snapshot, keep_counters, merge
 
-__all__ = ["MAX_RETIRED_POOLS", "add_up", "fold_dead"]
+__all__ = ["DROPPED", "MAX_DROPPED_POOLS", "merge_dead_files"]
 
 LOCK = "gc.lock"
 LOCK_MODE = 0o644
-MAX_RETIRED_POOLS = 256
-BEYOND = PoolDescription(name="dropped")
-"""Under this name pools are added up that are gone when MAX_RETIRED_POOLS others are already."""
+MAX_DROPPED_POOLS = 256
+DROPPED = PoolDescription(name="dropped")
+"""Counts all pools that are gone beyond the first MAX_DROPPED_POOLS."""
 ABANDONED_SECONDS = 60.0
 _TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]{12}\.tmp")
 MARGINS_NS = (20_000_000, 200_000_000, 2_000_000_000)
-"""What the dead still had running counts up to so long after now: whoever reads their files until
-`retired` is replaced counts it up to his own time, and no counter may ever fall."""
+"""What was in flight in a dead process is counted up to this long after now. Until `retired` is
+replaced, readers of its file count it up to their own time, and no counter may fall afterwards. A
+merge that takes longer is tried again with the next margin."""
 _NOTHING = FileContents(0, 0, 0, frozenset(), True, ())
 
 
-def fold_dead(folder: Path) -> None:
-    """Fold and remove the files of dead processes, unless another process is at it.
+def merge_dead_files(folder: Path) -> None:
+    """Merge and delete the files of dead processes, unless another process is doing it.
 
-    Raises OSError, having changed nothing that anybody counts. Never waits for a lock.
+    Never waits for a lock. On an OSError nothing that readers count has changed.
     """
-    with _only_one(folder) as is_ours:
-        if is_ours:
+    with _try_lock(folder) as is_locked:
+        if is_locked:
             _remove_abandoned(folder)
-            any(_fold(folder, margin_ns) for margin_ns in MARGINS_NS)
+            any(_merge(folder, margin_ns) for margin_ns in MARGINS_NS)
 
 
-def _fold(folder: Path, margin_ns: int) -> bool:
-    """Whether it is done, or there was nothing to do; False when it took longer than that."""
+def _merge(folder: Path, margin_ns: int) -> bool:
+    """Merge the files; return False when that took longer than the margin."""
     now_ns = time.monotonic_ns() + margin_ns
     paths = list_files(folder)
     names = " ".join(paths)
@@ -77,17 +70,17 @@ def _fold(folder: Path, margin_ns: int) -> bool:
     retired = _read_retired(folder, now_ns) if dead else None
     if retired is None:
         return True
-    new = [each.contents for number, each in dead.items() if number not in retired.folded]
-    # Also of files that cannot be read or removed, which must not be counted again.
-    still_there = {number for number in retired.folded if _hex(number) in names}
+    new = [each.contents for number, each in dead.items() if number not in retired.merged_ids]
+    # An id stays named while its file exists: one that could not be deleted must not count again.
+    still_there = {number for number in retired.merged_ids if _hex(number) in names}
     generation = max(min(retired.generation, 1 << 62) + 1, time.time_ns())
     header = Header(pid=os.getpid(), created_ns=time.time_ns(), generation=generation)
     pools = [*retired.pools, *(keep_counters(pool) for each in new for pool in each.pools)]
-    total = add_up(pools)
+    total = _merge_by_identity(pools)
     if not all(pool.is_sane for pool in total):
-        return True  # nobody would believe it; each file by itself is believed
+        return True  # readers would reject the sum, but they accept each file by itself
     data = build_file(header, total, sorted(still_there | dead.keys()))
-    if not _replace(folder, data, now_ns):
+    if not _replace_retired(folder, data, now_ns):
         return False
     for each in dead.values():
         with suppress(OSError):  # another user's, in a folder with the sticky bit
@@ -100,24 +93,25 @@ def _hex(number: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Dead:
+class _DeadFile:
     path: str
     contents: FileContents
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[bool]:
-    """Whether nobody else is at it; for the time of the block nobody else is then."""
+def _try_lock(folder: Path) -> Iterator[bool]:
+    """Hold the folder's merge lock for the block; yield whether it was free."""
     lock = _open_lock(folder / LOCK)
     try:
-        yield _is_taken(lock)
+        yield _lock_if_free(lock)
     finally:
-        fcntl.flock(lock, fcntl.LOCK_UN)  # also in a child that was forked meanwhile
+        # LOCK_UN, because a child that was forked meanwhile has the descriptor, too.
+        fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
 
 
 def _open_lock(path: Path) -> int:
-    """Raises OSError for what is no plain file: a pipe would block."""
+    """Return a descriptor of the lock file; OSError for a pipe or the like, which could block."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         lock = os.open(path, flags)
@@ -126,13 +120,13 @@ def _open_lock(path: Path) -> int:
     status = os.fstat(lock)
     if stat.S_ISREG(status.st_mode):
         if status.st_uid == os.geteuid():
-            os.fchmod(lock, LOCK_MODE)  # for every user's processes, whatever the umask
+            os.fchmod(lock, LOCK_MODE)  # for processes of every user, whatever the umask
         return lock
     os.close(lock)
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-def _is_taken(lock: int) -> bool:
+def _lock_if_free(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -140,10 +134,10 @@ def _is_taken(lock: int) -> bool:
     return True
 
 
-def _read_dead(path: str, now_ns: int) -> _Dead | None:
-    """A dead process's file; None for any other, and for one that only a later version understands.
+def _read_dead(path: str, now_ns: int) -> _DeadFile | None:
+    """Return a dead process's file; None for others, and for one of a later format.
 
-    A damaged one is left where it is: the exporter tells that there is one.
+    A damaged file stays where it is, and the exporter reports it.
     """
     try:
         descriptor = open_file(path)
@@ -157,14 +151,16 @@ def _read_dead(path: str, now_ns: int) -> _Dead | None:
         return None
     finally:
         os.close(descriptor)
-    sound = contents.complete and contents.is_sane and path.endswith(f"{_hex(contents.id)}{SUFFIX}")
-    return _Dead(path, contents) if sound else None
+    is_sound = (
+        contents.complete and contents.is_sane and path.endswith(f"{_hex(contents.id)}{SUFFIX}")
+    )
+    return _DeadFile(path, contents) if is_sound else None
 
 
 def _read_retired(folder: Path, now_ns: int) -> FileContents | None:
-    """What was folded before; None when it is to be left as it is, to whoever understands it.
+    """Return what was merged before; None to leave it to a version that understands all of it.
 
-    A damaged one is as good as none: what it said is lost already.
+    A damaged file counts as none: its counters are lost already.
     """
     try:
         descriptor = open_file(str(folder / RETIRED))
@@ -185,22 +181,22 @@ def _read_retired(folder: Path, now_ns: int) -> FileContents | None:
     return contents if contents.complete else None
 
 
-def add_up(pools: Iterable[Snapshot]) -> list[Snapshot]:
-    """The counters of pools that are gone, one snapshot for each identity, a bounded number."""
+def _merge_by_identity(pools: Iterable[Snapshot]) -> list[Snapshot]:
+    """Return one snapshot of counters per identity, at most MAX_DROPPED_POOLS and `DROPPED`."""
     found: dict[object, list[Snapshot]] = {}
     for pool in pools:
         if not any(pool.additive):
             continue
         key = pool.pool.identity
-        if key not in found and len(found) >= MAX_RETIRED_POOLS:
-            pool = replace(pool, pool=BEYOND)
-            key = BEYOND.identity
+        if key not in found and len(found) >= MAX_DROPPED_POOLS:
+            pool = replace(pool, pool=DROPPED)
+            key = DROPPED.identity
         found.setdefault(key, []).append(pool)
     return [merge(same) for same in found.values()]
 
 
-def _replace(folder: Path, data: bytes, deadline_ns: int) -> bool:
-    """Put a new `retired` in place, unless it is so late that somebody may have counted more."""
+def _replace_retired(folder: Path, data: bytes, deadline_ns: int) -> bool:
+    """Replace `retired`, unless the deadline has passed: a reader may have counted more by then."""
     temporary = folder / f".{RETIRED}-{os.getpid()}-{os.urandom(6).hex()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, MODE)
@@ -220,14 +216,12 @@ def _replace(folder: Path, data: bytes, deadline_ns: int) -> bool:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what processes left that were killed while they made a file.
-
-    Another process may be about to make one, but no other is at `retired`.
-    """
+    """Delete the temporary files of processes that were killed while they created a file."""
     before = time.time() - ABANDONED_SECONDS
     with os.scandir(folder) as entries:
         for entry in entries:
             if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                # A process file may be in the making right now. `retired` is not: we hold the lock.
                 is_retired = entry.name.startswith(f".{RETIRED}-")
                 with suppress(OSError):
                     if is_retired or entry.stat(follow_symlinks=False).st_mtime < before:

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from sqlalchemy_pool_exporter.shared_files import SharedFolder
-from sqlalchemy_pool_metrics import retirement
+from sqlalchemy_pool_metrics import dead_files
+from sqlalchemy_pool_metrics.dead_files import LOCK, MARGINS_NS, merge_dead_files
 from sqlalchemy_pool_metrics.file_format import Header, build_file, build_header
-from sqlalchemy_pool_metrics.files import RETIRED, list_files
+from sqlalchemy_pool_metrics.file_reader import RETIRED, list_files
 from sqlalchemy_pool_metrics.layout import TABLE, Region, SlotTable
-from sqlalchemy_pool_metrics.retirement import LOCK, MARGINS_NS, fold_dead
 from tests.agent.children import read_retired
 from tests.exporter.shared_files.shared_files import SharedFile
 
@@ -56,7 +56,7 @@ def test_a_pipe_in_place_of_the_lock_blocks_nobody(tmp_path: Path) -> None:
 
     def fold() -> None:
         try:
-            fold_dead(tmp_path)
+            merge_dead_files(tmp_path)
         except OSError as error:
             refused.append(error)
 
@@ -75,7 +75,7 @@ def test_a_pipe_in_place_of_the_lock_blocks_nobody(tmp_path: Path) -> None:
 def test_the_lock_is_everybodys_under_a_strict_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        fold_dead(tmp_path)
+        merge_dead_files(tmp_path)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / LOCK).stat().st_mode) == 0o644
@@ -85,10 +85,10 @@ def test_of_two_that_fold_at_once_one_does_nothing(tmp_path: Path) -> None:
     path = make_dead(tmp_path)
     lock = os.open(tmp_path / LOCK, os.O_RDONLY | os.O_CREAT, 0o644)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
     was_left = path.exists()
     os.close(lock)
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
 
     assert was_left
     assert not path.exists()
@@ -108,8 +108,8 @@ def test_a_child_forked_in_the_middle_of_a_fold_does_not_keep_the_lock(
             os._exit(0)
         children.append(child)
 
-    monkeypatch.setattr(retirement, "_remove_abandoned", fork)
-    fold_dead(tmp_path)
+    monkeypatch.setattr(dead_files, "_remove_abandoned", fork)
+    merge_dead_files(tmp_path)
     lock = os.open(tmp_path / LOCK, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError when it is taken
@@ -133,14 +133,14 @@ def test_of_old_temporary_files_only_our_own_are_removed(
 ) -> None:
     (tmp_path / name).touch()
     os.utime(tmp_path / name, LONG_AGO)
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
     assert (tmp_path / name).exists() is not is_removed
 
 
 def test_a_file_that_is_being_made_stays(tmp_path: Path) -> None:
     making = tmp_path / ".shop-17-0123456789ab.tmp"
     making.touch()
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
     assert making.exists()
 
 
@@ -149,7 +149,7 @@ def test_a_file_with_impossible_numbers_stays_unreadable_and_the_others_are_fold
 ) -> None:
     damaged = make_dead(tmp_path, checkouts=1 << 63)
     make_dead(tmp_path, checkouts=3)
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
 
     assert list_files(tmp_path) == [str(damaged)]
     assert count_retired(tmp_path) == 3
@@ -160,7 +160,7 @@ def test_a_copy_of_a_live_file_hides_nothing(tmp_path: Path) -> None:
     live = SharedFile(tmp_path)
     live.set("checkout", 5)
     shutil.copy(live.path, tmp_path / "backup.pool")
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
 
     pools = [pool for each in SharedFolder(tmp_path).read().processes for pool in each.pools]
     live.end()
@@ -170,7 +170,7 @@ def test_a_copy_of_a_live_file_hides_nothing(tmp_path: Path) -> None:
 def test_the_highest_generation_does_not_stop_the_fold(tmp_path: Path) -> None:
     (tmp_path / RETIRED).write_bytes(build_file(Header(generation=(1 << 64) - 1), [], []))
     make_dead(tmp_path, checkouts=3)
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
 
     assert count_retired(tmp_path) == 3
     assert list_files(tmp_path) == []
@@ -193,7 +193,7 @@ def test_a_file_that_may_not_be_removed_keeps_no_other_and_is_counted_once(
 
     monkeypatch.setattr(Path, "unlink", refuse_one)
     for _ in range(2):
-        fold_dead(tmp_path)
+        merge_dead_files(tmp_path)
 
     assert list_files(tmp_path) == [str(refused[0])]
     assert count_retired(tmp_path) == 3
@@ -206,12 +206,12 @@ def test_a_folded_file_that_could_not_be_removed_is_never_counted_again(
     path = make_dead(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", refuse)
-        fold_dead(tmp_path)
+        merge_dead_files(tmp_path)
     with path.open("rb") as file:  # somebody locks it, so that it looks alive for a while
         fcntl.flock(file, fcntl.LOCK_EX)
         make_dead(tmp_path)
-        fold_dead(tmp_path)
-    fold_dead(tmp_path)
+        merge_dead_files(tmp_path)
+    merge_dead_files(tmp_path)
 
     assert count_retired(tmp_path) == 2
     assert list_files(tmp_path) == []
@@ -225,7 +225,7 @@ def test_a_file_of_a_later_major_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "shop-17-0000000000aa.pool"
     path.write_bytes(build_header(TABLE, {}, Header(major=2, id=0xAA)))
     make_dead(tmp_path)
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
     assert list_files(tmp_path) == [str(path)]
 
 
@@ -236,7 +236,7 @@ def test_a_file_with_a_counter_that_only_a_later_version_knows_is_left_alone(
     table = SlotTable([Region("later", "counter", 0)])
     path.write_bytes(build_header(table, {}, Header(id=0xAA)))
     make_dead(tmp_path)
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
     assert list_files(tmp_path) == [str(path)]
 
 
@@ -246,7 +246,7 @@ def test_what_a_later_version_folded_is_left_alone_with_what_is_to_be_added(
     retired = build_file(Header(major=2, generation=7), [], [])
     (tmp_path / RETIRED).write_bytes(retired)
     path = make_dead(tmp_path)
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
 
     assert (tmp_path / RETIRED).read_bytes() == retired
     assert path.exists()
@@ -256,8 +256,8 @@ def test_a_fold_that_takes_longer_than_its_margin_is_not_put_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_dead(tmp_path)
-    monkeypatch.setattr(retirement, "MARGINS_NS", (0, 0))
-    fold_dead(tmp_path)
+    monkeypatch.setattr(dead_files, "MARGINS_NS", (0, 0))
+    merge_dead_files(tmp_path)
 
     assert sorted(each.name for each in tmp_path.iterdir()) == [LOCK, path.name]
 
@@ -266,8 +266,8 @@ def test_a_fold_that_took_too_long_is_done_again_with_more_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_dead(tmp_path, checkouts=3)
-    monkeypatch.setattr(retirement, "MARGINS_NS", (0, 3600 * 10**9))
-    fold_dead(tmp_path)
+    monkeypatch.setattr(dead_files, "MARGINS_NS", (0, 3600 * 10**9))
+    merge_dead_files(tmp_path)
 
     assert list_files(tmp_path) == []
     assert count_retired(tmp_path) == 3
@@ -286,7 +286,7 @@ def test_no_reader_until_the_fold_is_in_place_saw_more_than_it_says(
     before = SharedFolder(tmp_path).read().processes[-1].pools[0].checked_out_ns
     times = iter([began_ns])
     monkeypatch.setattr(time, "monotonic_ns", lambda: next(times, last_ns))
-    fold_dead(tmp_path)
+    merge_dead_files(tmp_path)
 
     assert list_files(tmp_path) == []
     assert before > 0

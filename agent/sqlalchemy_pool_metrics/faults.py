@@ -6,7 +6,7 @@ import functools
 import logging
 from typing import Any, Callable
 
-__all__ = ["guarded", "is_foreign", "log_fault"]
+__all__ = ["guarded", "log_fault", "raised_by_application"]
 
 _logger = logging.getLogger("sqlalchemy_pool_metrics")
 _seen: set[tuple[str, str]] = set()
@@ -25,7 +25,7 @@ def log_fault(where: str, fault: Exception) -> None:
         pass
 
 
-def is_foreign(fault: BaseException) -> bool:
+def raised_by_application(fault: BaseException) -> bool:
     """Whether a signal handler of the application raised it while our code ran.
 
     As celery's SoftTimeLimitExceeded: it is on its way to the application, which waits for it.

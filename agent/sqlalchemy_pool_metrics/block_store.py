@@ -1,0 +1,120 @@
+"""Which buffer each pool of the process is counted in, and the counters of pools that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from .dead_files import DROPPED, MAX_DROPPED_POOLS
+from .process_file import BLOCKS, MappedSlotBuffer, ProcessFile
+from .sharing import Sharing
+from .slot_buffer import SlotBuffer
+from .snapshot import PoolDescription
+
+__all__ = ["MAX_SHARED_POOLS", "BlockStore"]
+
+_SPARE = 1
+"""Blocks of the file that stay free, as the target when two others are merged."""
+MAX_SHARED_POOLS = BLOCKS - _SPARE
+TOO_MANY = "more than %d pools in this process: the others are not shared"
+
+
+class BlockStore:
+    """The buffers of one process; for one thread at a time.
+
+    One buffer is kept for each identity of pools that are gone. The next pool of that identity
+    continues in it, so that counters never fall while engines come and go. Buffers are merged into
+    another one that replaces them in a single store: a reader of the file finds each count once.
+
+    Attributes:
+        kept: The buffers of pools that are gone.
+    """
+
+    def __init__(self, sharing: Sharing) -> None:
+        self.kept: list[SlotBuffer] = []
+        self._sharing = sharing
+
+    def keep(self, buffer: SlotBuffer, in_use: Collection[object]) -> None:
+        """Keep the buffer of a pool that is gone.
+
+        Args:
+            buffer: The buffer.
+            in_use: The identities of the pools that exist.
+        """
+        same = [buffer, *(each for each in self.kept if _identity(each) == _identity(buffer))]
+        if not buffer.has_counters:
+            self._free(buffer)
+        elif self._merge(same, buffer.description) is None:
+            self.kept.append(buffer)
+        while len(self.kept) > MAX_DROPPED_POOLS and self._make_room(in_use):
+            pass
+
+    def find(self, description: PoolDescription, in_use: Collection[object]) -> SlotBuffer | None:
+        """Return a buffer for a pool that is counted in private memory; None to leave it there."""
+        for buffer in self.kept:
+            if _identity(buffer) == description.identity and self._is_in_place(buffer):
+                self.kept.remove(buffer)
+                return buffer
+        file = self._sharing.file
+        if file is None:
+            return None
+        free = file.take(_SPARE)
+        while free is None and self._make_room(in_use):
+            free = file.take(_SPARE)
+        if free is None:
+            self._sharing.warn_once(TOO_MANY, MAX_SHARED_POOLS)
+        return free
+
+    def publish(self, buffer: SlotBuffer) -> None:
+        """Let other processes read a buffer that `find` returned."""
+        if isinstance(buffer, MappedSlotBuffer):
+            buffer.file.publish(buffer)
+
+    def move(self) -> None:
+        """Move the kept buffers into the current file."""
+        for buffer in list(self.kept):
+            self._merge([buffer], buffer.description)
+
+    def _make_room(self, in_use: Collection[object]) -> bool:
+        """Merge two pools that are gone under one name; return False when there are not two."""
+        gone = [buffer for buffer in self.kept if _identity(buffer) not in in_use]
+        gone.sort(key=lambda each: (not self._is_in_place(each), each.description != DROPPED))
+        return len(gone) > 1 and self._merge(gone[:2], DROPPED) is not None
+
+    def _merge(self, buffers: list[SlotBuffer], description: PoolDescription) -> SlotBuffer | None:
+        """Keep the sum of some buffers in place of them; return None when there is no room."""
+        file = self._sharing.file
+        shared = [
+            each for each in buffers if isinstance(each, MappedSlotBuffer) and each.file is file
+        ]
+        if len(buffers) == 1 and (shared or file is None):
+            return None
+        target = _take(file, 0 if shared else _SPARE)
+        if target is None and len(buffers) > 1 and not shared:
+            target = SlotBuffer()
+        if target is None:
+            return None
+        for buffer in buffers:
+            buffer.add_counters_to(target)
+        target.describe(description)
+        if isinstance(target, MappedSlotBuffer):
+            target.file.publish(target, replaces=shared)
+        self.kept = [buffer for buffer in self.kept if buffer not in buffers]
+        self.kept.append(target)
+        return target
+
+    def _is_in_place(self, buffer: SlotBuffer) -> bool:
+        """Return whether a buffer is in the current file, or there is no file."""
+        file = self._sharing.file
+        return file is None or (isinstance(buffer, MappedSlotBuffer) and buffer.file is file)
+
+    def _free(self, buffer: SlotBuffer) -> None:
+        if isinstance(buffer, MappedSlotBuffer):
+            buffer.file.free(buffer)
+
+
+def _take(file: ProcessFile | None, spare: int) -> SlotBuffer | None:
+    return SlotBuffer() if file is None else file.take(spare)
+
+
+def _identity(buffer: SlotBuffer) -> object:
+    return buffer.description.identity

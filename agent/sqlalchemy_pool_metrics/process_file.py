@@ -1,0 +1,244 @@
+"""The shared file of this process: create it, place pools in its blocks, watch over it.
+
+The file is created under a temporary name, allocated, filled, locked and then renamed, so that
+readers only ever see a complete one. Its lock (flock) is the sign of life: the kernel drops it
+however the process ends, and a reader sees that in another container and through a read-only mount.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from .file_format import (
+    BLOCK_BYTES,
+    HEADER_BYTES,
+    SLOTS_OFFSET,
+    UNUSED,
+    Header,
+    build_header,
+    encode_description,
+)
+from .file_reader import SUFFIX, fcntl
+from .layout import TABLE
+from .slot_buffer import SlotBuffer
+from .snapshot import PoolDescription
+
+__all__ = ["BLOCKS", "FILE_BYTES", "MODE", "MappedSlotBuffer", "ProcessFile"]
+
+BLOCKS = 15
+FILE_BYTES = HEADER_BYTES + BLOCKS * BLOCK_BYTES
+MODE = 0o444
+"""Everybody may read a file, whatever the umask, and only root can truncate it by mistake: a
+mapped file that shrinks kills its process with SIGBUS."""
+
+_mappings: list[mmap.mmap] = []
+"""Keeps every mapping open. Before Python 3.13 a mapping has a descriptor of its own and closes it
+by its number. After a daemonizer has closed all descriptors, that number may be one of the
+application's."""
+
+
+class MappedSlotBuffer(SlotBuffer):
+    """A block in the shared file.
+
+    Attributes:
+        file: The file.
+        bit: The bit of this block in the header's mask of unused blocks.
+    """
+
+    def __init__(self, file: ProcessFile, number: int, block: memoryview) -> None:
+        super().__init__(block[SLOTS_OFFSET:].cast("Q"))
+        self.file = file
+        self.on_new_window = file.request_check
+        self.bit = 1 << number
+        self._text_tag = block[:8].cast("Q")
+        self._text = block[8:SLOTS_OFFSET]
+
+    def describe(self, description: PoolDescription) -> None:
+        """Replace the description of the pool, which is valid for readers at every moment."""
+        text, text_tag = encode_description(description, len(self._text))
+        self.description = description
+        if text_tag != self._text_tag[0]:
+            # The tag goes first and comes back last: a reader never takes half of the text.
+            self._text_tag[0] = 0
+            self._text[: len(text)] = text
+            self._text_tag[0] = text_tag
+
+
+class ProcessFile:
+    """The shared file of this process, with a block for each pool; for one thread at a time.
+
+    Attributes:
+        path: Where the file is.
+        id: Its random id, the hex digits in its name.
+        check_is_due: Whether somebody should check `is_locked` and `is_linked`; True from the first
+            event of a peak window on.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        identity: int,
+        mapping: memoryview,
+        lock: int,
+        request_maintenance: Callable[[], None],
+    ) -> None:
+        self.path = path
+        self.id = identity
+        self.check_is_due = False
+        self._request_maintenance = request_maintenance
+        self._numbers = mapping[:HEADER_BYTES].cast("Q")
+        self._lock: int | None = lock
+        self._inode = _inode(os.fstat(lock))
+        starts = range(HEADER_BYTES, FILE_BYTES, BLOCK_BYTES)
+        self._free = deque(
+            MappedSlotBuffer(self, number, mapping[start : start + BLOCK_BYTES])
+            for number, start in enumerate(starts)
+        )
+
+    def __repr__(self) -> str:
+        return f"<ProcessFile {self.path} free={len(self._free)}/{BLOCKS}>"
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        application: str,
+        notes: dict[str, str],
+        request_maintenance: Callable[[], None],
+    ) -> ProcessFile:
+        """Create and lock the file.
+
+        Args:
+            folder: The shared folder.
+            application: Becomes the beginning of the file's name.
+            notes: Versions, for people who look into the file.
+            request_maintenance: Called at the first event of each peak window.
+
+        Raises:
+            OSError: The file cannot be created; nothing is left behind.
+        """
+        if fcntl is None:
+            raise OSError("this platform has no file locks that end with their process")
+        identity = int.from_bytes(os.urandom(6), "big")
+        name = f"{_clean(application)}-{os.getpid()}-{identity:012x}"
+        path, temporary = folder / f"{name}{SUFFIX}", folder / f".{name}.tmp"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor, lock = os.open(temporary, flags, MODE), None
+        try:
+            os.fchmod(descriptor, MODE)
+            _allocate(descriptor)
+            os.pwrite(descriptor, _build_header(identity, notes), 0)
+            mapping = _map(descriptor)
+            # Lock a second opening that is never mapped. A forked child inherits the mapping, and
+            # with it the opening behind it: a lock on that one would outlive this process.
+            lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            if lock is not None:
+                os.close(lock)
+            raise
+        finally:
+            os.close(descriptor)
+        return cls(path, identity, mapping, lock, request_maintenance)
+
+    def request_check(self) -> None:
+        """Request a check of the file at the next event."""
+        self.check_is_due = True
+        self._request_maintenance()
+
+    def take(self, spare: int = 0) -> MappedSlotBuffer | None:
+        """Return an unpublished, cleared block; None if no more than `spare` are free.
+
+        It is the block that has been free for longest: readers may still copy one that was freed
+        just now.
+        """
+        if len(self._free) <= spare:
+            return None
+        buffer = self._free.popleft()
+        buffer.clear()
+        return buffer
+
+    def publish(self, buffer: MappedSlotBuffer, replaces: Iterable[MappedSlotBuffer] = ()) -> None:
+        """Let readers count a block, and in the same store no longer those that it replaces."""
+        replaced = list(replaces)
+        unused = self._numbers[UNUSED] & ~buffer.bit
+        for other in replaced:
+            unused |= other.bit
+        self._numbers[UNUSED] = unused
+        self._free.extend(replaced)
+
+    def free(self, buffer: MappedSlotBuffer) -> None:
+        """Let readers count a block no longer."""
+        self._numbers[UNUSED] |= buffer.bit
+        self._free.append(buffer)
+
+    def is_locked(self) -> bool:
+        """Return whether the lock still exists; a daemonizer may have closed all descriptors."""
+        try:
+            return self._lock is not None and _inode(os.fstat(self._lock)) == self._inode
+        except OSError:
+            return False
+
+    def is_linked(self) -> bool:
+        """Return whether the file still exists under its name."""
+        try:
+            return _inode(self.path.lstat()) == self._inode
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Drop the lock; in a forked child only the child's share of it.
+
+        Closing is the only way: LOCK_UN in a child would unlock the parent's file. The number may
+        be another file's by now, if all descriptors were closed, so it is checked first.
+        """
+        if self.is_locked() and self._lock is not None:
+            os.close(self._lock)
+        self._lock = None
+
+
+def _build_header(identity: int, notes: dict[str, str]) -> bytes:
+    header = Header(
+        blocks=BLOCKS,
+        unused=(1 << BLOCKS) - 1,
+        id=identity,
+        pid=os.getpid(),
+        created_ns=time.time_ns(),
+        created_monotonic_ns=time.monotonic_ns(),
+    )
+    return build_header(TABLE, notes, header)
+
+
+def _allocate(descriptor: int) -> None:
+    # A store into a mapped page for which the volume has no room kills the process with SIGBUS.
+    # Allocated in advance, a full volume is a plain ENOSPC here.
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, FILE_BYTES)
+    else:
+        os.pwrite(descriptor, bytes(FILE_BYTES), 0)
+
+
+def _map(descriptor: int) -> memoryview:
+    if sys.version_info >= (3, 13):  # https://github.com/python/cpython/issues/78502
+        mapping = mmap.mmap(descriptor, FILE_BYTES, trackfd=False)
+    else:
+        mapping = mmap.mmap(descriptor, FILE_BYTES)
+    _mappings.append(mapping)
+    return memoryview(mapping)
+
+
+def _clean(application: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", application)[:40].lstrip(".") or "app"
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

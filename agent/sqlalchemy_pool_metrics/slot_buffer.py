@@ -1,0 +1,66 @@
+"""The 64-bit slots of one block in private memory, with the description of its pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic_ns
+
+from .layout import ADDITIVE_SLOTS, BLOCK_SLOTS
+from .snapshot import PoolDescription, Snapshot, read_snapshot
+
+__all__ = ["SlotBuffer"]
+
+
+class SlotBuffer:
+    """The memory of one block; a subclass places it in a mapped file.
+
+    Attributes:
+        slots: The slots as unsigned 64-bit integers, see `layout`.
+        description: The pool that is counted here.
+        on_new_window: Called at the first event of each peak window; None until the pool is
+            registered.
+    """
+
+    def __init__(self, slots: memoryview | None = None) -> None:
+        # A cast memoryview stores 8 aligned bytes at once. struct.pack_into() writes zeros first,
+        # which a reader in another process can see.
+        self.slots = slots or memoryview(bytearray(8 * BLOCK_SLOTS)).cast("Q")
+        self.description = PoolDescription()
+        self.on_new_window: Callable[[], None] | None = None
+
+    def describe(self, description: PoolDescription) -> None:
+        """Replace the description of the pool."""
+        self.description = description
+
+    @property
+    def has_counters(self) -> bool:
+        """Whether anything was counted."""
+        return any(self.slots[:ADDITIVE_SLOTS])
+
+    def begin_window(self) -> None:
+        """Announce the first event of a peak window (4.3 s), under the block's lock."""
+        if self.on_new_window is not None:
+            self.on_new_window()
+
+    def move_to(self, target: SlotBuffer) -> None:
+        """Add the counters to those of `target`, and copy the other slots and the description."""
+        self.add_counters_to(target)
+        # Backwards, so that `active` comes last: until then a reader takes the counters alone.
+        for slot in range(BLOCK_SLOTS - 1, ADDITIVE_SLOTS - 1, -1):
+            target.slots[slot] = self.slots[slot]
+        target.describe(self.description)
+
+    def add_counters_to(self, target: SlotBuffer) -> None:
+        """Add the counters to those of `target`."""
+        for slot in range(ADDITIVE_SLOTS):
+            target.slots[slot] += self.slots[slot]
+
+    def clear(self) -> None:
+        """Set every slot to 0."""
+        for slot in range(BLOCK_SLOTS):
+            self.slots[slot] = 0
+
+    def read(self) -> Snapshot:
+        """Return a snapshot of the slots; without the block's lock it may split an event."""
+        copy = memoryview(self.slots.tobytes()).cast("Q")
+        return read_snapshot(self.description, copy, monotonic_ns())
