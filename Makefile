@@ -44,10 +44,10 @@ image-test: .venv/tools
 bench: .venv/tools
 	for each in checkout postgres read_files scrape; do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
-# Those of the docs, from the running demo and a real Prometheus. Needs chromium and prometheus, and takes minutes.
+# The pictures of the docs, from the running demo and a real Prometheus. Needs chromium and prometheus, takes minutes.
 pictures: .venv/tools
-	docs/images/draw
-	$(BIN)/python -m docs.images.draw_rows
+	grafana/pictures/draw_status_page
+	$(BIN)/python -m grafana.pictures
 
 clean:
 	rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""docs/dashboards.md shows each row of each dashboard, and what it shows is there."""
+"""docs/dashboards.md shows a picture of each row of each dashboard."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from docs.images.draw_rows import CHOICE, DASHBOARDS, choose_panels, slug
-from tests.grafana.dashboard_queries import list_panels, load_dashboard
+from grafana.dashboard_queries import list_panels, load_dashboard
+from grafana.pictures.layout import CHOICE, DASHBOARDS, choose_panels, slug
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "dashboards.md").read_text(encoding="utf-8")
@@ -27,12 +27,12 @@ def test_each_row_has_a_section_with_its_picture_in_the_order_of_the_dashboard(n
     assert shown == [(row, f"images/rows/{name}-{row}.png") for row in rows]
 
 
-def test_every_picture_is_there_and_is_shown() -> None:
+def test_the_page_shows_every_picture() -> None:
     shown = {DOCS / picture for *_, picture in SECTIONS}
     assert shown == set((DOCS / "images" / "rows").iterdir())
 
 
-def test_no_two_pictures_have_the_same_words_for_those_who_do_not_see_them() -> None:
+def test_no_two_pictures_have_the_same_alternative_text() -> None:
     words = [alt for _, _, _, alt, _ in SECTIONS]
     assert len(set(words)) == len(words)
 

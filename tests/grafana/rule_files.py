@@ -1,4 +1,4 @@
-"""The project's rule files and runbooks, read."""
+"""The contents of the project's rule files and runbooks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
+from grafana.stage import rules
+
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "grafana" / "alerts"
-RULE_FILES = sorted(FOLDER.glob("*.yaml"))
-TEST_FILES = sorted((FOLDER / "tests").glob("*.yaml"))
+RULE_FILES = rules.RULE_FILES
+TEST_FILES = sorted((ROOT / "grafana" / "alerts" / "tests").glob("*.yaml"))
 RULES: list[dict[str, Any]] = [
     rule
     for path in RULE_FILES
@@ -22,13 +23,12 @@ ALERT_RULES = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 RECORDS = {rule["record"] for rule in RULES if "record" in rule}
 
 RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8")
-# With a name as the links of alerts have it, and one for those of the dashboards, which cannot make
-# it small.
+# With two anchors: alerts link to the lower-case one, and dashboards cannot convert a name to it.
 SECTION = re.compile(r'^<a id="(\w+)"></a>\n\n## \1\n(.*?)^(?=<a |## )', re.MULTILINE | re.DOTALL)
 SECTIONS: dict[str, str] = dict(SECTION.findall(RUNBOOKS))
 
 
 def list_queries(section: str) -> list[str]:
-    """The queries of an alert's section in the runbooks."""
+    """Return the queries in an alert's section of the runbooks."""
     [block] = re.findall(r"```promql\n(.*?)```", section, re.DOTALL)
     return str(block).splitlines()

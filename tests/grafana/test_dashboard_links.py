@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.grafana.dashboard_queries import Json, list_panels, list_variables, load_dashboard
+from grafana.dashboard_queries import Json, list_panels, list_variables, load_dashboard
 from tests.grafana.rule_files import ALERT_RULES
 
 DASHBOARDS = ("overview.json", "pool-detail.json")

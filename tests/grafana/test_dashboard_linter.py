@@ -9,7 +9,7 @@ import promql_parser
 import pytest
 import yaml
 
-from tests.grafana.dashboard_queries import (
+from grafana.dashboard_queries import (
     FOLDER,
     Json,
     list_panels,

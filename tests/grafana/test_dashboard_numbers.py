@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.grafana.dashboard_queries import list_queries, load_dashboard
+from grafana.dashboard_queries import list_queries, load_dashboard
 from tests.servers.programs import find_program
 
 EXPORTER = 'job="web", instance="web:9723"'

@@ -11,9 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from grafana.source.__main__ import DASHBOARDS, FOLDER
-from grafana.source.layout import render_dashboard
-from tests.grafana.dashboard_queries import (
+from grafana.dashboard_queries import (
     VARIABLE,
     Json,
     list_annotations,
@@ -22,6 +20,8 @@ from tests.grafana.dashboard_queries import (
     list_variables,
     load_dashboard,
 )
+from grafana.source.__main__ import DASHBOARDS, FOLDER
+from grafana.source.layout import render_dashboard
 from tests.grafana.promql import list_selectors
 from tests.test_docs_metrics import read_documented
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.grafana.dashboard_queries import Json, fill, list_panels, load_dashboard, read_defaults
+from grafana.dashboard_queries import Json, fill, list_panels, load_dashboard, read_defaults
+from grafana.stage.pods import APPLICATION
+from grafana.stage.rules import speed_up
 from tests.grafana.promql import list_selectors
 from tests.grafana.rule_files import ALERT_RULES, RECORDS, SECTIONS, list_queries
 from tests.grafana.scenarios.catalogue import HEALTHY, SCENARIOS
-from tests.grafana.scenarios.pods import APPLICATION
-from tests.grafana.scenarios.rules import quicken
-from tests.grafana.scenarios.theatre import Play, open_theatre
+from tests.grafana.scenarios.scenario_run import ScenarioRun, run_scenarios
 from tests.servers.programs import find_program
 
 EXPECTED = sorted((scenario.job, name) for scenario in SCENARIOS for name in scenario.alerts)
@@ -77,9 +77,9 @@ OF_A_REPLICA = "sqlalchemy_database_replication_lag_seconds"
 
 
 @pytest.fixture(scope="session")
-def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScenarioRun]:
     find_program("prometheus", package="prometheus")
-    with open_theatre(tmp_path_factory.mktemp("theatre")) as played:
+    with run_scenarios(tmp_path_factory.mktemp("theatre")) as played:
         yield played
 
 
@@ -160,23 +160,23 @@ def test_every_panel_and_row_with_a_scenario_is_on_a_dashboard() -> None:
     ],
 )
 def test_rules_are_quick_in_their_minutes_and_else_as_they_are(slow: str, quick: str) -> None:
-    assert quicken(slow, factor=30) == quick
+    assert speed_up(slow, factor=30) == quick
 
 
 @pytest.mark.parametrize(("job", "name"), EXPECTED)
-def test_alert_fires_in_its_scenario(play: Play, job: str, name: str) -> None:
+def test_alert_fires_in_its_scenario(play: ScenarioRun, job: str, name: str) -> None:
     labels = play.fired[job, name]["labels"]
 
     assert labels["severity"] in {"page", "ticket"}
     assert labels.get("namespace") == LABELS[job].get("namespace")
 
 
-def test_no_other_alert_fires(play: Play) -> None:
+def test_no_other_alert_fires(play: ScenarioRun) -> None:
     assert sorted(play.list_ever_fired()) == EXPECTED
 
 
 @pytest.mark.parametrize(("job", "name"), EXPECTED)
-def test_texts_of_an_alert_are_complete(play: Play, job: str, name: str) -> None:
+def test_texts_of_an_alert_are_complete(play: ScenarioRun, job: str, name: str) -> None:
     texts = play.fired[job, name]["annotations"]
 
     assert set(texts) == {"summary", "description", "runbook_url", "dashboard_url"}
@@ -193,18 +193,20 @@ def test_texts_of_an_alert_are_complete(play: Play, job: str, name: str) -> None
         ("fenced", "SQLAlchemyNewConnectionsFail", "refused"),
     ],
 )
-def test_summary_of_an_alert_tells_the_reason(play: Play, job: str, name: str, reason: str) -> None:
+def test_the_summary_of_an_alert_names_the_reason(
+    play: ScenarioRun, job: str, name: str, reason: str
+) -> None:
     assert play.fired[job, name]["annotations"]["summary"].endswith(f": {reason}")
 
 
 @pytest.mark.parametrize("asked", list_panel_queries(), ids=lambda each: each.title)
-def test_panel_has_data(play: Play, asked: Asked) -> None:
+def test_panel_has_data(play: ScenarioRun, asked: Asked) -> None:
     assert play.query_range(asked.expr), asked
 
 
 @pytest.mark.parametrize(("title", "job"), STATS)
 def test_number_is_one_where_something_is_wrong_and_none_where_nothing_is(
-    play: Play, title: str, job: str
+    play: ScenarioRun, title: str, job: str
 ) -> None:
     dashboard = load_dashboard("overview.json")
     [panel] = [panel for _, panel in list_panels(dashboard) if panel["title"] == title]
@@ -219,7 +221,7 @@ def test_number_is_one_where_something_is_wrong_and_none_where_nothing_is(
 
 @pytest.mark.parametrize(("alert", "expr"), list_runbook_queries())
 def test_query_of_a_runbook_has_data_where_its_alert_fires(
-    play: Play, alert: str, expr: str
+    play: ScenarioRun, alert: str, expr: str
 ) -> None:
     [job, *_] = [job for job, name in EXPECTED if name == alert]
     if expr == OF_A_REPLICA:
@@ -230,5 +232,5 @@ def test_query_of_a_runbook_has_data_where_its_alert_fires(
 
 
 @pytest.mark.parametrize("record", sorted(RECORDS))
-def test_recording_rule_has_data(play: Play, record: str) -> None:
+def test_recording_rule_has_data(play: ScenarioRun, record: str) -> None:
     assert play.prometheus.query(f"last_over_time({record}[10m])")

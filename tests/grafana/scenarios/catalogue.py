@@ -1,6 +1,6 @@
-"""Every scenario: what goes wrong, and exactly the alerts that fire.
+"""Every scenario: what goes wrong, and exactly the alerts that must fire.
 
-A scenario that has two alerts has a comment that says why both are right.
+Where two alerts fire, a comment says why both are right.
 """
 
 from __future__ import annotations
@@ -10,46 +10,49 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
-from tests.grafana.scenarios.scenes import STEADY, Scenario, Scene
+from grafana.stage.scenes import STEADY, Scenario, Scene
 from tests.servers.accounts import DATABASE, PLAIN, Account
 
-# As the chart's PodMonitor has them; scenarios without show that one machine without
-# Kubernetes is served too.
+# The labels of the chart's PodMonitor. Scenarios without them are outside Kubernetes.
 KUBERNETES = {"namespace": "shop", "container": "pool-exporter"}
-# A role that may have four connections, whatever its pool may: see `theatre.py`.
+# A role that the server grants four connections, see scenario_run.py.
 CLERK = Account("clerk", PLAIN.password)
 CLERK_CONNECTIONS = 4
 
 
 def in_kubernetes(name: str) -> Mapping[str, str]:
+    """Return the labels of a scrape in Kubernetes."""
     return {**KUBERNETES, "pod": f"{name}-7d9f8c-{{pod}}"}
 
 
 def alerts(*names: str) -> frozenset[str]:
+    """Return the full names of alerts."""
     return frozenset(f"SQLAlchemy{name}" for name in names)
 
 
 def take_down(scene: Scene) -> None:
-    """Nobody is let in any more, and those who are in are cut off."""
+    """Refuse new connections and cut the open ones."""
     scene.proxy.refuse()
     scene.proxy.cut_after(1)
 
 
-def let_nobody_in(scene: Scene) -> None:
-    """What is open stays open."""
+def refuse_connections(scene: Scene) -> None:
+    """Refuse new connections; open ones stay open."""
     scene.proxy.refuse()
 
 
 def revoke_access(scene: Scene) -> None:
+    """Forbid new logins."""
     scene.execute(f"REVOKE CONNECT ON DATABASE {scene.scenario.database} FROM PUBLIC")
 
 
 def limit_connections(scene: Scene) -> None:
+    """Limit the database to one connection."""
     scene.execute(f"ALTER DATABASE {scene.scenario.database} CONNECTION LIMIT 1")
 
 
 def make_read_only(scene: Scene) -> None:
-    """New sessions find it so, and there are no old ones."""
+    """Make new sessions read-only, and end the old ones."""
     name = scene.scenario.database
     scene.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     scene.execute(
@@ -58,20 +61,23 @@ def make_read_only(scene: Scene) -> None:
 
 
 def crowd_the_server(scene: Scene) -> None:
-    """Others take nearly all of the 27 connections; the pools have three or four of them."""
+    """Open 22 of the 27 connections; the pools have three or four of them."""
     for _ in range(22):
         scene.stack.enter_context(psycopg.connect(scene.server.url(DATABASE, *PLAIN)))
 
 
 def garble_a_file(scene: Scene) -> None:
+    """Put a damaged file beside those of the application."""
     (scene.pods[0].folder / "shop-1-0123456789ab.pool").write_bytes(b"garbled" * 10000)
 
 
 def kill_the_exporter(scene: Scene) -> None:
+    """Kill the exporter of the first pod."""
     scene.pods[0].exporter.stop(signal.SIGKILL)
 
 
 def spoil_the_configuration(scene: Scene) -> None:
+    """Make the exporter of the first pod read an invalid configuration."""
     scene.pods[0].config.write_text("databases: {shop: {url: nonsense}}")
     scene.pods[0].exporter.process.send_signal(signal.SIGHUP)
 
@@ -85,11 +91,11 @@ HEALTHY = Scenario(
 )
 
 SCENARIOS: Sequence[Scenario] = (
-    # First, for it takes longest. The connections that it keeps are held long, too.
+    # First, because it takes longest. The connections that it keeps are held long, too.
     Scenario(
         "hoarding",
         alerts("ConnectionLeak", "ConnectionHeldLong"),
-        # More than half of it for as long as an hour and a half are here, and never all of it.
+        # More than half of the pool for an hour and a half, sped up, and never all of it.
         pool={"pool_size": 12, "max_overflow": 0},
         orders=[STEADY, ("keep", {"count": 9, "every": 9})],
         labels=in_kubernetes("hoarding"),
@@ -98,8 +104,8 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario(
         "exhausted",
         alerts("PoolExhausted"),
-        # Callers give up sooner than the alert for slow checkouts begins at, and so seldom that
-        # the budget's alert, which this one silences, is the later one by far.
+        # Callers time out before the alert for slow checkouts would fire, and so seldom that the
+        # budget's alert, which this one inhibits, comes much later.
         pool={"pool_size": 2, "max_overflow": 0, "pool_timeout": 0.2},
         orders=[
             ("use", {"threads": 2, "hold": 1, "pause": 0}),
@@ -110,7 +116,7 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario(
         "burning",
         alerts("CheckoutBudgetBurn"),
-        # More than the server grants: what goes beyond fails, and what is open works.
+        # More than the server grants: further connections fail, open ones work.
         pool={"pool_size": 10},
         orders=[("use", {"threads": 7, "hold": 0.1, "pause": 0.1})],
         account=CLERK,
@@ -118,7 +124,7 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario(
         "down",
         alerts("DatabaseDown"),
-        # As seldom as where the pool is exhausted, and for the same reason.
+        # As seldom as in "exhausted", and for the same reason.
         orders=[("use", {"threads": 1, "pause": 1})],
         strike=take_down,
         labels=in_kubernetes("down"),
@@ -178,7 +184,7 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario(
         "fenced",
         alerts("NewConnectionsFail"),
-        strike=let_nobody_in,
+        strike=refuse_connections,
         labels=in_kubernetes("fenced"),
     ),
     Scenario(
@@ -188,7 +194,7 @@ SCENARIOS: Sequence[Scenario] = (
         strike=garble_a_file,
         labels=in_kubernetes("garbled"),
     ),
-    # One as a pod and one that only its metrics make known as an exporter.
+    # One in Kubernetes, and one that only its metrics show to be an exporter.
     Scenario("killed", alerts("ExporterDown"), processes=0, strike=kill_the_exporter),
     Scenario(
         "killedpod",

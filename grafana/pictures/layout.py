@@ -1,37 +1,20 @@
-"""Draws each row of the dashboards from a real Prometheus; a program, run at the project's root.
-
-    python -m docs.images.draw_rows [SAVED]
-
-It tells the story of `drawing/story.py`, asks Prometheus what each panel asks, and writes a picture
-for each row into docs/images/rows/, and docs/images/overview.png. With a file SAVED the answers are
-kept there, or taken from it when it exists: to change the look without a new run.
-"""
+"""Which panels stand where: a picture of each row of a dashboard, and a choice for the README."""
 
 from __future__ import annotations
 
-import pickle
 import re
-import sys
-import tempfile
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 
-import matplotlib as mpl
+from grafana.dashboard_queries import list_panels, load_dashboard
+from grafana.pictures.answers import Answers, Json
+from grafana.pictures.picture import Picture
+from grafana.pictures.tables import measure_height
 
-from docs.images.drawing.answers import Answers, Json, ask_everything
-from docs.images.drawing.pictures import Picture
-from docs.images.drawing.story import tell_story
-from docs.images.drawing.style import TEXT
-from docs.images.drawing.tables import measure_height
-from tests.grafana.dashboard_queries import list_panels, load_dashboard
-
-FOLDER = Path(__file__).parent
 DASHBOARDS = ("overview", "pool-detail")
 # Pixels for Grafana's units.
 UNIT, COLUMNS = 32, 24
-# What the picture in the README is put together from, a line each: panels by dashboard and title,
-# without what it has in brackets.
+# The panels of the README's picture, line by line: dashboard and title, without its brackets.
 CHOICE = (
     (
         ("overview", "How many databases are down?"),
@@ -54,48 +37,23 @@ CHOICE = (
 CHOICE_HEIGHTS = (4, 8, 7)
 
 
-def main(saved: Path | None) -> None:
-    """Draws all pictures; answers are taken from the file `saved`, or put there for next time."""
-    # First of all: a panel that is called differently now is found before the story is told.
-    chosen = choose_panels()
-    answers = load_answers(saved)
-    mpl.rcParams |= {"font.family": "DejaVu Sans", "text.color": TEXT}
-    (FOLDER / "rows").mkdir(exist_ok=True)
-    for path, picture in compose_rows(answers):
-        picture.save(path)
-    compose_choice(chosen, answers).save(FOLDER / "overview.png")
-
-
-def load_answers(saved: Path | None) -> Answers:
-    if saved and saved.exists():
-        loaded: Answers = pickle.loads(saved.read_bytes())  # noqa: S301 - our own
-        return loaded
-    with tempfile.TemporaryDirectory() as name:
-        # The database's server runs as another user.
-        Path(name).chmod(0o755)
-        with tell_story(Path(name)) as story:
-            answers = ask_everything(story, DASHBOARDS)
-    if saved:
-        saved.write_bytes(pickle.dumps(answers))
-    return answers
-
-
-def compose_rows(answers: Answers) -> Iterator[tuple[Path, Picture]]:
-    """Each row of both dashboards, and where its picture goes."""
+def compose_rows(answers: Answers) -> Iterator[tuple[str, Picture]]:
+    """Yield a file name and a picture for each row of both dashboards."""
     for name in DASHBOARDS:
         for row, found in groupby(
             list_panels(load_dashboard(f"{name}.json")), lambda each: each[0]
         ):
             panels = [panel for _, panel in found]
-            yield FOLDER / "rows" / f"{name}-{slug(row)}.png", compose_row(name, panels, answers)
+            yield f"{name}-{slug(row)}.png", compose_row(name, panels, answers)
 
 
 def slug(row: str) -> str:
+    """Return the title of a row as it stands in a file name, without its brackets."""
     return re.sub(r" \(.*", "", row).lower().replace(" ", "-")
 
 
 def compose_row(name: str, panels: list[Json], answers: Answers) -> Picture:
-    """Panels as they stand on the dashboard."""
+    """Return a picture of panels at their places on the dashboard."""
     picture, top = Picture(), 0
     for _, found in groupby(panels, lambda panel: panel["gridPos"]["y"]):
         line = list(found)
@@ -109,7 +67,7 @@ def compose_row(name: str, panels: list[Json], answers: Answers) -> Picture:
 
 
 def choose_height(name: str, line: list[Json], answers: Answers) -> int:
-    """As on the dashboard, but tables are as high as they are long."""
+    """Return the height of a line in pixels: as on the dashboard, but with all rows of a table."""
     return max(
         measure_height(panel, answers[name, panel["id"]])
         if panel["type"] == "table"
@@ -119,7 +77,7 @@ def choose_height(name: str, line: list[Json], answers: Answers) -> int:
 
 
 def choose_panels() -> list[list[tuple[str, Json]]]:
-    """Raises LookupError for a title that is not on its dashboard."""
+    """Return the panels of `CHOICE`; raises LookupError if a dashboard lacks one."""
     dashboards = {name: load_dashboard(f"{name}.json") for name in DASHBOARDS}
     return [
         [(name, find_panel(dashboards[name], title)) for name, title in line] for line in CHOICE
@@ -127,15 +85,16 @@ def choose_panels() -> list[list[tuple[str, Json]]]:
 
 
 def find_panel(dashboard: Json, title: str) -> Json:
+    """Return the panel with that title."""
     for _, panel in list_panels(dashboard):
         if panel["title"].split(" (")[0] == title:
             return panel
-    message = f"no panel of {dashboard['title']!r} is called {title!r}, which CHOICE names"
+    message = f"CHOICE names a panel {title!r} that {dashboard['title']!r} does not have"
     raise LookupError(message)
 
 
 def compose_choice(chosen: list[list[tuple[str, Json]]], answers: Answers) -> Picture:
-    """The panels of CHOICE in lines of their own, for the README."""
+    """Return the README's picture: the panels of `CHOICE`, line by line."""
     picture, top = Picture(), 0
     for line, height in zip(chosen, CHOICE_HEIGHTS, strict=True):
         for position, (name, panel) in enumerate(line):
@@ -143,7 +102,3 @@ def compose_choice(chosen: list[list[tuple[str, Json]]], answers: Answers) -> Pi
             picture.put(panel, answers[name, panel["id"]], box)
         top += height * UNIT
     return picture
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

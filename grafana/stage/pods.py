@@ -1,4 +1,4 @@
-"""A pod as Kubernetes would run it: processes of an application, and an exporter beside them."""
+"""A pod as in Kubernetes: processes of an application, and an exporter beside them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from typing import Any
 
 from tests.exporter.commands import RunningExporter, run_exporter
 
-ROOT = Path(__file__).parents[3]
-PROGRAM = [sys.executable, "-m", "tests.grafana.scenarios.application"]
+ROOT = Path(__file__).parents[2]
+PROGRAM = [sys.executable, "-m", "grafana.stage.application"]
 # An order of the application with its keywords, see application.py.
 Order = tuple[str, Mapping[str, Any]]
-# What the exporter calls it.
+# The label `application` of its metrics.
 APPLICATION = "shop"
-# As quick as the rules are, see rules.py.
+# As fast as the rules are, see rules.py.
 PROBE = {"interval": "2s", "timeout": "2s", "fresh_connection_interval": "4s"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """`folder` is where the processes share their pools, `config` the exporter's file."""
+    """A running pod.
+
+    Attributes:
+        folder: Where the processes share their pools.
+        config: The exporter's configuration file.
+    """
 
     exporter: RunningExporter
     processes: Sequence[subprocess.Popen[str]]
@@ -35,11 +40,12 @@ class Pod:
 
     @property
     def address(self) -> str:
+        """The exporter's address, like 127.0.0.1:9723."""
         host, port = self.exporter.address
         return f"{host}:{port}"
 
     def begin(self) -> None:
-        """Has the application obey its orders."""
+        """Let the application start with its orders."""
         for process in self.processes:
             assert process.stdin
             process.stdin.write("\n")
@@ -48,7 +54,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """So many processes with a pool each: keywords of create_engine(), and what they do."""
+    """Processes with a pool each: keywords of create_engine(), and orders."""
 
     url: str
     pool: Mapping[str, Any]
@@ -58,7 +64,7 @@ class Workload:
 
 @contextmanager
 def run_pod(folder: Path, workload: Workload, databases: Mapping[str, Any]) -> Iterator[Pod]:
-    """`databases` are those of the exporter's configuration."""
+    """Run an application and an exporter with these databases."""
     shared, config = folder / "pools", folder / "exporter.yaml"
     shared.mkdir(parents=True)
     config.write_text(
@@ -79,6 +85,7 @@ def run_pod(folder: Path, workload: Workload, databases: Mapping[str, Any]) -> I
 
 @contextmanager
 def start_process(workload: Workload, shared: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a process of the application."""
     environment = {
         **os.environ,
         "SQLALCHEMY_POOL_METRICS_DIR": str(shared),
@@ -91,7 +98,7 @@ def start_process(workload: Workload, shared: Path) -> Iterator[subprocess.Popen
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # What it loses on purpose, SQLAlchemy complains of.
+        # SQLAlchemy complains of the connections that it leaks on purpose.
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:

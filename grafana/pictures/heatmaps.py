@@ -1,4 +1,4 @@
-"""A heatmap of a histogram's buckets, with the scale of its colours."""
+"""Heatmaps of a histogram's buckets, with a colour scale."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from docs.images.drawing.answers import Json, Series
-from docs.images.drawing.sheets import Sheet
-from docs.images.drawing.style import FAINT, PANEL, SMALL
-from docs.images.drawing.units import format_value
+from grafana.pictures.answers import Json, Series
+from grafana.pictures.sheets import Sheet
+from grafana.pictures.style import FAINT, PANEL, SMALL
+from grafana.pictures.units import format_value
 
-# Grafana's Oranges, dark where there is little; and nothing is not drawn at all.
+# Grafana's Oranges: dark is little. Empty cells have the background's colour.
 COLORS = mpl.colormaps["Oranges_r"].with_extremes(bad=PANEL)
 SCALE_PIXELS = 34
 SCALE_WIDTH, SCALE_HEIGHT = 160, 8
 
 
 def draw_heatmap(sheet: Sheet) -> None:
+    """Draw a heatmap and its scale."""
     ranked = sorted(sheet.answer.all, key=lambda each: float(each.labels["le"]))
     times = sorted({time for each in ranked for time in each.times})
     own = count_own(ranked, times)
@@ -35,7 +36,7 @@ def draw_heatmap(sheet: Sheet) -> None:
 
 
 def count_own(ranked: list[Series], times: list[float]) -> np.ma.MaskedArray[tuple[int, int]]:
-    """Buckets are cumulative: each one's own is what it has more than the one below."""
+    """Return each bucket's own counts; Prometheus' buckets are cumulative."""
     found = [dict(each.points) for each in ranked]
     total = np.nan_to_num([[each.get(time, 0.0) for time in times] for each in found])
     own = np.diff(total, axis=0, prepend=0)
@@ -43,6 +44,7 @@ def count_own(ranked: list[Series], times: list[float]) -> np.ma.MaskedArray[tup
 
 
 def draw_scale(sheet: Sheet, norm: Normalize) -> None:
+    """Draw the colour scale into the lower left corner."""
     place = (12 / sheet.width, 20 / sheet.height)
     size = (SCALE_WIDTH / sheet.width, SCALE_HEIGHT / sheet.height)
     axes: Axes = sheet.figure.add_axes((*place, *size))

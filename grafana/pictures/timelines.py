@@ -8,19 +8,20 @@ from itertools import groupby
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from docs.images.drawing.answers import Points, Series
-from docs.images.drawing.legends import place_legend
-from docs.images.drawing.sheets import Sheet
-from docs.images.drawing.style import SMALL, State, find_state, measure, pick_color
-from docs.images.drawing.units import format_value
+from grafana.pictures.answers import Points, Series
+from grafana.pictures.legends import place_legend
+from grafana.pictures.sheets import Sheet
+from grafana.pictures.style import SMALL, State, find_state, measure, pick_color
+from grafana.pictures.units import format_value
 
 KEY_PIXELS = 18
 OPACITY = 0.7
-# What a state is called in the key and in its bar, its colour, and from when until when it was.
+# A state (text and colour), its start and its end.
 Stretch = tuple[State, float, float]
 
 
 def draw_timeline(sheet: Sheet) -> None:
+    """Draw a bar for each series and the key to its colours."""
     series = sorted(sheet.answer.all, key=lambda each: each.name, reverse=True)
     left = 20 + max(measure(each.name, SMALL) for each in series)
     axes = sheet.add_axes(below=34 + KEY_PIXELS, left=left)
@@ -36,13 +37,13 @@ def draw_timeline(sheet: Sheet) -> None:
 
 
 def list_stretches(sheet: Sheet, series: Series) -> Iterator[Stretch]:
-    """Nothing where nothing is known."""
+    """Yield the stretches of a series; there are none in its gaps."""
     for piece in series.list_pieces():
         yield from join(sheet, piece)
 
 
 def join(sheet: Sheet, piece: Points) -> Iterator[Stretch]:
-    """Each state goes on until the next one begins."""
+    """Yield the states of a piece without gaps; each lasts until the next one begins."""
     changes = [
         (state, next(group)[0])
         for state, group in groupby(piece, lambda point: name_state(sheet, point[1]))
@@ -53,7 +54,7 @@ def join(sheet: Sheet, piece: Points) -> Iterator[Stretch]:
 
 
 def name_state(sheet: Sheet, value: float) -> State:
-    """By the mappings, else by the thresholds: `20 %+` for all from there on."""
+    """Return the state of a value by the mappings, or by the thresholds, like `20 %+`."""
     state = find_state(value, sheet.defaults.get("mappings") or [])
     if state:
         return state
@@ -67,11 +68,12 @@ def name_state(sheet: Sheet, value: float) -> State:
 
 
 def format_bound(value: float, unit: str) -> str:
-    """A share with all its digits, for it may be near to nothing."""
+    """Return the text of a threshold; shares keep all digits, since they may be tiny."""
     return f"{100 * value:g} %" if unit == "percentunit" else format_value(value, unit)
 
 
 def draw_stretch(axes: Axes, row: int, stretch: Stretch) -> None:
+    """Draw a bar, with its text if it fits."""
     (text, color), start, end = stretch
     axes.fill_between([start, end], row + 0.05, row + 0.85, color=color, lw=0, alpha=OPACITY)
     seconds = axes.get_xlim()[1]
@@ -83,6 +85,6 @@ def draw_stretch(axes: Axes, row: int, stretch: Stretch) -> None:
 
 
 def draw_key(sheet: Sheet, states: dict[State, None]) -> None:
-    """Of those states only that there were."""
+    """Draw the key to the states that occurred."""
     handles = [Patch(color=color, alpha=OPACITY, lw=0) for _, color in states]
     place_legend(sheet, handles, [text for text, _ in states], len(states))

@@ -1,7 +1,7 @@
-"""A story of three minutes, seen by a real Prometheus: what the pictures show.
+"""What the pictures show: three minutes of an application, watched by a real Prometheus.
 
-Calm; more callers; more than the pools have; calm; the database gone for a while; recovery. It runs
-on what the tests of the alerts run on, with a PostgreSQL of its own.
+Calm; more callers; more than the pools have connections for; calm; the database gone for a while;
+recovery. It runs on the stage that the tests of the alerts run on.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.grafana.scenarios.pods import Order
-from tests.grafana.scenarios.prometheus import Prometheus, run_prometheus
-from tests.grafana.scenarios.scenes import Scenario, Scene, open_scene
+from grafana.stage.pods import Order
+from grafana.stage.prometheus import Prometheus, run_prometheus
+from grafana.stage.scenes import Scenario, Scene, open_scene
 from tests.servers.accounts import DATABASE as DATABASE_OF_SERVER
 from tests.servers.accounts import MONITOR
 from tests.servers.conditions import wait_until
 from tests.servers.folders import make_folder
 from tests.servers.postgresql import run_postgres, run_replica
 
-# No two things have the same name, so that a legend says which is which.
+# Different names, so that a legend says which is which.
 JOB, NAMESPACE, DATABASE, REPLICA = "web", "prod", "orders-db", "replica"
-# Until a rate can be known; then what comes when: docs/dashboards.md and README.md tell of it.
+# Seconds until there are rates. The times below are described in docs/dashboards.md and README.md.
 WARMING = 8
 MORE, TOO_MANY, WORST, ENOUGH, GONE, BACK, END = 25, 45, 80, 90, 120, 140, 180
-# They fill a bucket of the histograms evenly, and waits end within one: percentiles, which are
-# guessed from buckets, then say what the other numbers say.
+# Percentiles are interpolated within buckets. These fill a bucket evenly, and waits end within
+# one, so that percentiles agree with the other numbers.
 HOLDS = (0.28, 0.35, 0.42, 0.48)
 TIMEOUT = 0.9
 
 
 def come(at: float, threads: int, hold: float, until: float) -> Order:
-    """So many callers of each process, from one moment of the story to another."""
+    """Return an order for more callers in each process, between two moments of the story."""
     after = WARMING + at
     times = {"seconds": until - at, "after": after}
     return "rush", {"threads": threads, "hold": hold, **times}
@@ -56,13 +56,13 @@ SCENARIO = Scenario(
     labels={"namespace": NAMESPACE, "pod": "shop-{pod}", "container": "pool-exporter"},
     known_as=DATABASE,
 )
-# Not the scenario's, for a scenario's own server has no replica.
+# Not in SCENARIO, because a scenario's own server has no replica.
 SERVER = {"max_connections": "34", "max_wal_senders": "2"}
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """From `started` to `ended`, unix times; `worst` is seconds after the start."""
+    """A story from `started` to `ended`, Unix times; `worst` is seconds after `started`."""
 
     prometheus: Prometheus
     job: str
@@ -72,8 +72,8 @@ class Story:
 
 
 @contextmanager
-def tell_story(folder: Path) -> Iterator[Story]:
-    """Takes three minutes and a half; the folder must be there for others, too."""
+def run_story(folder: Path) -> Iterator[Story]:
+    """Run the story, which takes three and a half minutes; other users must reach the folder."""
     with ExitStack() as stack:
         first = stack.enter_context(make_folder("postgres"))
         server = stack.enter_context(run_postgres(first, SERVER))
@@ -86,6 +86,7 @@ def tell_story(folder: Path) -> Iterator[Story]:
 
 
 def play(prometheus: Prometheus, scene: Scene) -> Story:
+    """Let the application work, and take the database away for a while."""
     wait_until(lambda: len(prometheus.query("sqlalchemy_database_up == 1")) == 4, "databases", 60)
     scene.begin()
     started = time.time() + WARMING
@@ -102,12 +103,13 @@ def play(prometheus: Prometheus, scene: Scene) -> Story:
 
 
 def write_until(scene: Scene, moment: float) -> None:
-    """Commits now and then, for a replica knows how far it is behind by the last commit only."""
+    """Commit every second until then: a replica's lag is known by its last commit only."""
     while (left := moment - time.time()) > 0:
         time.sleep(min(left, 1))
         scene.execute("SELECT pg_current_xact_id()")
 
 
 def say(what: str) -> None:
+    """Print a line at once."""
     sys.stdout.write(f"{what}\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""All scenarios side by side before one Prometheus, from the first scrape to the last alert."""
+"""All scenarios at once in front of one Prometheus, until the last alert fires."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from grafana.stage.prometheus import Json, Prometheus, run_prometheus
+from grafana.stage.scenes import Scene, open_scenes
 from tests.grafana.scenarios.catalogue import CLERK, CLERK_CONNECTIONS, HEALTHY, SCENARIOS
-from tests.grafana.scenarios.prometheus import Json, Prometheus, run_prometheus
-from tests.grafana.scenarios.scenes import Scene, open_scenes
 from tests.servers.accounts import DATABASE, MONITOR, quote_literal
 from tests.servers.conditions import wait_until
 from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.folders import make_folder
 from tests.servers.postgresql import execute, run_postgres, run_replica
 
-# An alert of a job: what fires, and where.
+# The job and the alert.
 Firing = tuple[str, str]
-# The slowest takes two minutes; the rest is for a machine that has other things to do.
+# The slowest takes two minutes; the rest is for a busy machine.
 PATIENCE = 420.0
-# Room for all scenarios, far from where an alert would begin.
+# Room for all scenarios, far below the threshold of an alert.
 CONNECTIONS = 300
 
 
 @dataclass(slots=True)
-class Play:
-    """What was seen: `fired` has each alert as it was when it was first seen to fire."""
+class ScenarioRun:
+    """A run; `fired` has each alert as it was when it was first seen firing."""
 
     prometheus: Prometheus
     started: float
     fired: dict[Firing, Json] = field(default_factory=dict)
 
     def watch(self) -> None:
-        """Notes what fires now."""
+        """Record the alerts that fire now."""
         for alert in self.prometheus.list_alerts():
             firing = alert["labels"]["job"], alert["labels"]["alertname"]
             if alert["state"] == "firing" and firing not in self.fired:
                 self.fired[firing] = alert
 
     def query_range(self, expr: str) -> list[Json]:
-        """The series of the whole run, a value every five seconds."""
+        """Return the series of the whole run, with a value every five seconds."""
         return self.prometheus.query_range(expr, self.started, time.time(), 5)
 
     def list_ever_fired(self) -> set[Firing]:
-        """Over the whole run, also what has ended."""
-        # Into the future by a step, for what has begun since the last one.
+        """Return all alerts that fired during the run, also those that have ended."""
+        # One step into the future, for alerts that began after the last one.
         series = self.prometheus.query_range(
             'ALERTS{alertstate="firing"}', self.started, time.time() + 1
         )
@@ -55,10 +55,10 @@ class Play:
 
 
 @contextmanager
-def open_theatre(folder: Path) -> Iterator[Play]:
-    """Plays all scenarios until each of their alerts has fired; then everything goes on."""
+def run_scenarios(folder: Path) -> Iterator[ScenarioRun]:
+    """Run all scenarios until each of their alerts has fired; they keep running in the block."""
     with ExitStack() as stack:
-        stack.enter_context(go_first())
+        stack.enter_context(raise_priority())
         server = stack.enter_context(run_postgres(stack.enter_context(make_folder("postgres"))))
         make_room(server)
         create_clerk(server)
@@ -69,7 +69,7 @@ def open_theatre(folder: Path) -> Iterator[Play]:
         scenes = stack.enter_context(open_scenes(SCENARIOS, folder, server, more))
         targets = [target for scene in scenes for target in scene.list_targets()]
         prometheus = stack.enter_context(run_prometheus(folder, targets))
-        play = Play(prometheus, time.time())
+        play = ScenarioRun(prometheus, time.time())
         wait_until(lambda: is_calm(prometheus, len(targets)), "every database to be up", PATIENCE)
         for scene in scenes:
             scene.begin()
@@ -81,10 +81,10 @@ def open_theatre(folder: Path) -> Iterator[Play]:
 
 
 @contextmanager
-def go_first() -> Iterator[None]:
-    """Has what is started here go before what else this machine has to do, where that is allowed.
+def raise_priority() -> Iterator[None]:
+    """Raise the priority of processes started in the block, if this user may.
 
-    An exporter or a probe that gets no turn for seconds, which are minutes here, is an alert too.
+    If an exporter or a probe gets no CPU for seconds, which are minutes here, an alert fires.
     """
     before = os.getpriority(os.PRIO_PROCESS, 0)
     with suppress(PermissionError):
@@ -96,24 +96,26 @@ def go_first() -> Iterator[None]:
 
 
 def make_room(server: EmbeddedPostgres) -> None:
-    """In the server's files and not as an option, for a replica must have as much."""
+    """Raise max_connections in the server's files, since its replica must have as many."""
     execute(server, f"ALTER SYSTEM SET max_connections = {CONNECTIONS}")
     server.restart()
 
 
 def create_clerk(server: EmbeddedPostgres) -> None:
+    """Create the role with few connections."""
     login = f"LOGIN PASSWORD {quote_literal(CLERK.password)}"
     execute(server, f"CREATE ROLE {CLERK.user} {login} CONNECTION LIMIT {CLERK_CONNECTIONS}")
 
 
 def is_calm(prometheus: Prometheus, targets: int) -> bool:
-    """Whether each database has been up for a few scrapes, so that a fault is one."""
+    """Return whether each database has been up for a few scrapes."""
     up = prometheus.query('count_over_time(sqlalchemy_database_up{database="shop"}[10s]) > 2')
     down = prometheus.query("min_over_time(sqlalchemy_database_up[3s]) == 0")
     return len(up) == targets and not down
 
 
 def is_busy(prometheus: Prometheus, scenes: Sequence[Scene]) -> bool:
+    """Return whether every pool has been used."""
     used = prometheus.query(
         'sum by (job) (sqlalchemy_pool_hold_duration_seconds_count{origin="app"}) > 2'
     )
@@ -121,7 +123,8 @@ def is_busy(prometheus: Prometheus, scenes: Sequence[Scene]) -> bool:
     return busy >= {scene.scenario.job for scene in scenes if scene.scenario.processes}
 
 
-def wait_for_alerts(play: Play, scenes: Sequence[Scene]) -> None:
+def wait_for_alerts(play: ScenarioRun, scenes: Sequence[Scene]) -> None:
+    """Wait until the expected alerts have fired; TimeoutError names the missing ones."""
     expected = {(scene.scenario.job, name) for scene in scenes for name in scene.scenario.alerts}
 
     def is_over() -> bool:

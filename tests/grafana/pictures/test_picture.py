@@ -1,4 +1,4 @@
-"""What becomes of a picture in its file."""
+"""Pictures as files, and the moment that they mark."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from docs.images.drawing.pictures import Picture
-from tests.docs.images.drawing.samples import build_answer, build_panel, go_on
+from grafana.pictures.picture import Picture
+from tests.grafana.pictures.samples import build_answer, build_panel, repeat
 
 BOX = (0.0, 0.0, 1.0, 300.0)
 
 
-def test_the_file_has_every_colour_as_it_was_drawn(tmp_path: Path) -> None:
+def test_the_file_keeps_every_colour(tmp_path: Path) -> None:
     names = [f"series {number}" for number in range(12)]
-    answer = build_answer({name: go_on(10.0 + number) for number, name in enumerate(names)})
+    answer = build_answer({name: repeat(10.0 + number) for number, name in enumerate(names)})
     picture = Picture()
     picture.put(build_panel(), answer, BOX)
     canvas: Any = FigureCanvasAgg(picture.draw())
@@ -33,8 +33,8 @@ def test_graphs_beside_tiles_are_marked_with_the_moment_of_the_tiles() -> None:
 
 
 def read_marks(kind: str) -> list[str]:
-    """Those of a graph beside a panel of that type."""
-    answer, picture = build_answer({"": go_on(1)}), Picture()
+    """Return the marks of a graph beside a panel of that type."""
+    answer, picture = build_answer({"": repeat(1)}), Picture()
     picture.put(build_panel(), answer, (0, 0, 0.5, 300))
     picture.put(build_panel(kind, thresholds={"steps": []}), answer, (0.5, 0, 0.5, 300))
     [axes, *_] = picture.draw().axes

@@ -1,4 +1,4 @@
-"""The legend below a graph: which series are named, and how many are not."""
+"""The legend below a graph, which counts the series it has no room for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from docs.images.drawing.answers import Series
-from docs.images.drawing.sheets import Sheet
-from docs.images.drawing.style import SMALL, TEXT, measure
+from grafana.pictures.answers import Series
+from grafana.pictures.sheets import Sheet
+from grafana.pictures.style import SMALL, TEXT, measure
 
 LINES = 6
 LINE_PIXELS = 15
@@ -20,19 +20,21 @@ HANDLE_PIXELS = 34
 
 @dataclass(frozen=True, slots=True)
 class Legend:
+    """The names that fit, the number of those left out, and the columns."""
+
     names: Sequence[str]
     more: int
     columns: int
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """The height in pixels."""
         entries = len(self.names) + bool(self.more)
         return LINE_PIXELS * -(-entries // self.columns)
 
 
 def plan_legend(sheet: Sheet, series: Sequence[Series], always: Set[str]) -> Legend:
-    """Where not all have room: those to be named `always`, then the highest."""
+    """Choose the names that fit: first those in `always`, then the highest series."""
     names = list(dict.fromkeys(each.name for each in series))
     longest = max((measure(name, SMALL) for name in names), default=1)
     columns = max(1, min(len(names), int(sheet.width / (longest + HANDLE_PIXELS))))
@@ -46,7 +48,7 @@ def plan_legend(sheet: Sheet, series: Sequence[Series], always: Set[str]) -> Leg
 
 
 def draw_legend(sheet: Sheet, legend: Legend, found: Mapping[str, Any]) -> None:
-    """`found` has what each name is drawn with."""
+    """Draw the legend; `found` maps names to the artists they are drawn with."""
     names = [name for name in legend.names if name]
     handles = [found[name] for name in names]
     if legend.more:
@@ -57,7 +59,7 @@ def draw_legend(sheet: Sheet, legend: Legend, found: Mapping[str, Any]) -> None:
 
 
 def place_legend(sheet: Sheet, handles: Sequence[Any], names: Sequence[str], columns: int) -> None:
-    """In the lower left corner of the sheet."""
+    """Put a legend into the lower left corner of the sheet."""
     sheet.figure.legend(
         handles,
         names,

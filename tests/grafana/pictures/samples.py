@@ -1,4 +1,4 @@
-"""Panels and answers as small as they can be."""
+"""The smallest panels and answers that can be drawn."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from docs.images.drawing.answers import Answer, Json, Points, Series
-from docs.images.drawing.pictures import add_part
-from docs.images.drawing.sheets import Sheet
+from grafana.pictures.answers import Answer, Json, Points, Series
+from grafana.pictures.picture import add_part
+from grafana.pictures.sheets import Sheet
 
 SECONDS = 180.0
 MOMENT = 80.0
 
 
 def build_panel(kind: str = "timeseries", **more: Any) -> Json:
-    """`more` are defaults of its fields."""
+    """Return a panel; `more` are defaults of its fields."""
     defaults = {"unit": "short", "noValue": "nothing", "custom": {"drawStyle": "line"}, **more}
     return {
         "title": "How many?",
@@ -30,11 +30,11 @@ def build_answer(found: dict[str, Points]) -> Answer:
 
 
 def build_sheet(panel: Json, answer: Answer, width: int = 400, mark: str = "") -> Sheet:
-    """On a picture of its own."""
+    """Return a sheet on a picture of its own."""
     figure = Figure(figsize=(12, 3))
     part = add_part(figure, (0, 0, width / 1200, 300))
     return Sheet(part, panel, answer, 0.9, mark)
 
 
-def go_on(value: float, start: int = 0, end: int = int(SECONDS)) -> Points:
+def repeat(value: float, start: int = 0, end: int = int(SECONDS)) -> Points:
     return [(float(second), value) for second in range(start, end + 1)]

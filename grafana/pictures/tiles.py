@@ -1,13 +1,13 @@
-"""Tiles with one number or a few, on the colour of their threshold as Grafana draws them."""
+"""Tiles with one or a few numbers, on the colour of their threshold."""
 
 from __future__ import annotations
 
 from matplotlib.colors import to_rgb
 
-from docs.images.drawing.answers import Series
-from docs.images.drawing.sheets import Sheet
-from docs.images.drawing.style import pick_color
-from docs.images.drawing.units import format_value
+from grafana.pictures.answers import Series
+from grafana.pictures.sheets import Sheet
+from grafana.pictures.style import pick_color
+from grafana.pictures.units import format_value
 
 WHITE = "#ffffff"
 # White text stays readable on it.
@@ -16,7 +16,7 @@ LIMIT = 3
 
 
 def find_background(sheet: Sheet) -> tuple[float, float, float]:
-    """The colour of the highest number; of none, that of the lowest threshold."""
+    """Return the colour of the highest number, or of the lowest threshold if there is none."""
     highest = max((each.values[-1] for each in sheet.answer.all), default=float("-inf"))
     color = pick_color(highest, sheet.defaults["thresholds"]["steps"])
     red, green, blue = to_rgb(color)
@@ -24,6 +24,7 @@ def find_background(sheet: Sheet) -> tuple[float, float, float]:
 
 
 def draw_tile(sheet: Sheet) -> None:
+    """Write the numbers below each other; the last line counts those left out."""
     shown = sheet.answer.all[:LIMIT]
     more = len(sheet.answer.all) - len(shown)
     texts = [format_number(sheet, series) for series in shown]
@@ -36,5 +37,6 @@ def draw_tile(sheet: Sheet) -> None:
 
 
 def format_number(sheet: Sheet, series: Series) -> str:
+    """Return the last number of a series, with its name if it has one."""
     number = format_value(series.values[-1], sheet.unit)
     return f"{series.name}  {number}" if series.name else number

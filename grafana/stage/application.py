@@ -1,10 +1,10 @@
-"""A small application with one pool that does as its orders say; a program of its own.
+"""A small application with one pool, which it uses as its orders say; a program of its own.
 
-    python -m tests.grafana.scenarios.application URL POOL ORDERS
+    python -m grafana.stage.application URL POOL ORDERS
 
 POOL are keywords of create_engine(), ORDERS a list of orders with their keywords, both as JSON:
-[["use", {"threads": 2}], ["keep", {"count": 1}]]. It says `ready` when its pool is warm, obeys when
-it is given a line, and ends with its standard input.
+[["use", {"threads": 2}], ["keep", {"count": 1}]]. It prints `ready` when its connections are open,
+starts when it reads a line, and ends with its standard input.
 """
 
 import gc
@@ -23,25 +23,25 @@ from sqlalchemy_pool_metrics import instrument
 
 
 class Application:
-    """Each order is a method that goes on for as long as the program runs."""
+    """The application. Each order is a method that starts threads and returns."""
 
     def __init__(self, url: str, pool: dict[str, Any]) -> None:
         self.engine: Engine = instrument(create_engine(url, **pool), name="orders")
         self._kept: list[Connection] = []
 
     def warm(self, size: int) -> None:
-        """Opens so many connections, so that none has to be opened later."""
+        """Open so many connections, so that none has to be opened later."""
         with ExitStack() as stack, suppress(SQLAlchemyError):
             for _ in range(size):
                 stack.enter_context(self.engine.connect())
 
     def use(self, threads: int = 2, hold: float = 0.02, pause: float = 0.2) -> None:
-        """Threads that use a connection for so many seconds, and pause, again and again."""
+        """Use a connection for `hold` seconds in each thread, and again after a pause."""
         for _ in range(threads):
             start_thread(lambda: self._use(hold, pause))
 
     def keep(self, count: int = 1, every: float = 0.0) -> None:
-        """Takes a connection every so many seconds, and never gives one back."""
+        """Check out a connection every so many seconds, and never return one."""
 
         def work() -> None:
             for _ in range(count):
@@ -51,7 +51,7 @@ class Application:
         start_thread(work)
 
     def lose(self, every: float = 1.0) -> None:
-        """Forgets to close a connection every so many seconds: the garbage collector finds it."""
+        """Leak a connection every so many seconds; the garbage collector finds it."""
 
         def work() -> None:
             while True:
@@ -63,7 +63,7 @@ class Application:
         start_thread(work)
 
     def rush(self, threads: int, hold: float, seconds: float, after: float) -> None:
-        """More threads that use connections, from a moment on and for so many seconds."""
+        """Start more threads that use connections, `after` so many seconds and for `seconds`."""
 
         def work() -> None:
             time.sleep(after)
@@ -75,7 +75,7 @@ class Application:
 
     def _use(self, hold: float, pause: float, until: float = float("inf")) -> None:
         while time.monotonic() < until:
-            # That callers fail is what is to be seen.
+            # Failed checkouts are what some scenarios are about.
             with suppress(SQLAlchemyError), self.engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
                 time.sleep(hold)
@@ -83,12 +83,12 @@ class Application:
 
 
 def start_thread(work: Callable[[], None]) -> None:
-    """Starts a thread that does not hold up the end of the process."""
+    """Start a thread that does not delay the end of the process."""
     threading.Thread(target=work, daemon=True).start()
 
 
 def main(url: str, pool: str, orders: str) -> None:
-    """Ends with the input."""
+    """Run until standard input ends."""
     keywords = json.loads(pool)
     application = Application(url, keywords)
     application.warm(keywords["pool_size"])

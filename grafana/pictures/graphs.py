@@ -1,4 +1,4 @@
-"""Graphs over time: lines, areas and bars on each other, dashed limits and thresholds."""
+"""Graphs over time: lines, stacked areas and bars, dashed limits and thresholds."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from docs.images.drawing.answers import Json, Series, split_times
-from docs.images.drawing.legends import draw_legend, plan_legend
-from docs.images.drawing.sheets import Sheet
-from docs.images.drawing.style import find_color, list_colors
-from docs.images.drawing.units import format_value
+from grafana.pictures.answers import Json, Series, split_times
+from grafana.pictures.legends import draw_legend, plan_legend
+from grafana.pictures.sheets import Sheet
+from grafana.pictures.style import find_color, list_colors
+from grafana.pictures.units import format_value
 
 DASHED, DOTTED = (0, (6, 4)), (0, (3, 4))
-# Below it a threshold only colours what is more than nothing.
+# Lower thresholds only tell any value from zero; no line is drawn for them.
 VISIBLE = 1e-6
 
 
 def draw_graph(sheet: Sheet) -> None:
+    """Draw a graph and its legend."""
     series = [each for each in sheet.answer.all if any(map(math.isfinite, each.values))]
     limits = {
         each.name: color for each in series if (color := find_limit_color(sheet.panel, each.name))
@@ -39,6 +40,7 @@ def draw_graph(sheet: Sheet) -> None:
 
 
 def draw_values(axes: Axes, sheet: Sheet, lines: Sequence[Series]) -> None:
+    """Draw the series, stacked if the panel stacks them."""
     custom = sheet.defaults["custom"]
     if custom.get("stacking", {}).get("mode") == "normal" and lines:
         draw_stack(axes, lines, bars=custom["drawStyle"] == "bars")
@@ -48,7 +50,7 @@ def draw_values(axes: Axes, sheet: Sheet, lines: Sequence[Series]) -> None:
 
 
 def find_limit_color(panel: Json, name: str) -> str:
-    """The colour of a series that is drawn as a dashed line; empty for others."""
+    """Return the colour of a series that is a limit; empty for others."""
     for override in panel["fieldConfig"]["overrides"]:
         pattern = override["matcher"]["options"]
         if override["matcher"]["id"] == "byRegexp" and re.match(pattern.strip("/"), name):
@@ -61,7 +63,7 @@ def find_limit_color(panel: Json, name: str) -> str:
 def draw_line(
     axes: Axes, series: Series, color: str, style: str | tuple[int, tuple[int, int]] = "-"
 ) -> None:
-    """With nothing where nothing is known."""
+    """Draw a line with its gaps."""
     label = series.name
     for piece in series.list_pieces():
         times, values = zip(*piece, strict=True)
@@ -70,7 +72,7 @@ def draw_line(
 
 
 def draw_stack(axes: Axes, lines: Sequence[Series], bars: bool) -> None:
-    """On each other; there is nothing where none of them is known."""
+    """Draw stacked areas; a gap is where all series have one."""
     found = [dict(each.points) for each in lines]
     names, colors = [each.name for each in lines], list_colors(len(lines))
     for times in split_times(sorted({time for each in lines for time in each.times})):
@@ -84,6 +86,7 @@ def draw_stack(axes: Axes, lines: Sequence[Series], bars: bool) -> None:
 
 
 def scale(axes: Axes, sheet: Sheet, series: Sequence[Series]) -> None:
+    """Set the vertical axis."""
     highest = max((v for each in series for v in each.values if math.isfinite(v)), default=0)
     _, top = axes.get_ylim()
     axes.set_ylim(0, max(top, highest * 1.08) or 1)
@@ -95,7 +98,7 @@ def scale(axes: Axes, sheet: Sheet, series: Sequence[Series]) -> None:
 
 
 def draw_thresholds(axes: Axes, sheet: Sheet) -> None:
-    """As far as the values come near them."""
+    """Draw the thresholds that the values come near."""
     for step in (sheet.defaults.get("thresholds") or {}).get("steps", []):
         threshold, top = step["value"], axes.get_ylim()[1]
         if threshold is not None and VISIBLE < threshold < top * 1.3:

@@ -1,4 +1,4 @@
-"""A real Prometheus with the project's rules, and what it can be asked."""
+"""A real Prometheus with the project's rules."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 
 import httpx
 
-from tests.grafana.scenarios.rules import write_rules
+from grafana.stage.rules import write_rules
 from tests.servers.endpoints import open_closed_port
 from tests.servers.programs import Program, find_program
 
 Json = dict[str, Any]
 PATIENCE = 60.0
-# Two fit into the shortest window of a rate, four seconds; and a busy machine may take its time.
+# Two scrapes fit into the shortest window of a rate, four seconds, even on a busy machine.
 SCRAPE_INTERVAL = "1500ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An exporter at an address like 127.0.0.1:9723, and the labels that Prometheus gives it."""
+    """An exporter at an address like 127.0.0.1:9723, and the labels of its scrape."""
 
     job: str
     address: str
@@ -32,32 +32,35 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
+    """A Prometheus that answers queries."""
+
     client: httpx.Client
 
     def query(self, expr: str, time: float | None = None) -> list[Json]:
-        """The samples of an instant query, `metric` and `value`; of now, or of a unix time."""
+        """Return the samples of an instant query, now or at a Unix time."""
         found: list[Json] = self._ask("query", {"query": expr, "time": time})["result"]
         return found
 
     def query_range(self, expr: str, start: float, end: float, step: float = 1) -> list[Json]:
-        """The series from one unix time to another, `metric` and `values`."""
+        """Return the series of a query between two Unix times."""
         asked = {"query": expr, "start": start, "end": end, "step": step}
         found: list[Json] = self._ask("query_range", asked)["result"]
         return found
 
     def list_alerts(self) -> list[Json]:
-        """Alerts that fire or are about to: `labels`, `annotations`, `state`."""
+        """Return the pending and firing alerts."""
         found: list[Json] = self._ask("alerts", {})["alerts"]
         return found
 
     def is_ready(self) -> bool:
+        """Return whether it answers."""
         try:
             return self.client.get("/-/ready").is_success
         except httpx.TransportError:
             return False
 
     def _ask(self, what: str, parameters: Mapping[str, Any]) -> Json:
-        """Raises AssertionError with Prometheus' own words where it cannot be answered."""
+        """Return the data of an answer; raises AssertionError with Prometheus' own error."""
         given = {name: value for name, value in parameters.items() if value is not None}
         answer = self.client.get(f"/api/v1/{what}", params=given).json()
         assert answer["status"] == "success", f"{answer['error']}: {given}"
@@ -67,7 +70,7 @@ class Prometheus:
 
 @contextmanager
 def run_prometheus(folder: Path, targets: Sequence[Target]) -> Iterator[Prometheus]:
-    """Scrapes the targets, and evaluates the quickened rules each second."""
+    """Run a Prometheus that scrapes the targets and evaluates the sped-up rules every second."""
     program = find_program("prometheus", package="prometheus")
     with open_closed_port() as port:
         address = f"127.0.0.1:{port}"
@@ -89,6 +92,7 @@ def run_prometheus(folder: Path, targets: Sequence[Target]) -> Iterator[Promethe
 
 
 def build_config(targets: Sequence[Target], rules: Sequence[Path]) -> Json:
+    """Return Prometheus' configuration."""
     jobs: dict[str, list[Json]] = {}
     for target in targets:
         static = {"targets": [target.address], "labels": dict(target.labels)}

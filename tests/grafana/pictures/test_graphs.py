@@ -1,22 +1,22 @@
-"""What a graph draws: nothing that is not known, and a name for each colour."""
+"""Graphs: gaps, legends and the marked moment."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.lines import Line2D
 
-from docs.images.drawing.graphs import draw_graph
-from tests.docs.images.drawing.samples import build_answer, build_panel, build_sheet, go_on
+from grafana.pictures.graphs import draw_graph
+from tests.grafana.pictures.samples import build_answer, build_panel, build_sheet, repeat
 
 STACKED = {"drawStyle": "line", "stacking": {"mode": "normal", "group": "A"}}
-GAP = [*go_on(3, 0, 100), *go_on(3, 140, 180)]
+GAP = [*repeat(3, 0, 100), *repeat(3, 140, 180)]
 LIMIT = {
     "matcher": {"id": "byRegexp", "options": "/^limit$/"},
     "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": "red"}}],
 }
 
 
-def test_areas_on_each_other_end_where_nothing_is_known() -> None:
+def test_stacked_areas_have_a_gap_where_all_series_have_one() -> None:
     sheet = build_sheet(build_panel(custom=STACKED), build_answer({"a": GAP, "b": GAP}))
     draw_graph(sheet)
     [axes] = sheet.figure.axes
@@ -30,7 +30,7 @@ def test_areas_on_each_other_end_where_nothing_is_known() -> None:
     ]
 
 
-def test_a_line_ends_where_nothing_is_known() -> None:
+def test_a_line_is_interrupted_where_it_has_no_points() -> None:
     sheet = build_sheet(build_panel(), build_answer({"a": GAP}))
     draw_graph(sheet)
     [axes] = sheet.figure.axes
@@ -46,33 +46,33 @@ def read_times(line: Line2D) -> list[float]:
 def read_legend(names: list[str]) -> list[str]:
     panel = build_panel()
     panel["fieldConfig"]["overrides"] = [LIMIT]
-    found = {name: go_on(100.0 - number) for number, name in enumerate(names)}
+    found = {name: repeat(100.0 - number) for number, name in enumerate(names)}
     sheet = build_sheet(panel, build_answer(found))
     draw_graph(sheet)
     [legend] = sheet.figure.legends
     return [text.get_text() for text in legend.get_texts()]
 
 
-def test_a_legend_names_all_that_it_has_room_for() -> None:
+def test_a_legend_names_all_series_that_fit() -> None:
     names = ["in use", "idle", "limit"]
     assert read_legend(names) == names
 
 
-def test_a_legend_says_how_many_it_leaves_out_and_never_leaves_out_a_limit() -> None:
+def test_a_legend_counts_what_it_leaves_out_and_keeps_the_limit() -> None:
     names = [*(f"a name so long that it has a line of its own {n}" for n in range(8)), "limit"]
     assert read_legend(names) == [*names[:4], "limit", "+4 more"]
 
 
 def test_the_moment_of_the_tiles_is_marked() -> None:
-    sheet = build_sheet(build_panel(), build_answer({"a": go_on(1)}), mark="tiles: 1:20")
+    sheet = build_sheet(build_panel(), build_answer({"a": repeat(1)}), mark="tiles: 1:20")
     draw_graph(sheet)
     [axes] = sheet.figure.axes
     assert [text.get_text() for text in axes.texts] == ["tiles: 1:20"]
     assert [80, 80] in [read_times(line) for line in axes.lines]
 
 
-def test_the_time_is_told_in_minutes() -> None:
-    sheet = build_sheet(build_panel(), build_answer({"a": go_on(1)}))
+def test_the_time_axis_counts_minutes() -> None:
+    sheet = build_sheet(build_panel(), build_answer({"a": repeat(1)}))
     draw_graph(sheet)
     [axes] = sheet.figure.axes
     labels = [label.get_text() for label in axes.get_xticklabels()]

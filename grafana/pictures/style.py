@@ -1,4 +1,4 @@
-"""Colours as Grafana's dark theme has them, and which one a value has; knows no panel."""
+"""The colours of Grafana's dark theme, and which one a value has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMED: Final = {
     "text": TEXT,
     "transparent": PANEL,
 }
-# In an order in which neighbours differ and the colours of thresholds come late.
+# Neighbours differ, and the colours of thresholds come late.
 PALETTE: Final = (
     *("#73bf69", "#8ab8ff", "#f2cc0c", "#b877d9", "#ff780a", "#5fc7c7"),
     *("#5794f2", "#f2495c", "#8f3bb8", "#56a64b", "#ffb357", "#96d98d"),
@@ -31,23 +31,23 @@ State = tuple[str, str]
 
 
 def find_color(name: str) -> str:
-    """A colour may be given by its name or as #rrggbb."""
+    """Return the colour of a name; #rrggbb stands for itself."""
     return NAMED.get(name, name)
 
 
 def list_colors(count: int) -> list[str]:
-    """One for each of so many series."""
+    """Return a colour for each of `count` series."""
     return [PALETTE[number % len(PALETTE)] for number in range(count)]
 
 
 def pick_color(value: float, steps: Sequence[Mapping[str, Any]]) -> str:
-    """The colour of the last threshold at or below the value."""
+    """Return the colour of the last threshold at or below the value."""
     passed = [step["color"] for step in steps if step["value"] is None or value >= step["value"]]
     return find_color(passed[-1]) if passed else TEXT
 
 
 def find_state(value: float, mappings: Sequence[Mapping[str, Any]]) -> State | None:
-    """The text and the colour that the value is mapped to."""
+    """Return the text and the colour that the value is mapped to."""
     for mapping in mappings:
         options = mapping["options"]
         result = None
@@ -61,6 +61,6 @@ def find_state(value: float, mappings: Sequence[Mapping[str, Any]]) -> State | N
 
 
 def measure(text: str, size: float) -> float:
-    """The width of a text in pixels."""
-    # Of nothing it cannot be asked.
+    """Return the width of a text in pixels."""
+    # TextPath has no extents for an empty text.
     return float(TextPath((0, 0), text, size=size).get_extents().width) * DPI / 72 if text else 0

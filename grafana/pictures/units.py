@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 
 
 def format_value(value: float, unit: str, now: float = 0.0) -> str:
-    """A unit has Grafana's name; a moment, in milliseconds, is told from `now`, a unix time."""
+    """Return a value with Grafana's unit; `now`, a Unix time, is for times relative to it."""
     if unit == "dateTimeFromNow":
         return format_ago(now - value / 1000)
     return UNITS.get(unit, format_number)(value)
 
 
 def format_ago(seconds: float) -> str:
+    """Return how long ago something was."""
     if seconds < 45:
         return "a few seconds ago"
     minutes = round(seconds / 60)
@@ -20,17 +21,19 @@ def format_ago(seconds: float) -> str:
 
 
 def format_clock(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Return minutes and seconds."""
     return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
 
 
 def format_number(value: float) -> str:
+    """Return a number with two or three significant digits."""
     if abs(value) >= 100 or value == round(value):
         return f"{value:.0f}"
     return f"{value:.2g}" if abs(value) < 1 else f"{value:.1f}"
 
 
 def format_seconds(value: float) -> str:
+    """Return a duration in the unit that suits it."""
     if value == 0:
         return "0 s"
     if value < 1e-3:
@@ -41,6 +44,7 @@ def format_seconds(value: float) -> str:
 
 
 def format_bytes(value: float) -> str:
+    """Return bytes in MiB."""
     return f"{value / 2**20:.0f} MiB"
 
 

@@ -1,4 +1,4 @@
-"""The sheet that a panel is drawn on: its place in the picture, and the axes of graphs."""
+"""The sheet that a panel is drawn on, and the axes of graphs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from docs.images.drawing.answers import Answer, Json
-from docs.images.drawing.style import FAINT, GRID, PANEL, SMALL, TEXT
+from grafana.pictures.answers import Answer, Json
+from grafana.pictures.style import FAINT, GRID, PANEL, SMALL, TEXT
 
 RIGHT = 14
-# For its label.
+# The width of a minute that has room for its label.
 MINUTE_PIXELS = 45
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """`top` is where the title ends, a share of the height; `mark` names the answer's moment."""
+    """A panel's place in the picture.
+
+    Attributes:
+        top: Where the title ends, as a share of the height.
+        mark: A label for the answer's moment; empty for none.
+    """
 
     figure: SubFigure
     panel: Json
@@ -28,27 +33,31 @@ class Sheet:
 
     @property
     def width(self) -> float:
+        """The width in pixels."""
         return float(self.figure.bbox.width)
 
     @property
     def height(self) -> float:
+        """The height in pixels."""
         return float(self.figure.bbox.height)
 
     @property
     def defaults(self) -> Json:
+        """The options of the panel's fields."""
         found: Json = self.panel["fieldConfig"]["defaults"]
         return found
 
     @property
     def unit(self) -> str:
+        """Grafana's name of the unit."""
         return str(self.defaults.get("unit", "short"))
 
     def write(self, x: float, y: float, text: str, **look: Any) -> None:
-        """In pixels, from the left and from below."""
+        """Write a text at pixels from the left and from below."""
         self.figure.text(x / self.width, y / self.height, text, **{"color": TEXT, **look})
 
     def add_axes(self, below: float, left: float = 50) -> Axes:
-        """With the time of the story; `below` and `left` are pixels that stay free."""
+        """Add axes over the time of the story; `below` and `left` are pixels that stay free."""
         bottom = below / self.height
         shares = (1 - (left + RIGHT) / self.width, self.top - bottom)
         axes = self.figure.add_axes((left / self.width, bottom, *shares))
@@ -68,7 +77,7 @@ class Sheet:
         shown = range(0, minutes + 1, 1 if room > MINUTE_PIXELS else minutes)
         axes.set_xlim(0, self.answer.seconds)
         axes.set_xticks([60 * each for each in shown], [f"{each} min" for each in shown])
-        # They would stick out.
+        # Centred, the first and the last would stick out.
         for number, side in ((0, "left"), (-1, "right")):
             axes.get_xticklabels()[number].set(horizontalalignment=side)
         if self.mark:

@@ -1,4 +1,4 @@
-"""A scene: a scenario brought to life, with a database, pods, and what can be done to them."""
+"""Scenarios, and running ones: a database behind a proxy, and pods that use it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from tests.grafana.scenarios.pods import Order, Pod, Workload, run_pod
-from tests.grafana.scenarios.prometheus import Target
+from grafana.stage.pods import Order, Pod, Workload, run_pod
+from grafana.stage.prometheus import Target
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN, Account
 from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.folders import make_folder
@@ -24,11 +24,15 @@ STEADY: Order = ("use", {})
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What happens (`strike`), to whom, and the alerts that fire then; `job` is its name.
+    """Pods, a database, what happens to them, and the alerts that fire then.
 
-    With `server` it has a server of its own with these options, with `database` a database of that
-    name; `known_as` is what the exporter calls it. `labels` are those of Kubernetes, `{pod}` is
-    filled in with the number of the pod.
+    Attributes:
+        job: The scenario's name and the job of its scrapes.
+        strike: Does what goes wrong.
+        labels: Labels of the scrapes; `{pod}` becomes the number of the pod.
+        server: Options of a server of its own; None shares one with other scenarios.
+        database: The name of the database on the server, created if it is missing.
+        known_as: The name of the database in the exporter's configuration.
     """
 
     job: str
@@ -47,7 +51,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`stack` ends what is begun on it with the scene."""
+    """A running scenario; what is entered on `stack` ends with it."""
 
     scenario: Scenario
     server: EmbeddedPostgres
@@ -56,14 +60,16 @@ class Scene:
     stack: ExitStack
 
     def begin(self) -> None:
-        """Has the applications obey their orders."""
+        """Let the applications start with their orders."""
         for pod in self.pods:
             pod.begin()
 
     def execute(self, statement: str) -> None:
+        """Run a statement as the superuser."""
         execute(self.server, statement)
 
     def list_targets(self) -> Iterator[Target]:
+        """Yield the exporters that Prometheus scrapes."""
         for number, pod in enumerate(self.pods):
             labels = {
                 name: value.format(pod=number) for name, value in self.scenario.labels.items()
@@ -78,7 +84,7 @@ def open_scenes(
     shared: EmbeddedPostgres,
     more: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[list[Scene]]:
-    """All side by side. `more` are further databases for the exporters of some jobs."""
+    """Start all scenarios; `more` are further databases for the exporters of some jobs."""
     with ExitStack() as stack, ThreadPoolExecutor(4) as threads:
 
         def open_one(scenario: Scenario) -> Scene:
@@ -92,6 +98,7 @@ def open_scenes(
 def open_scene(
     scenario: Scenario, folder: Path, shared: EmbeddedPostgres, more: Mapping[str, Any]
 ) -> Iterator[Scene]:
+    """Start a scenario; `more` are further databases for its exporters."""
     with ExitStack() as stack:
         server = shared
         if scenario.server is not None:
@@ -118,6 +125,6 @@ def open_scene(
 def build_url(
     scenario: Scenario, server: EmbeddedPostgres, proxy: Proxy, account: Account, driver: str
 ) -> str:
-    """Through the proxy of the scene."""
+    """Return the URL of the database through the proxy."""
     url = make_url(server.url(scenario.database, *account, driver=driver)).set(port=proxy.port)
     return url.render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""The queries of a dashboard's file as Grafana sends them: with the variables filled in."""
+"""The queries of the committed dashboards as Grafana sends them, with their variables set."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FOLDER = Path(__file__).parents[2] / "grafana" / "dashboards"
+FOLDER = Path(__file__).parent / "dashboards"
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-# What Grafana fills in for an hour on a wide screen and a scrape each 15 s.
+# Grafana's values for one hour on a wide screen and a scrape every 15 s.
 INTERVALS = {"__rate_interval": "1m", "__range": "1h"}
 
 Json = dict[str, Any]
 
 
 class PanelQuery(NamedTuple):
+    """A query, the title of its panel and that of its row."""
+
     title: str
     expr: str
     row: str
 
 
 def load_dashboard(name: str) -> Json:
-    """The dashboard of a file like overview.json."""
+    """Return the dashboard of a file like overview.json."""
     loaded: Json = json.loads((FOLDER / name).read_text(encoding="utf-8"))
     return loaded
 
 
 def list_variables(dashboard: Json) -> set[str]:
+    """Return the names of the variables."""
     return {each["name"] for each in dashboard["templating"]["list"]}
 
 
 def list_panels(dashboard: Json) -> Iterator[tuple[str, Json]]:
-    """Each panel with the title of its row, without the rows themselves."""
+    """Yield each panel with the title of its row; rows themselves are left out."""
     row = ""
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
@@ -45,7 +48,7 @@ def list_panels(dashboard: Json) -> Iterator[tuple[str, Json]]:
 def list_queries(
     dashboard: Json, variables: Mapping[str, str | Sequence[str]] | None = None
 ) -> list[PanelQuery]:
-    """Every query of every panel; a variable that is not given has its default: mostly All."""
+    """Return every query of every panel; variables that are not given have their defaults."""
     values = {**read_defaults(dashboard), **INTERVALS, **(variables or {})}
     return [
         PanelQuery(panel["title"], fill(target["expr"], values), row)
@@ -57,7 +60,7 @@ def list_queries(
 def list_variable_queries(
     dashboard: Json, variables: Mapping[str, str | Sequence[str]] | None = None
 ) -> list[tuple[str, str, str]]:
-    """Name, series and label of every `label_values(series, label)` of the variables."""
+    """Return name, series and label of each variable with a `label_values(series, label)`."""
     values = {**read_defaults(dashboard), **(variables or {})}
     listed = []
     for variable in dashboard["templating"]["list"]:
@@ -71,7 +74,7 @@ def list_variable_queries(
 def list_annotations(
     dashboard: Json, variables: Mapping[str, str | Sequence[str]] | None = None
 ) -> list[tuple[str, str]]:
-    """Name and query of every annotation."""
+    """Return name and query of every annotation."""
     values = {**read_defaults(dashboard), **(variables or {})}
     return [
         (each["name"], fill(each["target"]["expr"], values))
@@ -80,7 +83,7 @@ def list_annotations(
 
 
 def read_defaults(dashboard: Json) -> dict[str, str]:
-    """What each variable stands for before anybody chose something."""
+    """Return the value of each variable before a user has chosen one."""
     return {
         each["name"]: each.get("allValue") or each["current"]["value"]
         for each in dashboard["templating"]["list"]
@@ -89,7 +92,7 @@ def read_defaults(dashboard: Json) -> dict[str, str]:
 
 
 def fill(text: str, values: Mapping[str, str | Sequence[str]]) -> str:
-    """Puts in the variables; several values become `(a|b)`, and `$1` is no variable."""
+    """Replace the variables; several values become `(a|b)`. `$1` is not a variable."""
 
     def replace(match: re.Match[str]) -> str:
         name = match[1] or match[2]

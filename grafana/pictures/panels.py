@@ -1,4 +1,4 @@
-"""One panel of a dashboard: its title, and what is drawn for its type."""
+"""A panel of a dashboard: its title, and the drawing of its type."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from matplotlib.figure import SubFigure
 
-from docs.images.drawing.answers import Answer, Json
-from docs.images.drawing.graphs import draw_graph
-from docs.images.drawing.heatmaps import draw_heatmap
-from docs.images.drawing.sheets import Sheet
-from docs.images.drawing.style import PANEL, TEXT
-from docs.images.drawing.tables import draw_table
-from docs.images.drawing.tiles import WHITE, draw_tile, find_background
-from docs.images.drawing.timelines import draw_timeline
+from grafana.pictures.answers import Answer, Json
+from grafana.pictures.graphs import draw_graph
+from grafana.pictures.heatmaps import draw_heatmap
+from grafana.pictures.sheets import Sheet
+from grafana.pictures.style import PANEL, TEXT
+from grafana.pictures.tables import draw_table
+from grafana.pictures.tiles import WHITE, draw_tile, find_background
+from grafana.pictures.timelines import draw_timeline
 
 TITLE_SIZE, LINE_PIXELS = 9.5, 17
 DRAW: dict[str, Callable[[Sheet], None]] = {
@@ -27,7 +27,7 @@ DRAW: dict[str, Callable[[Sheet], None]] = {
 
 
 def draw_panel(figure: SubFigure, panel: Json, answer: Answer, mark: str) -> None:
-    """`mark` is written into graphs at the answer's moment; empty, nothing is."""
+    """Draw a panel; a `mark` that is not empty labels the answer's moment in graphs."""
     width, height = figure.bbox.width, figure.bbox.height
     lines = textwrap.wrap(panel["title"], max(int(width / 8), 12))
     space = 6 if mark and panel["type"] != "stat" else 0
@@ -44,7 +44,7 @@ def draw_panel(figure: SubFigure, panel: Json, answer: Answer, mark: str) -> Non
 
 
 def draw_nothing(sheet: Sheet) -> None:
-    """What the panel says where there is no answer."""
+    """Write the panel's text for an empty answer."""
     text = textwrap.fill(sheet.defaults["noValue"], max(int(sheet.width / 8), 12))
     color = WHITE if sheet.panel["type"] == "stat" else TEXT
     look = {"ha": "center", "va": "center", "color": color}
