@@ -1,9 +1,5 @@
-"""What the web configuration file says: read at the start, and anew on request.
+"""The web configuration in force, which a reload replaces."""
 
-It knows what to read and what to keep, nothing of connections and requests.
-"""
-
-import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,15 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy_pool_exporter.threads import call_in_daemon
+from sqlalchemy_pool_exporter.threads import SharedCall
 from sqlalchemy_pool_exporter.web_config import Pems, WebConfig, read_web_file
 
 READ_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A web configuration and what its files hold; TLS is built of them and of nothing else."""
+class LoadedConfig:
+    """A web configuration, what its files held, and the TLS that was built from them."""
 
     config: WebConfig
     pems: Pems | None
@@ -27,81 +23,92 @@ class Reading:
 
 
 class WebPolicy:
-    """Without a file there are none. For the event loop's thread, but for `list_files`.
+    """Who may ask, and over what. Use it in the event loop's thread.
 
-    While `deny_all` nobody knows which file counts, and nobody is to be told anything.
+    While `deny_all` is set it is not known which file counts, and nobody may ask. Without a file
+    everybody may, without TLS.
     """
 
     def __init__(self, file: Path | None, *, deny_all: bool = False) -> None:
-        """Reads the file and those it names, blocking. Raises SettingsErrors."""
-        self.file = file
+        """Read the file and those it names, blocking. Raises SettingsErrors."""
         self.deny_all = deny_all
-        # Also those of a file that could not be used: what was wrong with them may be mended.
+        self._use(file)
+        self._loaded = self._load(file)
+
+    def _use(self, file: Path | None) -> None:
+        self.file = file
+        # Kept when they cannot be used: a change of any of them may put it right.
         self._files = [file] if file else []
-        self._turn = asyncio.Lock()
-        self._reading = self._read(file)
+        # A read that hangs is joined by the next one, not repeated.
+        self._loading = SharedCall(partial(self._load, file), "reading of the web configuration")
 
     @property
     def config(self) -> WebConfig:
         """What is in force."""
-        return self._reading.config
+        return self._loaded.config
 
     @property
     def context(self) -> ssl.SSLContext | None:
-        """TLS for connections that begin now; None when they have none."""
-        return self._reading.context
+        """TLS for new connections, None for plain HTTP."""
+        return self._loaded.context
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers for every answer; empty is one that is not to be sent."""
+        """Headers for every response. An empty one is not sent."""
         return self.config.http_server_config.headers.list_values()
 
     @property
     def users(self) -> Mapping[str, str]:
-        """The hash of each user's password; when there is none, everybody may ask."""
+        """The password hash of each user. Without users everybody may ask."""
         users = self.config.basic_auth_users
         return {name: password.get_secret_value() for name, password in users.items()}
 
     def list_files(self) -> list[Path]:
-        """The file and those it names, as of the last time it could be read."""
+        """Return the file and those it named when it was last valid. Any thread may call it."""
         return self._files
 
     async def reload(self) -> bool:
-        """Puts into force what the files say now; returns whether that is anything new.
+        """Put into force what the files say now and return whether that is different.
 
-        Raises SettingsErrors and TimeoutError, and then what was in force stays.
-        """
-        return await self._take(self.file)
-
-    async def adopt(self, file: Path | None) -> None:
-        """Puts the rules of this file into force where nobody knew which file counts.
-
-        Raises as `reload`, and then they stay closed.
+        Raises:
+            SettingsErrors: it is not valid, and what was in force stays.
+            TimeoutError: it could not be read in time, and what was in force stays.
         """
         if self.deny_all:
-            self._files = [file] if file else []
-            await self._take(file)
-            self.file, self.deny_all = file, False
+            return False
+        return await self._reload()
 
-    async def _take(self, file: Path | None) -> bool:
-        read = partial(self._read, file)
-        async with self._turn, asyncio.timeout(READ_SECONDS):
-            reading = await call_in_daemon(read, "reading of the web configuration")
-        is_new = reading != self._reading
-        if is_new:
-            self._reading = reading
-        return is_new
+    async def adopt(self, file: Path | None) -> None:
+        """Put this file into force and end `deny_all`; do nothing if a file is in force.
 
-    def _read(self, path: Path | None) -> Reading:
+        Raises:
+            SettingsErrors: it is not valid, and `deny_all` stays.
+            TimeoutError: it could not be read in time, and `deny_all` stays.
+        """
+        if not self.deny_all:
+            return
+        if file != self.file:
+            self._use(file)
+        await self._reload()
+        self.deny_all = False
+
+    async def _reload(self) -> bool:
+        loaded = await self._loading.run(READ_SECONDS)
+        if loaded == self._loaded:
+            return False  # keeps the context, with the sessions that clients can resume
+        self._loaded = loaded
+        return True
+
+    def _load(self, path: Path | None) -> LoadedConfig:
         if path is None:
-            return Reading(WebConfig(), None, None)
+            return LoadedConfig(WebConfig(), None, None)
         file = read_web_file(path)
         self._files = file.list_files()
         pems = file.read_pems() if file.tls.is_enabled else None
-        return Reading(file.config, pems, file.build_context(pems))
+        return LoadedConfig(file.config, pems, file.build_context(pems))
 
     def __repr__(self) -> str:
         if self.deny_all:
-            return "<WebPolicy closed>"
+            return "<WebPolicy deny_all>"
         tls = "TLS" if self.context else "no TLS"
         return f"<WebPolicy {self.file} {tls}, {len(self.config.basic_auth_users)} users>"
