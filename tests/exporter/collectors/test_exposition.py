@@ -1,5 +1,6 @@
-"""The two formats and who gets which."""
+"""Which client gets which format, and what a crowd of clients gets."""
 
+import asyncio
 import gzip
 from collections.abc import Iterator
 
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sqlalchemy_pool_exporter.collectors.exposition import choose_exposition, compress
+from sqlalchemy_pool_exporter.collectors.exposition import (
+    RenderQueue,
+    accepts_gzip,
+    choose_exposition,
+    compress,
+    parse_weights,
+)
 
 OPENMETRICS = "application/openmetrics-text"
 PROMETHEUS_2 = (
@@ -34,9 +41,15 @@ class Requests(Collector):
 
 @pytest.mark.parametrize(
     "accept",
-    [PROMETHEUS_2, PROMETHEUS_3, OPENMETRICS, f"text/plain;q=0.5,{OPENMETRICS};version=1.0.0"],
+    [
+        PROMETHEUS_2,
+        PROMETHEUS_3,
+        OPENMETRICS,
+        f"text/plain;q=0.5,{OPENMETRICS};version=1.0.0",
+        f'{OPENMETRICS.title()} ; charset=utf-8; Version="1.0.0"',
+    ],
 )
-def test_openmetrics_for_who_prefers_it(accept: str) -> None:
+def test_a_client_that_prefers_openmetrics_gets_it(accept: str) -> None:
     exposition = choose_exposition(accept)
     assert exposition.content_type.startswith(f"{OPENMETRICS}; version=1.0.0; charset=utf-8")
     assert exposition.render(Requests()) == (
@@ -56,10 +69,11 @@ def test_openmetrics_for_who_prefers_it(accept: str) -> None:
         f"{OPENMETRICS};version=0.0.1",
         f"{OPENMETRICS};version=2.0.0",
         f"{OPENMETRICS};version=nonsense",
+        f"{OPENMETRICS};version=1.0.0;version=2.0.0",
         "application/json",
     ],
 )
-def test_text_for_everybody_else(accept: str) -> None:
+def test_everybody_else_gets_the_text_format(accept: str) -> None:
     exposition = choose_exposition(accept)
     assert exposition.content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert exposition.render(Requests()) == (
@@ -68,7 +82,7 @@ def test_text_for_everybody_else(accept: str) -> None:
     )
 
 
-def test_newer_text_format_is_labelled_as_what_it_is() -> None:
+def test_a_newer_text_format_is_labelled_as_such() -> None:
     exposition = choose_exposition("text/plain;version=1.0.0;escaping=underscores")
     assert exposition.content_type.startswith("text/plain; version=")
     assert b'requests_total{path="/"} 3.0\n' in exposition.render(Requests())
@@ -86,3 +100,96 @@ def test_compressed_body_is_the_same_body_and_the_same_every_time() -> None:
     assert gzip.decompress(compress(body)) == body
     assert compress(body) == compress(body)
     assert len(compress(body)) < len(body) / 10
+
+
+@pytest.mark.parametrize("weight", ["2", "-1", "nan", "inf", "high", ""])
+def test_an_entry_without_a_valid_weight_is_left_out(weight: str) -> None:
+    assert parse_weights(f"text/plain;q={weight}") == []
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("deflate, gzip;q=0.5, br", True),
+        ("gzip;q=0", False),
+        ("gzip;q=0, *", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("identity", False),
+        ("xgzip", False),
+    ],
+)
+def test_only_a_client_that_asks_for_gzip_gets_it(header: str, accepted: bool) -> None:
+    assert accepts_gzip(header) is accepted
+
+
+@given(st.text(alphabet='abq=;,/*."0123456789 -') | st.text())
+def test_any_header_can_be_parsed(header: str) -> None:
+    parse_weights(header)
+    accepts_gzip(header)
+
+
+class Page:
+    """Says how often it was rendered."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def render(self) -> bytes:
+        self.times += 1
+        return str(self.times).encode()
+
+
+@pytest.mark.anyio
+async def test_requests_at_the_same_time_share_one_rendering() -> None:
+    queue, page = RenderQueue(), Page()
+    answers = await asyncio.gather(*(queue.render("text", page.render) for _ in range(100)))
+    assert set(answers) == {b"1"}
+    assert await queue.render("text", page.render) == b"2"
+
+
+@pytest.mark.anyio
+async def test_another_format_is_rendered_for_itself() -> None:
+    queue, page = RenderQueue(), Page()
+    answers = await asyncio.gather(*(queue.render(key, page.render) for key in "abab"))
+    assert answers == [b"1", b"2", b"1", b"2"]
+
+
+@pytest.mark.anyio
+async def test_other_tasks_run_between_two_renderings() -> None:
+    queue, page = RenderQueue(), Page()
+    seen: list[int] = []
+
+    async def look() -> None:
+        while page.times < 10:
+            seen.append(page.times)
+            await asyncio.sleep(0)
+
+    crowd = [queue.render(key, page.render) for key in range(10)]
+    await asyncio.gather(look(), *crowd)
+    assert set(seen) >= set(range(9))
+
+
+@pytest.mark.anyio
+async def test_a_client_that_hangs_up_does_not_cancel_the_rendering_for_others() -> None:
+    queue, page = RenderQueue(), Page()
+    first, second = (asyncio.create_task(queue.render("a", page.render)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == b"1"
+
+
+@pytest.mark.anyio
+async def test_a_failed_rendering_fails_for_all_that_wait_and_is_not_kept() -> None:
+    queue, page = RenderQueue(), Page()
+
+    def fail() -> bytes:
+        raise ZeroDivisionError
+
+    asked = (queue.render("a", fail) for _ in range(3))
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ZeroDivisionError] * 3
+    assert await queue.render("a", page.render) == b"1"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sqlalchemy_pool_exporter.settings import SettingsErrors
-from sqlalchemy_pool_exporter.web_config import policy as policy_module
+from sqlalchemy_pool_exporter.web_config import read_web_file
 from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
 from tests.exporter.waiting import wait_for
 
@@ -64,7 +64,6 @@ async def test_a_read_that_hangs_is_joined_by_the_next(
     policy = WebPolicy(file)
     release = threading.Event()
     reads = 0
-    read_web_file = policy_module.read_web_file
 
     def hang(path: Path) -> object:
         nonlocal reads
@@ -72,7 +71,7 @@ async def test_a_read_that_hangs_is_joined_by_the_next(
         release.wait(20)
         return read_web_file(path)
 
-    monkeypatch.setattr(policy_module, "read_web_file", hang)
+    monkeypatch.setattr("sqlalchemy_pool_exporter.web_config.policy.read_web_file", hang)
     first, second = (asyncio.create_task(policy.reload()) for _ in range(2))
     await wait_for(lambda: reads == 1)
     release.set()
