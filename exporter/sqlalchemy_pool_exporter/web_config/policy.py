@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy_pool_exporter.threads import SharedCall
+from sqlalchemy_pool_exporter.threads import BackgroundCalls
 from sqlalchemy_pool_exporter.web_config import Pems, WebConfig, read_web_file
 
 READ_SECONDS: Final = 10.0
@@ -32,15 +32,14 @@ class WebPolicy:
     def __init__(self, file: Path | None, *, deny_all: bool = False) -> None:
         """Read the file and those it names, blocking. Raises SettingsErrors."""
         self.deny_all = deny_all
+        self._calls = BackgroundCalls("web configuration")
         self._use(file)
         self._loaded = self._load(file)
 
     def _use(self, file: Path | None) -> None:
         self.file = file
-        # Kept when they cannot be used: a change of any of them may put it right.
+        # Watched also while they are not valid: a change of any of them may put it right.
         self._files = [file] if file else []
-        # A read that hangs is joined by the next one, not repeated.
-        self._loading = SharedCall(partial(self._load, file), "reading of the web configuration")
 
     @property
     def config(self) -> WebConfig:
@@ -93,7 +92,8 @@ class WebPolicy:
         self.deny_all = False
 
     async def _reload(self) -> bool:
-        loaded = await self._loading.run(READ_SECONDS)
+        load = partial(self._load, self.file)
+        loaded = await self._calls.run(f"read {self.file}", load, READ_SECONDS)
         if loaded == self._loaded:
             return False  # keeps the context, with the sessions that clients can resume
         self._loaded = loaded
