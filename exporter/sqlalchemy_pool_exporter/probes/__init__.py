@@ -1,4 +1,4 @@
-"""Probes: every interval one look at each database, and what was seen last."""
+"""Probes: what each database looks like from this pod, checked every interval."""
 
 from sqlalchemy_pool_exporter.probes.check import Check, DurationHistogram, Kind, Phase, Result
 from sqlalchemy_pool_exporter.probes.probe import Probe

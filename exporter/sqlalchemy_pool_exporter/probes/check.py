@@ -1,11 +1,7 @@
-"""What one probe saw, and the words for it that are label values of metrics.
-
-Knows neither how probes are made nor what is done with their outcomes.
-"""
+"""What one probe does on its connection, and the record of what it saw."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -19,19 +15,21 @@ from sqlalchemy_pool_exporter.settings import Role
 
 
 class Kind(StrEnum):
-    """Where a probe takes its connection from: the pool, or a new one past the pool."""
+    """Where a probe gets its connection: from the pool, or a new one beside the pool."""
 
     POOLED = "pooled"
     FRESH = "fresh"
 
 
 class Result(StrEnum):
+    """How a probe ended."""
+
     OK = "ok"
     ERROR = "error"
 
 
 class Phase(StrEnum):
-    """What of a probe is timed: the checkout from the pool or the new connection; the query."""
+    """A part of a probe that is timed: checkout from the pool, new connection, or query."""
 
     CHECKOUT = "checkout"
     CONNECT = "connect"
@@ -42,10 +40,12 @@ class Phase(StrEnum):
 class Check:
     """What one probe saw.
 
-    `checked_at` is its end in unix seconds. `latency_seconds` is the time to get a connection and
-    to run the query; of a failed probe the time until it failed. `server` is None when it failed
-    or the server would not say. `role_mismatch` is None when no role is configured or nobody knows
-    whether the server accepts writes.
+    Attributes:
+        checked_at: When the probe ended, in Unix seconds.
+        latency_seconds: The time to get a connection and run the query, or until the failure.
+        server: None after a failure, or if the server's status cannot be read.
+        role_mismatch: None without a configured role, or if it is unknown whether the server
+            accepts writes.
     """
 
     ok: bool
@@ -58,25 +58,20 @@ class Check:
 
     @property
     def result(self) -> Result:
+        """The outcome as the label value of a metric."""
         return Result.OK if self.ok else Result.ERROR
 
 
 def find_role_mismatch(role: Role, server: ServerStatus | None) -> bool | None:
-    """Whether a server that accepts writes, or does not, plays another role than configured."""
+    """Return whether the server has another role than configured; None if that is unknown."""
     if role is Role.ANY or server is None or server.writable is None:
         return None
     return server.writable is not (role is Role.PRIMARY)
 
 
-def is_cancelled() -> bool:
-    """Tells whether somebody cancelled the current task itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """`server` is None when it could not be read, and `server_error` says why."""
+    """What a probe's query returned; `server_error` says why there is no `server`."""
 
     query_seconds: float
     server: ServerStatus | None
@@ -84,7 +79,10 @@ class QueryResult:
 
 
 def run_probe_query(connection: Connection, *, query: str, metrics: bool) -> QueryResult:
-    """Raises what the query does; what reading the server does only if it ends the connection."""
+    """Run the query and read the server's status. Blocks.
+
+    Raises what the query raises. An error of the status is raised only if the connection is lost.
+    """
     started = time.perf_counter()
     run_query(connection, query)
     query_seconds = time.perf_counter() - started
@@ -97,13 +95,13 @@ def run_probe_query(connection: Connection, *, query: str, metrics: bool) -> Que
 
 
 def run_query(connection: Connection, query: str) -> None:
-    # As it is: neither ":name" nor "%" of somebody's query mean a parameter.
+    """Run a query as it is written: neither ":name" nor "%" is a parameter."""
     result = connection.exec_driver_sql(query, execution_options={"no_parameters": True})
     if result.returns_rows:
         result.first()
 
 
-# The buckets that docs/metrics.md gives for opening a connection.
+# The buckets of the durations in docs/metrics.md, in seconds.
 CONNECT_BOUNDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
@@ -112,8 +110,8 @@ CONNECT_BOUNDS = (
 class DurationHistogram:
     """Counts durations by bucket.
 
-    `bounds` are the buckets' upper ends in seconds, inclusive. `counts` has one number more than
-    `bounds` (the last is what lies above all of them) and is not cumulative. `sum` is in seconds.
+    `bounds` are the upper ends of the buckets in seconds, inclusive. `counts` is not cumulative,
+    and its last number is of the durations above all bounds. `sum` is in seconds.
     """
 
     def __init__(self, bounds: tuple[float, ...] = CONNECT_BOUNDS) -> None:

@@ -1,8 +1,4 @@
-"""A probe: every interval one look at a database, and what was seen last.
-
-Knows when to look and what to remember; not how connections are opened or cut off, nor metrics.
-State is read and written by the event loop's thread only.
-"""
+"""The probe of one database: what it sees every interval, and the log of what changes."""
 
 from __future__ import annotations
 
@@ -25,28 +21,27 @@ from sqlalchemy_pool_exporter.probes.check import (
     QueryResult,
     Result,
     find_role_mismatch,
-    is_cancelled,
     run_probe_query,
 )
 from sqlalchemy_pool_exporter.servers import ServerStatus
 from sqlalchemy_pool_exporter.settings import Role
 
-# By the name that docs give it, as in the journal.
+# The name that the docs give, not this module's.
 logger = logging.getLogger("sqlalchemy_pool_exporter.probes")
 
-# Of the interval: how much later than due a probe may start, so that they do not go in step.
+# How much later than due a probe may start, as a part of the interval: they must not run in step.
 JITTER = 0.1
 STOP_SECONDS = 0.6
-PHASES = {Kind.POOLED: Phase.CHECKOUT, Kind.FRESH: Phase.CONNECT}
+CONNECTION_PHASES = {Kind.POOLED: Phase.CHECKOUT, Kind.FRESH: Phase.CONNECT}
 
 
 class Probe:
-    """Looks at one database, one probe at a time, and remembers.
+    """Probes one database, once at a time; for the event loop's thread.
 
-    Every `fresh_connection_interval` a probe opens a new connection instead of using the pool's,
-    the first one does, and after one that failed all do until one succeeds: what a pool that lives
-    on its old connections says in between does not count. A pool's connection whose server has come
-    to contradict the role is given up, for the next one may lead to another server by now.
+    The first probe, one every `fresh_connection_interval`, and all after a failed one until one
+    succeeds open a new connection instead of using the pool's: a pool that lives on its old
+    connections proves nothing. When the pool's server no longer has the configured role, its
+    connection is invalidated, because a new one may lead to another server by now.
     """
 
     def __init__(self, database: Database) -> None:
@@ -62,7 +57,7 @@ class Probe:
         self.durations = {phase: DurationHistogram() for phase in Phase}
         self._fresh_due = time.monotonic()
         self._in_flight: asyncio.Task[Check] | None = None
-        self._journal = StateLog(self.name, self.role)
+        self._log = StateLog(self.name, self.role)
         self._is_broken = False
 
     @property
@@ -72,20 +67,20 @@ class Probe:
 
     @property
     def last_server(self) -> ServerStatus | None:
-        """What the server said about itself in the last probe; None when that failed."""
+        """The server's status in the last probe; None if that failed."""
         return self.last.server if self.last else None
 
     async def run(self) -> None:
-        """Probe now and every interval, until cancelled: no error ends it."""
+        """Probe now and every interval until cancelled."""
         due = time.monotonic()
         while True:
-            await self._check_whatever_happens()
+            await self._check_and_log_errors()
             due = max(due + self.settings.interval, time.monotonic())
             jitter = random.uniform(0, JITTER * self.settings.interval)  # noqa: S311 - no secret
             await asyncio.sleep(due + jitter - time.monotonic())
 
-    async def _check_whatever_happens(self) -> None:
-        """An error here is one of ours: it is logged once, until a probe ends well again."""
+    async def _check_and_log_errors(self) -> None:
+        """Check; log an error, which is a bug of ours, once until a check works again."""
         try:
             await self.check()
             self._is_broken = False
@@ -98,24 +93,24 @@ class Probe:
             self._is_broken = True
 
     async def check(self) -> Check:
-        """The outcome of the probe in flight, or of a new one when there is none.
+        """Return what the probe in flight sees, or else a new one.
 
-        It takes `timeout` seconds at most, give or take the cutting off; a database's failure is an
-        outcome, never an error. Cancelling one who waits for it does not cancel the probe.
+        A database's failure is a check, not an error. It takes little more than `timeout`.
+        Cancelling the caller does not cancel the probe, for others may wait for it.
         """
         if self._in_flight is None:
             self._in_flight = asyncio.create_task(self._probe(), name=f"probe of {self.name}")
-            self._in_flight.add_done_callback(self._land)
+            self._in_flight.add_done_callback(self._clear_in_flight)
         return await asyncio.shield(self._in_flight)
 
-    def _land(self, _task: asyncio.Task[Check]) -> None:
+    def _clear_in_flight(self, _task: asyncio.Task[Check]) -> None:
         self._in_flight = None
 
     async def _probe(self) -> Check:
         kind = Kind.FRESH if time.monotonic() >= self._fresh_due else Kind.POOLED
         started = time.perf_counter()
         try:
-            examination, checkout_seconds = await self.database.run(
+            result, checkout_seconds = await self.database.run(
                 self._build_work(kind),
                 fresh=kind is Kind.FRESH,
                 timeout_seconds=self.settings.timeout,
@@ -127,40 +122,38 @@ class Probe:
                 raise
             # A driver cancelled something of its own.
             return self._record_failure(kind, error, time.perf_counter() - started)
-        return self._record_success(kind, examination, checkout_seconds)
+        return self._record_success(kind, result, checkout_seconds)
 
     def _build_work(self, kind: Kind) -> Callable[[Connection], QueryResult]:
-        # Once is enough: where the next connection finds the same, so would all others.
-        is_news = self.last is None or not self.last.role_mismatch
-        return partial(self._examine, insists_on_role=kind is Kind.POOLED and is_news)
+        # Invalidate once only: if the next connection has the same role, so would all others.
+        had_mismatch = self.last is not None and bool(self.last.role_mismatch)
+        return partial(self._query, invalidate_on_mismatch=kind is Kind.POOLED and not had_mismatch)
 
-    def _examine(self, connection: Connection, *, insists_on_role: bool) -> QueryResult:
-        """Run in the database's lane, maybe in a thread: it must not touch the probe's state."""
+    def _query(self, connection: Connection, *, invalidate_on_mismatch: bool) -> QueryResult:
+        # Runs in a thread for some drivers: it must not touch the probe's state.
         metrics = self.database.settings.server_metrics
-        examination = run_probe_query(connection, query=self.settings.query, metrics=metrics)
-        if insists_on_role and find_role_mismatch(self.role, examination.server):
+        result = run_probe_query(connection, query=self.settings.query, metrics=metrics)
+        if invalidate_on_mismatch and find_role_mismatch(self.role, result.server):
             connection.invalidate()
-        return examination
+        return result
 
-    def _record_success(
-        self, kind: Kind, examination: QueryResult, checkout_seconds: float
-    ) -> Check:
+    def _record_success(self, kind: Kind, result: QueryResult, checkout_seconds: float) -> Check:
         if kind is Kind.FRESH:
             self._fresh_due = time.monotonic() + self.settings.fresh_connection_interval
-        self.durations[PHASES[kind]].observe(checkout_seconds)
-        self.durations[Phase.QUERY].observe(examination.query_seconds)
+        self.durations[CONNECTION_PHASES[kind]].observe(checkout_seconds)
+        self.durations[Phase.QUERY].observe(result.query_seconds)
         self.last_success_timestamp = time.time()
-        silence = examination.server_error
-        self._journal.record_status_unavailable(self._classify(silence) if silence else None)
+        error = result.server_error
+        self._log.record_status_unavailable(self._classify(error) if error else None)
         return self._record(
             Check(
                 ok=True,
                 kind=kind,
                 failure=None,
                 checked_at=self.last_success_timestamp,
-                latency_seconds=checkout_seconds + examination.query_seconds,
-                server=examination.server,
-                role_mismatch=find_role_mismatch(self.role, examination.server),
+                latency_seconds=checkout_seconds + result.query_seconds,
+                server=result.server,
+                role_mismatch=find_role_mismatch(self.role, result.server),
             )
         )
 
@@ -182,14 +175,14 @@ class Probe:
     def _record(self, check: Check) -> Check:
         self.probes_total[check.kind, check.result] += 1
         self.last = check
-        self._journal.record(check)
+        self._log.record(check)
         return check
 
     def _classify(self, error: BaseException) -> Failure:
         return classify(error, secrets=self.database.secrets)
 
     async def finish(self) -> None:
-        """Wait for the probe in flight, if there is one; no longer than that may take."""
+        """Wait for the probe in flight, if there is one."""
         if self._in_flight is not None:
             await asyncio.wait({self._in_flight})
 
@@ -204,20 +197,23 @@ class Probe:
         return f"<Probe {self.name!r} {state}>"
 
 
-# By the name that docs give it, which is that of what changes, not of this file.
+def is_cancelled() -> bool:
+    """Return whether the current task was cancelled, rather than something that it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class StateLog:
-    """Remembers what was logged last about one database."""
+    """Logs what changes about one database."""
 
     def __init__(self, name: str, role: Role) -> None:
         self._name = name
         self._role = role
         self._state: tuple[Reason | None, bool] | None = None
-        self._silence: Failure | None = None
+        self._status_failure: Failure | None = None
 
     def record(self, check: Check) -> None:
-        """Log whether the database is up and plays its role, or why not; if that is new."""
+        """Log whether the database is up and has its role, or else why not, if that is new."""
         state = (check.failure.reason if check.failure else None, bool(check.role_mismatch))
         if state == self._state:
             return
@@ -230,10 +226,10 @@ class StateLog:
             logger.info("database %s is up", self._name, extra={"database": self._name})
 
     def record_status_unavailable(self, failure: Failure | None) -> None:
-        """Log that the server answers but does not tell about itself; if that is new."""
-        if failure is not None and self._silence is None:
-            self._warn("does not tell its status: %s", failure.message, failure.reason)
-        self._silence = failure
+        """Log why the status of a server that is up cannot be read, if that is new."""
+        if failure is not None and self._status_failure is None:
+            self._warn("does not report its status: %s", failure.message, failure.reason)
+        self._status_failure = failure
 
     def _warn(self, text: str, detail: str, reason: Reason | None = None) -> None:
         extra = {"database": self._name, **({"reason": reason.value} if reason else {})}
@@ -241,5 +237,6 @@ class StateLog:
 
 
 def describe_mismatch(role: Role) -> str:
+    """Return what contradicts the configured role."""
     found = "does not accept writes" if role is Role.PRIMARY else "accepts writes"
     return f"it is configured as {role.value} and {found}"

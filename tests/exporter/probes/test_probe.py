@@ -325,8 +325,8 @@ async def test_a_server_that_does_not_tell_its_status_is_up(
         for _ in range(2):
             check = await probe.check()
             assert (check.ok, check.server, check.role_mismatch) == (True, None, None)
-    lines = [line for line in caplog.messages if "does not tell its status" in line]
-    assert lines == ["database shop does not tell its status: not for you"]
+    lines = [line for line in caplog.messages if "does not report its status" in line]
+    assert lines == ["database shop does not report its status: not for you"]
 
 
 @pytest.mark.parametrize("backend", ["asyncpg", "psycopg", "mariadb", "sqlite"])
