@@ -1,4 +1,4 @@
-"""Writes deploy/kustomize: a Component that adds the sidecar, for those who use no Helm.
+"""Generator of deploy/kustomize, a Component that adds the sidecar without Helm.
 
 Run by `make generated`.
 """
@@ -14,7 +14,7 @@ FOLDER: Final = Path(__file__).parent / "kustomize"
 SETTINGS: Final = "pool-exporter"
 LABEL: Final = "sqlalchemy-pool-metrics"
 
-# Deployments mostly are the application; the others mostly are databases and agents of the nodes.
+# Deployments usually are the application; the other kinds usually are databases and node agents.
 _DEPLOYMENT: Final = {"kind": "Deployment", "labelSelector": f"{LABEL}!=false"}
 _OTHER_KINDS: Final = ("StatefulSet", "DaemonSet", "Job")
 _IF_TRUE: Final = f"{LABEL}=true"
@@ -26,24 +26,24 @@ _SELECTS: Final = (
 _GENERATED: Final = "Written by deploy/component.py from the chart's templates: do not edit."
 _COMMENTS: Final = {
     "kustomization.yaml": f"""
-Adds the exporter to every Deployment of the kustomization that has this folder among its
-`components`, but for those labelled `{LABEL}: "false"`; and to StatefulSets,
-DaemonSets and Jobs labelled "true". The labels have to be in the resources: what the kustomization
-itself patches comes later.
+Adds the exporter to every Deployment of the kustomization that lists this folder in its
+`components`, except to those labelled `{LABEL}: "false"`. StatefulSets, DaemonSets
+and Jobs get it if they are labelled "true". The labels must be in the resources themselves, because
+the kustomization's own patches are applied later.
 """,
     "application.yaml": """
-What the application's container gets: replacements.yaml copies from it.
+The additions to the application's container, from which replacements.yaml copies.
 """,
     "removal.yaml": """
-Takes application.yaml out again, last of all. kustomize would do so for what is marked as local,
-but too late for two kustomizations of one namespace that are built together.
+Removes application.yaml at the very end. kustomize would also remove resources marked as local, but
+too late for two kustomizations of one namespace that are built together.
 """,
     "pod.yaml": f"""
-What the pod gets. Each key of the Secret {SETTINGS} is a setting of the exporter, named like its
-environment variable. The label is for the PodMonitor.
+The additions to the pod. Each key of the Secret {SETTINGS} is a setting of the exporter, named
+like its environment variable. The label is for the PodMonitor.
 """,
     "replacements.yaml": """
-Copies from application.yaml into the first container; deploy/replacements.py tells how.
+Copies from application.yaml into the first container; deploy/replacements.py explains how.
 """,
     "podmonitor/kustomization.yaml": """
 For the Prometheus operator: scrapes every pod of the namespace that has the exporter.
@@ -53,7 +53,7 @@ For the Prometheus operator: scrapes every pod of the namespace that has the exp
 
 
 def render_files() -> dict[str, str]:
-    """Returns the text of each file, by its path in the folder."""
+    """Return the text of each file, by its path in the folder."""
     return {
         name: render_comment(f"{_GENERATED}\n{_COMMENTS[name]}") + render_yaml(content)
         for name, content in _build_files().items()
@@ -86,7 +86,7 @@ def _build_component() -> Part:
 
 
 def _build_application(sidecar: Sidecar) -> Part:
-    """A Pod, because that has such lists."""
+    """Build the source of the replacements: a Pod, because a Pod has such lists."""
     container = {
         "name": "any",
         "env": [_name_by_label(each) for each in sidecar.env],
@@ -101,7 +101,7 @@ def _build_application(sidecar: Sidecar) -> Part:
 
 
 def _build_removal() -> Part:
-    """Of the application, when it has been copied: such a transformer comes last."""
+    """Build the transformer that removes the source. Transformers run last."""
     name = {"name": SOURCE["name"]}
     patch = {"apiVersion": "v1", "kind": SOURCE["kind"], "metadata": name, "$patch": "delete"}
     return {
@@ -113,7 +113,7 @@ def _build_removal() -> Part:
 
 
 def _name_by_label(variable: Part) -> Part:
-    """The name of the application is each pod's own here, because one patch is for all."""
+    """Take the application's name from the pod's label, because one patch serves all pods."""
     if variable["name"] != APP:
         return variable
     label = "metadata.labels['app.kubernetes.io/name']"
@@ -134,7 +134,7 @@ def _build_pod(sidecar: Sidecar) -> Part:
 
 
 def _build_pod_monitor() -> Part:
-    """The chart's, for the pods of its own namespace that have our label."""
+    """Build the chart's PodMonitor, for pods of its own namespace that have our label."""
     values = {"podMonitor": {"enabled": True}, "selector": {LABEL: "true"}}
     manifest = render_manifest("podmonitor.yaml", values)
     del manifest["spec"]["namespaceSelector"]
@@ -146,7 +146,7 @@ def _describe(**parts: Any) -> Part:
 
 
 def write_files() -> None:
-    """Writes the folder."""
+    """Write the folder."""
     for name, text in render_files().items():
         (FOLDER / name).write_text(text)
 

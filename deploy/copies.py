@@ -1,4 +1,4 @@
-"""Copies dashboards and rules from grafana/ into the chart: Helm reads no file outside of it.
+"""Copy dashboards and rules from grafana/ into the chart, because Helm reads no files outside it.
 
 Run by `make generated`.
 """
@@ -12,20 +12,20 @@ PATTERNS: Final = ("alerts/*.yaml", "dashboards/*.json")
 
 
 def read_originals() -> dict[str, str]:
-    """Returns what belongs into the folder, by path below it."""
+    """Return the files that belong in the folder, by path below it."""
     folder = ROOT / "grafana"
     files = [file for pattern in PATTERNS for file in folder.glob(pattern)]
     return {str(file.relative_to(folder)): file.read_text() for file in sorted(files)}
 
 
 def read_copies() -> dict[str, str]:
-    """Returns what is in the folder, by path below it."""
+    """Return the files that are in the folder, by path below it."""
     files = [file for file in COPIES.rglob("*") if file.is_file()]
     return {str(file.relative_to(COPIES)): file.read_text() for file in sorted(files)}
 
 
 def write_copies() -> None:
-    """Makes the folder what it should be; what is no more goes."""
+    """Update the folder, and delete files that have no original any more."""
     originals = read_originals()
     for name in read_copies().keys() - originals.keys():
         (COPIES / name).unlink()

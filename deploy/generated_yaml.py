@@ -1,15 +1,15 @@
-"""YAML as people write it, for files that are generated and read."""
+"""YAML in a readable style, for generated files."""
 
 from typing import Any, Final
 
 import yaml
 
-# As .yamllint has it.
+# The limit of .yamllint.
 _WIDTH: Final = 120
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents lists, and writes what is there twice a second time."""
+    """A dumper that indents lists, and repeats equal values instead of using aliases."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - yaml's
         super().increase_indent(flow, False)
@@ -27,10 +27,10 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def render_yaml(value: Any) -> str:
-    """Returns the value as YAML, keys in their order."""
+    """Return the value as YAML, with keys in their order."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=_WIDTH)
 
 
 def render_comment(text: str) -> str:
-    """Returns the text as lines of a comment."""
+    """Return the text as comment lines."""
     return "".join(f"# {line}".rstrip() + "\n" for line in text.strip().splitlines())

@@ -1,13 +1,14 @@
-r"""The replacements that copy env and volumeMounts into an application's container.
+r"""The kustomize replacements that copy env and volumeMounts into an application's container.
 
-kustomize patches a list by names, and nobody here knows the container's; replacements take numbers,
-too. They have no conditions, but three habits stand in for them:
+kustomize's patches address list elements by name, and the container's name is unknown here.
+Replacements also accept an index. They have no conditions, but three of their properties serve
+as such:
 
-- What is in brackets is a regular expression. Where nothing matches, an element is created with
-  the expression itself as its name, and looked for once more: it has to match itself.
-- Such a name tells later on that there was no such variable.
-- A path that matches nothing is an error. DIR, which is always there and put right in the end,
-  stands in for what may be missing.
+- A name in brackets is a regular expression. If nothing matches, kustomize creates an element with
+  the expression itself as its name, and searches again: the expression has to match itself.
+- Later replacements recognise by such a name that the variable did not exist.
+- A path that matches nothing is an error. Paths that may match nothing also match DIR, which always
+  exists and gets its right value at the end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,15 +20,15 @@ SOURCE: Final = {"kind": "Pod", "name": "pool-exporter"}
 DIR: Final = "SQLALCHEMY_POOL_METRICS_DIR"
 APP: Final = "SQLALCHEMY_POOL_METRICS_APP"
 PATH: Final = "PYTHONPATH"
-# Into a text that is split at the delimiter: before everything, and in place of its first part.
+# How to write into a text split at the delimiter: in front of it, and over its first part.
 _PREFIX: Final = {"delimiter": ":", "index": -1}
 _FIRST_PART: Final = {"delimiter": "^", "index": 0}
 
 
 def build_replacements(selects: Sequence[Mapping[str, str]], folder: str, mount: str) -> list[Part]:
-    """Returns them in their order, for what the selectors select.
+    """Return the replacements in order, for the resources that the selectors match.
 
-    `folder` is the agent's, `mount` where the volume is mounted.
+    `folder` is the agent's folder, `mount` the mount path of the volume.
     """
 
     def copy(field: str, *targets: Part) -> Part:
@@ -38,8 +39,8 @@ def build_replacements(selects: Sequence[Mapping[str, str]], folder: str, mount:
 
     return [
         copy(_one(DIR), _to(_ours(DIR))),
-        # The folder goes before what is there. Where nothing is, the colon has to go again: an
-        # empty part means the current folder. With that colon it stands in quotes.
+        # Put the folder in front of the existing value. Without one, remove the trailing colon
+        # again: an empty part means the current folder. With that colon the value is in quotes.
         copy(f"{_one(PATH)}.name", _to(f"{_ours(PATH)}.name")),
         copy(
             f"{_one(PATH)}.value",
@@ -47,7 +48,7 @@ def build_replacements(selects: Sequence[Mapping[str, str]], folder: str, mount:
             _to(f"env.[name=^{DIR}$].value"),
             _to(rf"env.[value=^\W?{folder}:?\W?$].value"),
         ),
-        # A name that somebody gave stays: valueFrom goes only to what has been created here.
+        # Keep an existing name: set valueFrom only on the variable that was created here.
         copy(f"{_one(APP)}.name", _to(f"{_ours(APP)}.name", **_FIRST_PART)),
         copy(f"{_one(APP)}.valueFrom", _to(rf"env.[name=^{APP}\^|^{DIR}$].valueFrom")),
         copy(f"{_one(APP)}.name", _to(rf"env.[name=^{APP}$|^{APP}\^].name")),

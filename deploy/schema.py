@@ -1,7 +1,7 @@
-"""Writes the exporter's own settings and the alerts' names into the schema of the chart's values.
+"""Generator of `$defs` in the schema of the chart's values: the exporter's settings and the alerts.
 
-Helm refuses mistakes by it. Only `$defs` is written; the rest of the file is edited by hand.
-Run by `make generated`.
+Helm validates values with the schema. The rest of the file is edited by hand. Run by
+`make generated`.
 """
 
 import json
@@ -15,14 +15,14 @@ from sqlalchemy_pool_exporter.settings.schema import build_schema
 
 SCHEMA: Final = Path(__file__).parent / "helm" / "values.schema.json"
 ALERTS: Final = Path(__file__).parents[1] / "grafana" / "alerts" / "alerts.yaml"
-# The chart needs these elsewhere, too, and has values of its own for them: port, volume.mountPath.
+# The chart has its own values for these, because it also needs them elsewhere: port, mountPath.
 OF_THE_CHART: Final = {"config": ("listen",), "AppSettings": ("dir",)}
-# Go's regular expressions, in which Helm reads the patterns, have none.
+# Helm reads patterns as Go's regular expressions, which do not support lookaheads.
 _LOOKAHEAD: Final = re.compile(r"\(\?!.*?\)")
 
 
 def build_definitions() -> dict[str, Any]:
-    """Returns the definitions: `config`, those that it refers to, and `alert`."""
+    """Return the definitions: `config`, those that it refers to, and `alert`."""
     schema = build_schema()
     definitions: dict[str, Any] = {
         "config": {key: schema[key] for key in ("additionalProperties", "properties", "type")},
@@ -36,13 +36,13 @@ def build_definitions() -> dict[str, Any]:
 
 
 def read_alerts() -> list[str]:
-    """Returns the names of the alerts, in their order."""
+    """Return the names of the alerts, in their order."""
     groups = yaml.safe_load(ALERTS.read_text())["groups"]
     return [rule["alert"] for group in groups for rule in group["rules"]]
 
 
 def render_values_schema(text: str) -> str:
-    """Returns the text of values.schema.json with the definitions of today."""
+    """Return the text of values.schema.json with the current definitions."""
     schema = json.loads(text)
     schema["$defs"] = build_definitions()
     return json.dumps(schema, indent=2) + "\n"

@@ -1,7 +1,4 @@
-"""What the chart's named templates render, for those who write no templates.
-
-It knows the chart and Helm, not who uses the lists: deploy/component.py and deploy/snippet.py.
-"""
+"""The output of the chart's named templates, for use without Helm."""
 
 import shutil
 from collections.abc import Mapping
@@ -14,7 +11,7 @@ import helm_python
 import yaml
 
 CHART: Final = Path(__file__).parent / "helm"
-# A file that is not there is one that cannot be used, and here nobody brings it.
+# Without Helm there is no ConfigMap, and a missing configuration file would be an error.
 _CONFIG_VOLUME: Final = "pool-exporter-config"
 _CONFIG_OPTION: Final = "--config="
 _LISTS: Final = ("initContainers", "volumes", "appEnv", "appVolumeMounts")
@@ -24,7 +21,7 @@ Part: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """The lists, as they stand in a pod and in the application's container."""
+    """The lists for a pod and for the application's container."""
 
     init_containers: list[Part]
     volumes: list[Part]
@@ -33,7 +30,7 @@ class Sidecar:
 
 
 def render_sidecar(values: Mapping[str, Any]) -> Sidecar:
-    """Returns the lists for these values, with a native sidecar that needs no ConfigMap."""
+    """Return the lists for these values, with a native sidecar that needs no ConfigMap."""
     lists = _render_lists({**values, "sidecar": {"native": True}})
     return Sidecar(
         init_containers=[_without_config(each) for each in lists["initContainers"]],
@@ -44,13 +41,13 @@ def render_sidecar(values: Mapping[str, Any]) -> Sidecar:
 
 
 def render_manifest(template: str, values: Mapping[str, Any]) -> Part:
-    """Returns what one of the chart's own templates renders."""
+    """Return what one of the chart's own templates renders."""
     manifest: Part = yaml.safe_load(_render(CHART, template, values))
     return manifest
 
 
 def _render_lists(values: Mapping[str, Any]) -> dict[str, list[Part]]:
-    """What the templates give to a chart with ours in it."""
+    """Render the templates in a parent chart that depends on ours."""
     with TemporaryDirectory() as folder:
         _write_wrapper(Path(folder))
         text = _render(Path(folder), "lists.yaml", {"poolexporter": values})

@@ -1,4 +1,4 @@
-"""Writes deploy/snippets: the lists that a chart of somebody else takes as values.
+"""Generator of deploy/snippets: lists for the values of a third-party chart.
 
 Run by `make generated`.
 """
@@ -10,7 +10,7 @@ from deploy.generated_yaml import render_comment, render_yaml
 from deploy.sidecar import render_sidecar
 
 SNIPPET: Final = Path(__file__).parent / "snippets" / "third-party-chart.yaml"
-# Neither ConfigMap nor Secret of ours is there: the exporter has its settings from variables.
+# There is no ConfigMap or Secret of ours: the exporter gets its settings from the environment.
 _URL: Final = {
     "name": "POOL_EXPORTER_DATABASES__PRIMARY__URL",
     "valueFrom": {"secretKeyRef": {"name": "my-database", "key": "url", "optional": True}},
@@ -23,26 +23,27 @@ _VALUES: Final = {
 _HEAD: Final = """
 Written by deploy/snippet.py from the chart's templates: do not edit, but copy.
 
-The exporter for a chart of somebody else: put each list below the key that the chart has for it,
-behind what stands there already. Yours to change: the image's registry, the Secret my-database and
-its key, the name my-application.
+The exporter for a third-party chart: put each list below the chart's key for it, after existing
+entries. Change the image's registry, the Secret my-database and its key, and the name
+my-application.
 """
 _COMMENTS: Final = {
     "initContainers": """
-extraInitContainers, initContainers: brings the agent; and the exporter, as a native sidecar. Before
-Kubernetes 1.29 the latter goes below extraContainers or sidecars, without its restartPolicy.
+extraInitContainers, initContainers: a container that copies the agent, and the exporter as a native
+sidecar. Before Kubernetes 1.29, put the exporter below extraContainers or sidecars, without its
+restartPolicy.
 """,
     "volumes": "extraVolumes, volumes.",
-    "volumeMounts": "extraVolumeMounts, volumeMounts: of the application's container.",
+    "volumeMounts": "extraVolumeMounts, volumeMounts of the application's container.",
     "env": """
-extraEnv, extraEnvVars, env: of the application's container. PYTHONPATH is set in place of the
-image's: if that sets one, add it here behind a colon. Where this is a mapping, write NAME: value.
+extraEnv, extraEnvVars, env of the application's container. PYTHONPATH replaces the image's: if the
+image sets one, add it here after a colon. If the chart expects a mapping, write NAME: value.
 """,
 }
 
 
 def render_snippet() -> str:
-    """Returns the text of the file."""
+    """Return the text of the file."""
     lists = _build_lists()
     parts = [f"{render_comment(_COMMENTS[key])}{render_yaml({key: lists[key]})}" for key in lists]
     return "\n".join([render_comment(_HEAD), *parts])

@@ -17,10 +17,10 @@ from tests.deploy.charts import (
 )
 
 SECRET = {"POOL_EXPORTER_DATABASES__PRIMARY__URL": "sqlite://"}
-LINES = "Your Deployment needs its lines"
+LINES = "Your Deployment needs the lines"
 LABELS = "Your pods need the labels"
 PYTHONPATH = "PYTHONPATH is set"
-IMAGE = "must be where your nodes find it"
+IMAGE = "must be available to your nodes"
 NO_DATABASE = "No database is configured"
 IN_THE_CLEAR = "Passwords in `secrets`"
 NO_SCRAPE = "Nothing tells Prometheus to scrape"

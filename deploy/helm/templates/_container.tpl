@@ -1,4 +1,4 @@
-{{/* The exporter's container, and the volumes it mounts: the same beside an application and standalone. */}}
+{{/* The exporter's container and its volumes, for both sidecar and standalone. */}}
 
 {{- define "poolexporter.container" -}}
 name: pool-exporter
@@ -7,7 +7,7 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 args:
   - serve
   - --config=/etc/sqlalchemy-pool-exporter/exporter.yaml
-  {{- /* Whatever is wrong with it: a container that ends would make the whole pod unready. */}}
+  {{- /* Keep running with an invalid configuration: a container that exits makes the whole pod unready. */}}
   - --wait-for-config
   {{- with .Values.extraArgs }}
   {{- toYaml . | nindent 2 }}
@@ -50,7 +50,7 @@ volumeMounts:
 - name: pool-exporter-config
   configMap:
     name: {{ include "poolexporter.fullname" . | quote }}
-    {{- /* The application's pod must start without it, too. */}}
+    {{- /* The application's pod must start without it. */}}
     optional: true
 {{- if or .Values.existingSecrets .Values.secrets }}
 - name: pool-exporter-secrets
@@ -71,7 +71,7 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
-{{/* A probe has one handler, and Helm would add yours to the default's. */}}
+{{/* A probe may have only one handler, but Helm merges yours with the default. */}}
 {{- define "poolexporter.probe" -}}
 {{- if or .tcpSocket .exec .grpc }}
 {{- omit . "httpGet" | toYaml }}
@@ -80,7 +80,7 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
-{{/* Without the keys that are "": null would do in some versions of Helm only. */}}
+{{/* Drops keys set to "". Setting a key to null removes it only in some versions of Helm. */}}
 {{- define "poolexporter.securityContext" -}}
 {{- $context := deepCopy .Values.securityContext -}}
 {{- range $key, $value := .Values.securityContext }}

@@ -1,8 +1,8 @@
-{{/* The text of a dashboard with the links and the severities of the alerts in it, as prometheusRule has them. */}}
+{{/* The text of a dashboard, with the links and severities of prometheusRule. */}}
 {{- define "poolexporter.dashboard" -}}
 {{- $runbooks := include "poolexporter.runbook" (list .values.runbookUrl "docs/runbooks.md") }}
 {{- $text := .text | replace `"url": "docs/runbooks.md` (printf `"url": %s` (toJson $runbooks | trimSuffix `"`)) }}
-{{- /* In two steps: what one is called may be the other's name. */}}
+{{- /* In two steps, because the values may swap the names: page may be called ticket. */}}
 {{- range $name, $_ := .values.severities }}
 {{- $text = $text | replace (printf `severity=\"%s\"` $name) (printf `severity=\"<%s>\"` $name) }}
 {{- end }}

@@ -1,4 +1,4 @@
-{{/* Names, labels and the image. The context is this chart's own, or `.Subcharts.poolexporter` of the chart around it. */}}
+{{/* Names, labels and the image. The context is this chart's own, or `.Subcharts.poolexporter` of the parent chart. */}}
 
 {{- define "poolexporter.name" -}}
 {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
@@ -20,24 +20,24 @@
 {{- merge $own .Values.commonLabels | toYaml }}
 {{- end }}
 
-{{/* What the pods of the standalone Deployment are known by. */}}
+{{/* Labels that select the pods of the standalone Deployment. */}}
 {{- define "poolexporter.standaloneLabels" -}}
 app.kubernetes.io/name: {{ include "poolexporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: standalone
 {{- end }}
 
-{{/* What the pods with an exporter in them are known by. */}}
+{{/* Labels that select the pods with an exporter. */}}
 {{- define "poolexporter.selector" -}}
 {{- if and .Values.selector .Values.standalone.enabled }}
-{{- fail "selector is for the pods of an application, and standalone.enabled has none: leave one of them out" }}
+{{- fail "selector is for an application's pods, but standalone.enabled has no application: remove one of them" }}
 {{- end }}
 {{- .Values.selector | default (dict "app.kubernetes.io/instance" .Release.Name) | toYaml }}
 {{- end }}
 
 {{/*
-The same for what cannot tell pods apart by a port's name: the instance alone would also be a database of the release.
-The context is a dict of `chart`, and `key`, the value that asks.
+The same for resources that cannot select pods by a port's name. The instance label alone would also match other pods of the
+release, such as a database. The context is a dict of `chart` and `key`, the value that needs the selector.
 */}}
 {{- define "poolexporter.exactSelector" -}}
 {{- if .chart.Values.standalone.enabled }}
@@ -59,8 +59,8 @@ The context is a dict of `chart`, and `key`, the value that asks.
 {{- end }}
 
 {{/*
-A release of its own for rules and dashboards has no exporter. As a dependency nobody knows: the chart around it may have
-our lines.
+True for a separate release with only rules and dashboards, which has no exporter. Never true as a dependency, because
+the parent chart may contain our lines.
 */}}
 {{- define "poolexporter.isForTheCluster" -}}
 {{- if and .Chart.IsRoot (or .Values.prometheusRule.enabled .Values.dashboards.enabled) }}

@@ -1,6 +1,6 @@
 {{/*
-The groups of files/alerts/*.yaml with the values in them: a number before `# threshold: name` is that of
-prometheusRule.thresholds, alerts may be left out, severities are called as you say, and links begin where you say.
+The rule groups of files/alerts/*.yaml, adapted to the values of prometheusRule: thresholds (a number before
+`# threshold: name`), disabled alerts, severities, labels and the prefixes of links.
 */}}
 {{- define "poolexporter.ruleGroups" -}}
 {{- $values := .Values.prometheusRule }}
@@ -39,7 +39,7 @@ prometheusRule.thresholds, alerts may be left out, severities are called as you 
 {{- toYaml $rule }}
 {{- end }}
 
-{{/* A path in this repository with what stands before it. */}}
+{{/* A path in this repository, behind its prefix. */}}
 {{- define "poolexporter.runbook" -}}
 {{- with first . }}{{ trimSuffix "/" . }}/{{ end }}{{ last . }}
 {{- end }}

@@ -1,15 +1,15 @@
 {{/*
-The lines for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.poolexporter`, and renders a list.
+Templates for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.poolexporter` and renders a list.
 */}}
 
-{{/* Helm renders nothing, and says nothing, where the context is another one. */}}
+{{/* With another context, Helm would silently render nothing. */}}
 {{- define "poolexporter.demandSubchart" -}}
 {{- if not (and . .Values (hasKey .Values "sidecar") (hasKey .Values "volume")) }}
 {{- fail "the templates of poolexporter take .Subcharts.poolexporter, or .Subcharts.ALIAS where the dependency has an alias; inside `with` and `range` $.Subcharts.poolexporter" }}
 {{- end }}
 {{- end }}
 
-{{/* Below initContainers: brings the agent, and on Kubernetes 1.29 and newer is the exporter as a native sidecar. */}}
+{{/* Below initContainers: copies the agent, and on Kubernetes 1.29 and newer runs the exporter as a native sidecar. */}}
 {{- define "poolexporter.initContainers" -}}
 {{- include "poolexporter.demandSubchart" . }}
 {{- if .Values.enabled }}
@@ -24,7 +24,7 @@ The lines for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.po
 {{- end }}
 {{- end }}
 
-{{/* Below containers: the exporter where sidecars are not native, else nothing. */}}
+{{/* Below containers: the exporter, if sidecars are not native. */}}
 {{- define "poolexporter.containers" -}}
 {{- include "poolexporter.demandSubchart" . }}
 {{- if and .Values.enabled (not (include "poolexporter.isNative" .)) }}
@@ -86,7 +86,7 @@ volumeMounts:
     mountPath: {{ .Values.volume.mountPath }}
 {{- end }}
 
-{{/* The exporter that sees the application's pools. */}}
+{{/* The exporter's container with access to the application's pools. */}}
 {{- define "poolexporter.besideContainer" -}}
 {{- $container := include "poolexporter.container" . | fromYaml -}}
 {{- $env := dict "name" "POOL_EXPORTER_APP__DIR" "value" .Values.volume.mountPath -}}
