@@ -9,8 +9,9 @@ from starlette.requests import Request
 from sqlalchemy_pool_exporter.collectors.databases import DatabaseCollector
 from sqlalchemy_pool_exporter.collectors.exporter import ExporterCollector, ReloadStatus
 from sqlalchemy_pool_exporter.collectors.exposition import RenderQueue
+from sqlalchemy_pool_exporter.collectors.pool_sums import PoolSums
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
-from sqlalchemy_pool_exporter.collectors.registry import build_app_sums, build_registry
+from sqlalchemy_pool_exporter.collectors.registry import build_registry
 from sqlalchemy_pool_exporter.databases import Database, DatabaseRegistry
 from sqlalchemy_pool_exporter.logs import configure_logging
 from sqlalchemy_pool_exporter.probes import ProbeSet
@@ -42,6 +43,7 @@ class Service:
         probes: one for each database.
         shared_folder: the files that the application's processes share.
         registry: everything that `/metrics` shows.
+        pool_sums: the application's pools for the status page, never per process.
         reload_status: how loading the configuration goes.
     """
 
@@ -83,7 +85,7 @@ class Service:
                 "exporter": ExporterCollector(self.reload_status),
             }
         )
-        self.app_pools = build_app_sums(self.probes.probes)
+        self.pool_sums = PoolSums(self.probes.probes.values())
 
     @property
     def is_ready(self) -> bool:

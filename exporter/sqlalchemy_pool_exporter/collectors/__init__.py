@@ -1,1 +1,1 @@
-"""One file per group of families: read-time lists over snapshots, in the catalogue's order."""
+"""The metric families, one module per group, and how a scrape becomes text."""

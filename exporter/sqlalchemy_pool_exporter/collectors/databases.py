@@ -1,14 +1,11 @@
-"""The sqlalchemy_database_ families: what the probes found.
-
-A readable list over their state at the time of the scrape; it must not check anything itself.
-"""
+"""The sqlalchemy_database_ families: what the last probes found. A scrape asks no database."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from sqlalchemy_pool_exporter.collectors.families import ProbeFamilies, Read, Values, known
+from sqlalchemy_pool_exporter.collectors.families import ProbeFamilies, Read, Values, single
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.probes.check import DurationHistogram
 from sqlalchemy_pool_exporter.servers import ServerStatus
@@ -16,14 +13,14 @@ from sqlalchemy_pool_exporter.servers.status import STATES
 
 
 class DatabaseCollector(Collector):
-    """One set of series per probe; what is not known of a database is absent."""
+    """One set of series per probe; what a probe has not found is absent."""
 
     def __init__(self, probes: Mapping[str, Probe]) -> None:
-        """Takes the probes by database."""
+        """Take the probes by database."""
         self._probes = probes
 
     def collect(self) -> Iterator[Metric]:
-        """Yields the families in the catalogue's order."""
+        """Yield the families in the catalogue's order."""
         families = ProbeFamilies("sqlalchemy_database", self._probes.values())
         yield from collect_probes(families)
         yield from collect_role(families)
@@ -31,12 +28,12 @@ class DatabaseCollector(Collector):
 
 
 def collect_probes(families: ProbeFamilies) -> Iterator[Metric]:
-    """Yields whether the database answers, how often it did, and how long that took."""
+    """Yield whether the database answers, how often it did, and how long that took."""
     yield families.gauge(
         "up",
         "Whether the last probe of the database succeeded: 1 or 0. "
         "0 from the start until the first probe has succeeded.",
-        lambda probe: known(probe.up),
+        lambda probe: single(probe.up),
     )
     yield families.gauge(
         "info",
@@ -68,42 +65,42 @@ def collect_probes(families: ProbeFamilies) -> Iterator[Metric]:
     yield families.gauge(
         "probe_last_success_timestamp_seconds",
         "When a probe last succeeded, in unix seconds. Absent until one has.",
-        lambda probe: known(probe.last_success_timestamp),
+        lambda probe: single(probe.last_success_timestamp),
     )
 
 
 def collect_role(families: ProbeFamilies) -> Iterator[Metric]:
-    """Yields what the server is in its cluster. Absent while it is down."""
+    """Yield what the server is in its cluster. Absent while it is down."""
     yield families.gauge(
         "writable",
         "Whether the server accepts writes: 1 or 0 (PostgreSQL: neither in recovery nor "
         "read-only by default).",
-        told(lambda server: server.writable),
+        from_server(lambda server: server.writable),
     )
     yield families.gauge(
         "role_mismatch",
         "Whether the server contradicts the configured role: 1 when a primary is read-only or a "
         "replica writable, else 0. Absent for the role any.",
-        lambda probe: known(probe.last.role_mismatch if probe.last else None),
+        lambda probe: single(probe.last.role_mismatch if probe.last else None),
     )
     yield families.gauge(
         "replication_lag_seconds",
         "How far the replica lags behind, in seconds. Absent on a primary.",
-        told(lambda server: server.replication_lag_seconds),
+        from_server(lambda server: server.replication_lag_seconds),
     )
 
 
 def collect_server(families: ProbeFamilies) -> Iterator[Metric]:
-    """Yields how much room the server has. Absent while it is down or does not tell."""
+    """Yield how many connections the server has. Absent while it is down or does not say."""
     yield families.gauge(
         "server_max_connections",
         "Connections the server accepts at most, reserved ones included.",
-        told(lambda server: server.max_connections),
+        from_server(lambda server: server.max_connections),
     )
     yield families.gauge(
         "server_reserved_connections",
         "Connections of the maximum that are reserved for superusers and privileged roles.",
-        told(lambda server: server.reserved_connections),
+        from_server(lambda server: server.reserved_connections),
     )
     yield families.gauge(
         "server_connections",
@@ -113,34 +110,34 @@ def collect_server(families: ProbeFamilies) -> Iterator[Metric]:
     )
 
 
-def told(read: Callable[[ServerStatus], float | None]) -> Read[float]:
-    """Returns how to read one value of what the server last told about itself."""
-    return lambda probe: known(read(probe.last_server) if probe.last_server else None)
+def from_server(read: Callable[[ServerStatus], float | None]) -> Read[float]:
+    """Return how to read one value of the server's last status."""
+    return lambda probe: single(read(probe.last_server) if probe.last_server else None)
 
 
 def read_info(probe: Probe) -> Values[float]:
-    """Returns the one identity of a database that is up."""
+    """Return dialect, driver and version of a database that is up."""
     if probe.last_server is None:
         return {}
     return {(probe.database.dialect, probe.database.driver, probe.last_server.version): 1}
 
 
 def read_probes(probe: Probe) -> Values[float]:
-    """Returns every kind with every result, from 0."""
+    """Return every kind with every result, from 0."""
     return {(kind, result): count for (kind, result), count in probe.probes_total.items()}
 
 
 def read_errors(probe: Probe) -> Values[float]:
-    """Returns every reason, from 0."""
+    """Return every reason, from 0."""
     return {(reason,): count for reason, count in probe.probe_errors_total.items()}
 
 
 def read_durations(probe: Probe) -> Values[DurationHistogram]:
-    """Returns the histogram of each phase."""
+    """Return the histogram of each phase."""
     return {(phase,): histogram for phase, histogram in probe.durations.items()}
 
 
 def read_connections(probe: Probe) -> Values[float]:
-    """Returns the states the server tells, nothing when it tells none."""
+    """Return the connections by state, nothing if the server does not say."""
     connections = (probe.last_server.connections if probe.last_server else None) or {}
     return {(state,): connections[state] for state in STATES if state in connections}

@@ -1,7 +1,4 @@
-"""The exporter's own families: what runs and with which configuration.
-
-It must not know databases.
-"""
+"""The sqlalchemy_pool_exporter_ families: which versions run, and how reloads go."""
 
 import platform
 import time
@@ -36,10 +33,11 @@ class ExporterCollector(Collector):
     """Build and configuration of this process."""
 
     def __init__(self, reload_status: ReloadStatus) -> None:
+        """Take the status, which may change between two scrapes."""
         self._reload_status = reload_status
 
     def collect(self) -> Iterator[Metric]:
-        """Yields the sqlalchemy_pool_exporter_ families, except the ones about collectors."""
+        """Yield the families, except those about collectors and files."""
         build = GaugeMetricFamily(
             "sqlalchemy_pool_exporter_build_info",
             "Versions of the exporter, of Python and of SQLAlchemy; the value is always 1.",

@@ -1,7 +1,4 @@
-"""Families with one set of series per probe, under the database's name and its configured labels.
-
-It knows probes and labels, not which families there are.
-"""
+"""Metric families with one set of series per probe, labelled with its database."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -17,16 +14,16 @@ from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.probes.check import DurationHistogram
 
 V = TypeVar("V")
-# The values of a family's own labels, in their order, each with what is known for it.
+# The values of a family's own labels, in their order, and the value of each series.
 Values: TypeAlias = Mapping[tuple[str, ...], V]
 Read: TypeAlias = Callable[[Probe], Values[V]]
 
 
 class ProbeFamilies:
-    """Builds the families of one scrape; what `read` leaves out of its mapping is absent."""
+    """Builds the families of one scrape. A series that `read` does not return is absent."""
 
     def __init__(self, prefix: str, probes: Collection[Probe]) -> None:
-        """Takes what the names begin with and the probes in the order of their series."""
+        """Take the start of every name, and the probes in the order of their series."""
         self._prefix = prefix
         self._probes = probes
         self._configured = read_label_names(probe.labels for probe in probes)
@@ -34,7 +31,7 @@ class ProbeFamilies:
     def gauge(
         self, name: str, documentation: str, read: Read[float], labels: tuple[str, ...] = ()
     ) -> GaugeMetricFamily:
-        """Returns a gauge with `labels` between the database and the configured labels."""
+        """Return a gauge with `labels` between the database and the configured labels."""
         names = self._label_names(labels)
         family = GaugeMetricFamily(f"{self._prefix}_{name}", documentation, labels=names)
         for values, value in self._read_series(read):
@@ -44,7 +41,7 @@ class ProbeFamilies:
     def counter(
         self, name: str, documentation: str, read: Read[float], labels: tuple[str, ...] = ()
     ) -> CounterMetricFamily:
-        """Returns a counter; its samples end in _total, which `name` does not."""
+        """Return a counter. Its samples end in _total, `name` does not."""
         names = self._label_names(labels)
         family = CounterMetricFamily(f"{self._prefix}_{name}", documentation, labels=names)
         for values, value in self._read_series(read):
@@ -58,7 +55,7 @@ class ProbeFamilies:
         read: Read[DurationHistogram],
         labels: tuple[str, ...] = (),
     ) -> HistogramMetricFamily:
-        """Returns a histogram with the buckets of what `read` finds."""
+        """Return a histogram with the buckets of those that `read` returns."""
         names = self._label_names(labels)
         family = HistogramMetricFamily(f"{self._prefix}_{name}", documentation, labels=names)
         for values, histogram in self._read_series(read):
@@ -75,22 +72,22 @@ class ProbeFamilies:
                 yield [probe.name, *values, *configured], value
 
 
-def known(value: float | None) -> Values[float]:
-    """Returns the one value of a family without labels of its own, nothing when it is not known."""
+def single(value: float | None) -> Values[float]:
+    """Return the one value of a family without labels of its own; None leaves it out."""
     return {} if value is None else {(): float(value)}
 
 
 def build_buckets(histogram: DurationHistogram) -> list[tuple[str, float]]:
-    """Returns the upper bounds as Prometheus writes them, with cumulative counts."""
+    """Return the upper bounds as Prometheus writes them, with cumulative counts."""
     bounds = (*map(repr, histogram.bounds), "+Inf")
     return list(zip(bounds, accumulate(histogram.counts), strict=True))
 
 
 def read_label_names(labels: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    """Returns the names any of the databases has, sorted."""
+    """Return the label names that any of the databases has, sorted."""
     return tuple(sorted({name for mapping in labels for name in mapping}))
 
 
 def fill_labels(labels: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Returns a value for each of `names`, empty where the database has none."""
+    """Return a value for each of `names`, empty for one that is not in `labels`."""
     return {name: labels.get(name, "") for name in names}

@@ -1,93 +1,99 @@
-"""The application's pools as rows for the families: joined to databases, summed, and not too many.
+"""The application's pools, summed over processes and labelled with the database they lead to."""
 
-It knows labels and snapshots, not files.
-"""
-
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from sqlalchemy_pool_exporter.collectors.families import fill_labels
+from sqlalchemy_pool_exporter.collectors.families import fill_labels, read_label_names
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.shared_files import AppReading
 from sqlalchemy_pool_exporter.urls import Endpoint, Host, build_endpoint, parse_host
 from sqlalchemy_pool_metrics import PoolDescription, Snapshot
-from sqlalchemy_pool_metrics.prometheus import app_labels
+from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels
 from sqlalchemy_pool_metrics.snapshot import merge
 
 MAX_LABEL_SETS: Final = 1000
 DROPPED: Final = Snapshot(PoolDescription(name="dropped"), processes=0, additive=())
 
-Values: TypeAlias = tuple[str, ...]
-# The snapshots of one set of labels, each with its process.
+LabelValues: TypeAlias = tuple[str, ...]
+# The snapshots that share all labels, each with its process.
 Group: TypeAlias = list[tuple[str, Snapshot]]
 
 
-class AppPools:
+class PoolSums:
     """Sums what processes say about the same pool.
 
-    There are at most MAX_LABEL_SETS sums: who comes first has one as long as he is there, the rest
-    is one sum more, of the pool `dropped`.
+    There are at most MAX_LABEL_SETS sums. The rest is summed as the pool `dropped`. A sum that has
+    been shown keeps its place for as long as one of its pools exists, so that series do not come
+    and go.
+
+    Attributes:
+        label_names: the labels of every sum, in order.
     """
 
-    def __init__(self, probes: Iterable[Probe], names: Sequence[str]) -> None:
-        """Takes the databases to join to, the first one of several that are the same."""
-        self._names = names
+    def __init__(self, probes: Collection[Probe], *, per_process: bool = False) -> None:
+        """Take the databases to join to; of two with one endpoint the first counts."""
+        configured = read_label_names(probe.labels for probe in probes)
+        self.label_names = (*POOL_LABELS, *(("process",) if per_process else ()), *configured)
+        self._per_process = per_process
         self._databases: dict[Endpoint, Probe] = {}
-        self._known: dict[Values, None] = {}
+        self._shown: dict[LabelValues, None] = {}
         for probe in probes:
             if probe.database.endpoint:
                 self._databases.setdefault(probe.database.endpoint, probe)
 
     def sum(self, reading: AppReading) -> Iterator[tuple[dict[str, str], Snapshot]]:
-        """Yields a row for each set of labels; per process only of those that have a file."""
+        """Yield labels and sum of each pool.
+
+        With `per_process` only processes that still have a file are in it.
+        """
         groups = self._group(reading)
-        rest = self._fill(DROPPED, "")
+        rest = self._label(DROPPED, "")
         dropped = groups.pop(rest, [])
-        self._remember(groups)
+        self._choose_shown(groups)
         for values, group in groups.items():
-            if values in self._known:
-                yield self._build_row(values, group)
+            if values in self._shown:
+                yield self._build_sum(values, group)
             else:
                 dropped += group
         if dropped:
-            yield self._build_row(rest, dropped)
+            yield self._build_sum(rest, dropped)
 
-    def _group(self, reading: AppReading) -> dict[Values, Group]:
-        """Each description's labels are found once: most processes have the very same one."""
-        per_process = "process" in self._names
-        filled: dict[tuple[int, str], Values] = {}
-        groups: dict[Values, Group] = {}
+    def _group(self, reading: AppReading) -> dict[LabelValues, Group]:
+        labelled: dict[tuple[int, str], LabelValues] = {}
+        groups: dict[LabelValues, Group] = {}
         for each in reading.processes:
-            process = each.process if per_process else ""
-            for snapshot in each.pools if process or not per_process else ():
+            process = each.process if self._per_process else ""
+            for snapshot in each.pools if process or not self._per_process else ():
+                # By identity: the processes of one program share one description, and labelling
+                # each of their pools would take most of a scrape.
                 key = id(snapshot.pool), process
-                if key not in filled:
-                    filled[key] = self._fill(snapshot, process)
-                groups.setdefault(filled[key], []).append((each.process, snapshot))
+                if key not in labelled:
+                    labelled[key] = self._label(snapshot, process)
+                groups.setdefault(labelled[key], []).append((each.process, snapshot))
         return groups
 
-    def _fill(self, snapshot: Snapshot, process: str) -> Values:
-        """Returns the values of all labels; those of its database if it is a configured one."""
+    def _label(self, snapshot: Snapshot, process: str) -> LabelValues:
+        """Return the values of all labels, with those of its database if that is configured."""
         labels = {**app_labels(snapshot), "process": process}
         endpoint = read_endpoint(snapshot.pool)
         if endpoint and (probe := self._databases.get(endpoint)):
             labels = {**probe.labels, **labels, "database": probe.name}
-        return tuple(fill_labels(labels, self._names).values())
+        return tuple(fill_labels(labels, self.label_names).values())
 
-    def _remember(self, found: Collection[Values]) -> None:
-        self._known = dict.fromkeys(values for values in self._known if values in found)
+    def _choose_shown(self, found: Collection[LabelValues]) -> None:
+        self._shown = dict.fromkeys(values for values in self._shown if values in found)
         for values in found:
-            if len(self._known) >= MAX_LABEL_SETS:
+            if len(self._shown) >= MAX_LABEL_SETS:
                 break
-            self._known[values] = None
+            self._shown[values] = None
 
-    def _build_row(self, values: Values, group: Group) -> tuple[dict[str, str], Snapshot]:
-        return dict(zip(self._names, values, strict=True)), merge_group(group)
+    def _build_sum(self, values: LabelValues, group: Group) -> tuple[dict[str, str], Snapshot]:
+        return dict(zip(self.label_names, values, strict=True)), merge_group(group)
 
 
 def merge_group(group: Group) -> Snapshot:
-    """Returns the sum of snapshots, of one process or of several, with how many these are."""
+    """Return the sum of snapshots and in how many processes they are."""
     merged = merge([snapshot for _, snapshot in group])
     processes = len({process for process, snapshot in group if snapshot.processes})
     waits = any(snapshot.pool.waits for _, snapshot in group)
@@ -97,10 +103,10 @@ def merge_group(group: Group) -> Snapshot:
 
 
 def read_endpoint(pool: PoolDescription) -> Endpoint | None:
-    """Returns where a pool leads as it tells; several hosts stand in one text."""
+    """Return where a pool leads by its own description, in which hosts are separated by commas."""
     if "," not in pool.host:
         return build_endpoint(pool.dialect, [Host(pool.host, pool.port)], pool.database)
     hosts = [parse_host(part) for part in pool.host.split(",")]
     named = [Host(host.name, host.port or pool.port) for host in hosts if host]
-    whole = len(named) == len(hosts)
-    return build_endpoint(pool.dialect, named, pool.database) if whole else None
+    is_whole = len(named) == len(hosts)
+    return build_endpoint(pool.dialect, named, pool.database) if is_whole else None

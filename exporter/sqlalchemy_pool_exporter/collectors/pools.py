@@ -1,7 +1,4 @@
-"""The sqlalchemy_pool_ families: the exporter's own pools and the application's.
-
-The agent turns snapshots into families; here stands only which snapshots, under which labels.
-"""
+"""The sqlalchemy_pool_ families: the exporter's own pools and the application's."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
@@ -9,45 +6,43 @@ from typing import TypeAlias
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sqlalchemy_pool_exporter.collectors.families import fill_labels, read_label_names
-from sqlalchemy_pool_exporter.collectors.pool_sums import AppPools
+from sqlalchemy_pool_exporter.collectors.families import fill_labels
+from sqlalchemy_pool_exporter.collectors.pool_sums import PoolSums
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.shared_files import AppReading, FileState
 from sqlalchemy_pool_metrics import Snapshot
-from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, build_families
+from sqlalchemy_pool_metrics.prometheus import build_families
 
 ReadApp: TypeAlias = Callable[[], AppReading]
 Row: TypeAlias = tuple[Mapping[str, str], Snapshot]
 
 
 class PoolCollector(Collector):
-    """Every pool under its labels, pools of the application with the same ones summed."""
+    """Every pool under its labels; the application's pools with the same labels are summed."""
 
     def __init__(
         self, probes: Mapping[str, Probe], read_app: ReadApp, *, per_process: bool = False
     ) -> None:
-        """Takes the probes by database and what reads the application's pools at each scrape."""
+        """Take the probes by database and how to read the application's pools at each scrape."""
         self._probes = probes
         self._read_app = read_app
-        configured = read_label_names(probe.labels for probe in probes.values())
-        self._names = (*POOL_LABELS, *(("process",) if per_process else ()), *configured)
-        self._app_pools = AppPools(probes.values(), self._names)
+        self._sums = PoolSums(probes.values(), per_process=per_process)
 
     def collect(self) -> Iterator[Metric]:
-        """Yields every family of the agent's catalogue, and the one about files."""
+        """Yield the families of the agent's catalogue and the one about files."""
         reading = self._read_app()
-        rows = [*self._read_probe_pools(), *self._app_pools.sum(reading)]
-        yield from build_families(rows, self._names)
+        rows = [*self._read_probe_pools(), *self._sums.sum(reading)]
+        yield from build_families(rows, self._sums.label_names)
         yield build_app_files(reading.files)
 
     def _read_probe_pools(self) -> Iterator[Row]:
         for name, probe in self._probes.items():
-            labels = {"origin": "probe", "pool": name, "database": name}
-            yield fill_labels({**probe.labels, **labels}, self._names), probe.database.read_pool()
+            labels = {**probe.labels, "origin": "probe", "pool": name, "database": name}
+            yield fill_labels(labels, self._sums.label_names), probe.database.read_pool()
 
 
 def build_app_files(files: Mapping[FileState, int]) -> GaugeMetricFamily:
-    """Returns how many files there are of each state; no sample where no folder is configured."""
+    """Return how many files there are of each state; no sample if no folder is configured."""
     family = GaugeMetricFamily(
         "sqlalchemy_pool_exporter_app_files",
         "Files in the application's folder, one per process: live (the process runs), dead (its "

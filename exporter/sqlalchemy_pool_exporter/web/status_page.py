@@ -105,7 +105,7 @@ def read_app_pools(service: Service) -> str:
     if path is None:
         return ""
     reading = service.shared_folder.read()
-    return build_app_pools(path, reading, list(service.app_pools.sum(reading)))
+    return build_app_pools(path, reading, list(service.pool_sums.sum(reading)))
 
 
 def build_page(probes: Iterable[Probe], app_pools: str = "", warning: str = "") -> str:
