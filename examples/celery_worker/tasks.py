@@ -1,4 +1,4 @@
-"""A celery worker; README.md tells how to run it and the exporter beside it."""
+"""A celery worker; README.md explains how to run it with the exporter."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 from celery import Celery
 from sqlalchemy import create_engine, text
 
-# `?plugin=pool_metrics` in DATABASE_URL is all: the code knows nothing of metrics.
+# `?plugin=pool_metrics` in DATABASE_URL switches recording on: the code needs no change.
 engine = create_engine(os.environ["DATABASE_URL"], pool_size=5)
 
-# A folder for a queue, so that the example needs no broker; yours is redis or amqp.
+# A folder as queue, so that the example needs no broker such as redis or amqp.
 queue = Path(os.environ.get("QUEUE_DIR", "/tmp/example-queue"))  # noqa: S108
 queue.mkdir(exist_ok=True)
 app = Celery("tasks", broker="filesystem://")

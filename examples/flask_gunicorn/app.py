@@ -1,4 +1,4 @@
-"""A Flask app under gunicorn; README.md tells how to run it and the exporter beside it."""
+"""A Flask app under gunicorn; README.md explains how to run it with the exporter."""
 
 import os
 
@@ -9,7 +9,7 @@ from sqlalchemy_pool_metrics import instrument
 
 app = Flask(__name__)
 engine = create_engine(os.environ["DATABASE_URL"], pool_size=5)
-instrument(engine, name="orders")  # this is all
+instrument(engine, name="orders")  # the only line for the exporter
 
 
 @app.get("/")

@@ -1,4 +1,4 @@
-"""A Starlette app on an async engine; README.md tells how to run it and the exporter beside it."""
+"""A Starlette app on an async engine; README.md explains how to run it with the exporter."""
 
 import os
 
@@ -12,7 +12,7 @@ from starlette.routing import Route
 from sqlalchemy_pool_metrics import instrument
 
 engine = create_async_engine(os.environ["DATABASE_URL"], pool_size=5)
-instrument(engine, name="orders")  # this is all
+instrument(engine, name="orders")  # the only line for the exporter
 
 
 async def read_time(_request: Request) -> JSONResponse:
