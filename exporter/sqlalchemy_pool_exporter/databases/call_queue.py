@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker
@@ -29,10 +28,11 @@ class CallQueue:
 
     A call that is cut off ends a few GRACE_SECONDS later at most. One that `may_detach` at its
     deadline keeps its turn instead: its caller gets the error, and the next calls wait until it has
-    ended by itself. Deadlines are in seconds of time.monotonic().
+    ended by itself. `deadline` is that of the running call, in seconds of time.monotonic().
     """
 
     def __init__(self, executor: Executor, may_detach: Callable[[], bool] = lambda: False) -> None:
+        self.deadline = 0.0
         self._executor = executor
         self._may_detach = may_detach
         self._background = BackgroundCalls(executor.name)
@@ -59,39 +59,39 @@ class CallQueue:
             Exception: What the call raises, or `build_error()` when it was cut off.
             TooManyAbandonedCallsError: Too many calls hang.
         """
-        async with self._take_turn(deadline, build_error) as turn:
-            future = self._executor.start(call)
-            try:
-                is_cancelled = await self._wait(future, deadline)
-                if future.done():
-                    return future.result()
-                if not is_cancelled and self._may_detach():
-                    turn.pop_all()
-                    self._detach(future, connections)
-                # Before the call is cut off, because its end changes what the error says.
-                raise self._build_error(build_error)
-            finally:
-                if self._detached is None:
-                    await self._end(future, connections)
-
-    @asynccontextmanager
-    async def _take_turn(
-        self, deadline: float, build_error: BuildError
-    ) -> AsyncIterator[ExitStack]:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 await self._turn.acquire()
         except TimeoutError:
             raise self._build_error(build_error) from None
-        with ExitStack() as turn:
-            turn.callback(self._turn.release)
-            yield turn
+        self.deadline = deadline
+        try:
+            return await self._run(call, connections, build_error)
+        finally:
+            if self._detached is None:
+                self._turn.release()
 
-    async def _wait(self, future: asyncio.Future[Any], deadline: float) -> bool:
+    async def _run(
+        self, call: Callable[[], T], connections: ConnectionTracker, build_error: BuildError
+    ) -> T:
+        future = self._executor.start(call)
+        try:
+            is_cancelled = await self._wait(future)
+            if future.done():
+                return future.result()
+            if not is_cancelled and self._may_detach():
+                self._detach(future, connections)
+            # Before the call is cut off, because it may go on to something else then.
+            raise self._build_error(build_error)
+        finally:
+            if self._detached is None:
+                await self._end(future, connections)
+
+    async def _wait(self, future: asyncio.Future[Any]) -> bool:
         """Wait until the call's end or deadline; return whether `cancel_current` was called."""
         self._cancellation = asyncio.get_running_loop().create_future()
         either: set[asyncio.Future[Any]] = {future, self._cancellation}
-        timeout = deadline - time.monotonic()
+        timeout = self.deadline - time.monotonic()
         await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         return self._cancellation.done()
 
@@ -117,6 +117,7 @@ class CallQueue:
             self._pending_error = None
 
     def _detach(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
+        """Let the call keep its turn and its connections until it ends."""
         self._detached = DetachedCall(future, connections)
         future.add_done_callback(self._end_detached)
 

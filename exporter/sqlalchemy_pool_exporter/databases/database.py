@@ -73,7 +73,6 @@ class Database:
         self._calls = CallQueue(executor, may_detach=self._server_has_answered_login)
         self._lookup = HostLookup(self._calls)
         self._login: LoginProgress | None = None
-        self._deadline = 0.0  # of the running call
 
     def _track(self, engine: Engine) -> ConnectionTracker:
         if self.dialect in MYSQL_DIALECTS:
@@ -97,7 +96,7 @@ class Database:
         self.secrets = frozenset(url.secrets)
         cargs, cparams = build_connect_args(dialect, url, self.settings)
         hosts = list_hosts(cparams) or [host.name for host in url.hosts]
-        usable = self._lookup.resolve(hosts, self._deadline)
+        usable = self._lookup.resolve(hosts)
         ports = {read_port(self.dialect, host) or 0 for host in url.hosts}
         self._login = LoginProgress(self._lookup.get_addresses(usable), ports)
         try:
@@ -118,7 +117,7 @@ class Database:
         if not self.is_async:
             return self.settings.read_url()
         # In a greenlet, a file on a mount that hangs would hang the event loop.
-        seconds = self._deadline - time.monotonic()
+        seconds = self._calls.deadline - time.monotonic()
         return self._calls.run_in_background(
             "the URL's files", self.settings.read_url, seconds, build_files_timeout_error
         )
@@ -146,26 +145,13 @@ class Database:
             limits_transaction=self.dialect == "postgresql" and not self.settings.statement_timeout,
         )
         try:
-            result = await self._run(
+            result = await self._calls.run(
                 checkout.run, connections, checkout.deadline, checkout.build_error
             )
         except BaseException:
             checkout.cancel()  # its thread may have been abandoned, and go on
             raise
         return result, checkout.checkout_seconds
-
-    async def _run(
-        self,
-        call: Callable[[], T],
-        connections: ConnectionTracker,
-        deadline: float,
-        build_error: Callable[[], Exception],
-    ) -> T:
-        def begin() -> T:
-            self._deadline = deadline
-            return call()
-
-        return await self._calls.run(begin, connections, deadline, build_error)
 
     def read_pool(self) -> Snapshot:
         """Return the pool's metrics as they are now."""
@@ -177,7 +163,7 @@ class Database:
         Raises what `run` raises, with the new pool in place.
         """
         timeout = self.settings.probe.timeout
-        await self._run(
+        await self._calls.run(
             partial(recreate_pool, self._pooled.engine),
             self._pooled,
             time.monotonic() + timeout,

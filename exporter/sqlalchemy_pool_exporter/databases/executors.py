@@ -78,16 +78,19 @@ class AsyncExecutor(Executor):
 
     @property
     def abandoned(self) -> int:
+        """The number of tasks that were cancelled and have not ended yet."""
         return len(self._abandoned)
 
     def _start(self, call: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.create_task(greenlet_spawn(call), name=self.name)
 
     def wait(self, future: Future[T], timeout_seconds: float) -> T:
+        """Suspend the greenlet until the future is done."""
         outcome: T = await_only(asyncio.wait_for(asyncio.wrap_future(future), timeout_seconds))
         return outcome
 
     async def cancel(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:  # noqa: ARG002 - there is no thread
+        """Cancel the call's task; SQLAlchemy's greenlet passes that on to the driver."""
         # When asyncpg is cancelled just after its socket has connected, it never awaits its
         # protocol's future, and asyncio logs "Future exception was never retrieved". asyncpg 0.32
         # has mended that for plain connections, not for the TLS upgrade (TLSUpgradeProto.on_data).
@@ -122,6 +125,7 @@ class ThreadExecutor(Executor):
 
     @property
     def abandoned(self) -> int:
+        """The number of threads that were abandoned and still run."""
         self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
         return len(self._abandoned)
 
@@ -131,9 +135,11 @@ class ThreadExecutor(Executor):
         return asyncio.wrap_future(self._thread.submit(call))
 
     def wait(self, future: Future[T], timeout_seconds: float) -> T:
+        """Block the thread until the future is done."""
         return future.result(timeout_seconds)
 
     async def cancel(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:
+        """Wait for the call, for nothing cancels a thread, and abandon it if it hangs."""
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
         if future.done():
             mark_retrieved(future)
@@ -150,6 +156,7 @@ class ThreadExecutor(Executor):
             self._thread = None
 
     def close(self) -> None:
+        """Let the thread end."""
         if self._thread is not None:
             self._thread.finish()
             self._thread = None

@@ -29,12 +29,12 @@ class HostLookup:
         """
         return frozenset().union(*(self._addresses.get(host, {host}) for host in hosts))
 
-    def resolve(self, hosts: Iterable[str], deadline: float) -> frozenset[str]:
+    def resolve(self, hosts: Iterable[str]) -> frozenset[str]:
         """Return the hosts that are addresses, sockets, or names with addresses.
 
-        Each name gets an equal share of the time until the deadline (time.monotonic()), and one is
-        left for connecting; a single host may use all of it. Raises the last name's socket.gaierror
-        if no host is left.
+        Each name gets an equal share of the time until the call's deadline, and one share is left
+        for connecting; a single host may use all of it. Raises the last name's socket.gaierror if
+        no host is left.
         """
         given = frozenset(hosts)
         names = sorted(name for name in given if is_name(name))
@@ -43,7 +43,7 @@ class HostLookup:
         for position, name in enumerate(names):
             shares = 1 if len(given) == 1 else len(names) - position + 1
             try:
-                self._look_up(name, (deadline - time.monotonic()) / shares)
+                self._look_up(name, (self._calls.deadline - time.monotonic()) / shares)
                 resolved.add(name)
             except socket.gaierror as error:
                 failure = error

@@ -55,10 +55,6 @@ class DatabaseRegistry:
         """Hold these databases from now on. Those that are dropped stay open."""
         self._databases = dict(databases)
 
-    async def recreate(self, name: str) -> None:
-        """Replace a database's pool and test the new one. Raises KeyError for an unknown name."""
-        await self.get(name).recreate()
-
     async def close_all(self) -> None:
         """Close and drop every database, all at the same time; bounded in time."""
         databases = list(self._databases.values())

@@ -52,7 +52,7 @@ async def answer_recreate(request: Request) -> Response:
     # A service that stops meanwhile forgets its databases.
     database = service.engines.get(name)
     try:
-        await service.engines.recreate(name)
+        await database.recreate()
     except Exception as error:  # whatever a driver raises, it is the database that failed
         return answer_failure(service, database, error)
     logger.info("pool recreated", extra={"database": name})

@@ -396,6 +396,14 @@ async def test_a_silent_name_does_not_hide_the_host_that_answers(
         assert await ask(database, "SELECT 1", fresh=True, timeout_seconds=2) == 1
 
 
+async def test_recreating_puts_a_new_pool_in_place(postgres: EmbeddedPostgres) -> None:
+    async with open_database(plain_url(postgres, ASYNC)) as database:
+        before = await ask(database, "SELECT pg_backend_pid()")
+        await database.recreate()
+        assert await ask(database, "SELECT pg_backend_pid()") != before
+        assert database.read_pool().checked_in == 1
+
+
 async def test_recreating_over_a_dead_connection_is_over_in_time_without_a_traceback(
     postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:

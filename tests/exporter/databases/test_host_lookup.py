@@ -34,8 +34,9 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def resolve(*hosts: str, seconds: float = PATIENCE) -> frozenset[str]:
-    lookup = HostLookup(CallQueue(ThreadExecutor("shop")))
-    return lookup.resolve(hosts, time.monotonic() + seconds)
+    calls = CallQueue(ThreadExecutor("shop"))
+    calls.deadline = time.monotonic() + seconds
+    return HostLookup(calls).resolve(hosts)
 
 
 def test_an_unknown_host_is_an_error_that_names_it() -> None:

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from tests.exporter.open_databases import (
-    ASYNC,
     DRIVERS,
     PATIENCE,
     ask,
@@ -33,18 +32,6 @@ async def test_an_unknown_database_is_an_error_that_lists_the_known() -> None:
     async with open_registry(settings) as registry:
         with pytest.raises(KeyError, match="no database 'primry'; known: primary, replica"):
             registry.get("primry")
-        with pytest.raises(KeyError, match="no database 'primry'"):
-            await registry.recreate("primry")
-
-
-async def test_recreating_puts_a_new_pool_in_place(postgres: EmbeddedPostgres) -> None:
-    settings = {"shop": build_settings(plain_url(postgres, ASYNC))}
-    async with open_registry(settings) as registry:
-        database = registry.get("shop")
-        before = await ask(database, "SELECT pg_backend_pid()")
-        await registry.recreate("shop")
-        assert await ask(database, "SELECT pg_backend_pid()") != before
-        assert database.read_pool().checked_in == 1
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
