@@ -1,6 +1,8 @@
 # `make run` shows the exporter at work, `make test` proves it. Both create .venv when it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+# The folders whose wording .ci/prose checks.
+PROSE := deploy benchmarks tests/deploy tests/grafana tests/faults tests/fuzz tests/image tests/servers tests/workers
 
 .PHONY: run test check dashboards generated golden image-test bench pictures clean
 
@@ -10,11 +12,14 @@ run: .venv/ready
 test: .venv/tools
 	$(BIN)/pytest $(ARGS)
 
-# Format, types and what linters find.
+# Format, types, layers, words, and what other linters find.
 check: .venv/tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/typos
+	$(BIN)/python .ci/prose $(PROSE)
 	$(BIN)/yamllint --strict .
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck $$(git grep -lE '^\#!.*\b(ba)?sh' -- . ':!*.md')

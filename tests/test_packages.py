@@ -1,4 +1,4 @@
-"""The distributions hold every package of the tree, and both have one version."""
+"""The distributions contain every package of the tree, and both have one version."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
+AGENT = ROOT / "agent" / "sqlalchemy_pool_metrics"
+EXPORTER = ROOT / "exporter" / "sqlalchemy_pool_exporter"
 
 
 def read_pyproject(folder: str) -> dict[str, Any]:
     return tomllib.loads((ROOT / folder / "pyproject.toml").read_text())
 
 
+# The agent's `injected` has no __init__.py on purpose: it is package data.
 @pytest.mark.parametrize(
-    ("folder", "package", "source"),
-    [
-        ("agent", "sqlalchemy_pool_metrics", ROOT / "agent" / "sqlalchemy_pool_metrics"),
-        ("exporter", "exporter", ROOT / "exporter"),
-    ],
+    ("source", "data"),
+    [(AGENT, {AGENT / "injected"}), (EXPORTER, {EXPORTER / "engines"})],
+    ids=["agent", "exporter"],
 )
-def test_every_folder_with_modules_is_a_package_that_is_installed(
-    folder: str, package: str, source: Path
-) -> None:
-    found = {
-        ".".join((package, *path.parent.relative_to(source).parts))
-        for path in source.rglob("__init__.py")
-        if "build" not in path.parts
-    }
-
-    assert set(read_pyproject(folder)["tool"]["setuptools"]["packages"]) == found
+def test_every_folder_with_modules_is_a_package(source: Path, data: set[Path]) -> None:
+    with_modules = {path.parent for path in source.rglob("*.py")} - data
+    packages = {path.parent for path in source.rglob("__init__.py")}
+    assert with_modules == packages
 
 
-def test_both_distributions_have_the_same_version_and_the_exporter_wants_it() -> None:
+def test_both_distributions_are_typed() -> None:
+    assert (AGENT / "py.typed").exists()
+    assert (EXPORTER / "py.typed").exists()
+
+
+def test_the_exporter_requires_the_agent_of_its_own_version() -> None:
     agent, exporter = (read_pyproject(folder)["project"] for folder in ("agent", "exporter"))
 
     assert agent["version"] == exporter["version"]

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Prints the layers of an image as a table in Markdown: deploy/image/layers.py IMAGE [--write]
+"""Print the layers of an image as a Markdown table.
 
-With --write it puts the table into docs/kubernetes.md, between the comments that are there for it.
+    deploy/image/layers.py IMAGE [--write]
+
+With --write, put the table into docs/kubernetes.md, between the comments `image size`.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ from typing import Any, Final
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "kubernetes.md"
 BEGIN, END = "<!-- image size: begin -->", "<!-- image size: end -->"
 MEGABYTE: Final = 1_000_000
-# Below that a layer is nothing but settings.
+# Smaller layers hold nothing but settings.
 NOTHING: Final = 10_000
 
 
 def read_history(image: str) -> list[dict[str, Any]]:
-    """The image's layers as podman knows them, the oldest first."""
+    """Return the image's layers as podman lists them, the oldest first."""
     command = ["podman", "history", "--no-trunc", "--format", "json", image]
     try:
         completed = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - no shell
@@ -35,7 +37,7 @@ def read_history(image: str) -> list[dict[str, Any]]:
 
 
 def build_table(image: str, history: Iterable[dict[str, Any]]) -> str:
-    """The table, the sum in its first line."""
+    """Return the table, with the sum in its first line."""
     layers = [layer for layer in history if layer["size"] >= NOTHING]
     rows = [(image, sum(layer["size"] for layer in layers))]
     rows += [(f"`{describe(layer['CreatedBy'])}`", layer["size"]) for layer in layers]

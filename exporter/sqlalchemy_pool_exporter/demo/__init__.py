@@ -2,11 +2,11 @@
 
 
 def main(listen: str | None = None) -> int:
-    """Runs the demo until Ctrl-C or SIGTERM and returns the exit status; for the main thread.
+    """Run the demo until Ctrl-C or SIGTERM and return the exit status; for the main thread.
 
-    `listen` is an address like 127.0.0.1:9723, the default.
+    `listen` is an address; the default is 127.0.0.1:9723.
     """
-    # The tests' servers live in this package, too, and need no web server.
+    # Imported when it is needed: gunicorn's workers import this package for the shop alone.
     from sqlalchemy_pool_exporter.demo.command import run_demo
 
     return run_demo(listen)

@@ -1,7 +1,4 @@
-"""The processes of the demo's application: gunicorn with two workers, and the load on them.
-
-It must not know what the application does.
-"""
+"""The processes of the demo's application, gunicorn with two workers, and the load on them."""
 
 import http.client
 import importlib.util
@@ -30,7 +27,7 @@ class DemoAppError(RuntimeError):
 
 
 def check_installed() -> None:
-    """Raises DemoAppError when gunicorn or the driver is missing."""
+    """Raise DemoAppError if gunicorn or the driver is missing."""
     for package in (SERVER, "psycopg"):
         if importlib.util.find_spec(package) is None:
             raise DemoAppError(
@@ -40,9 +37,9 @@ def check_installed() -> None:
 
 @contextmanager
 def run_app(orders: str, articles: str, pools: Path) -> Iterator[int]:
-    """Runs for the time of the block, on the URLs of two databases; yields its process id.
+    """Run the application on the URLs of two databases, and load on it; yields its process id.
 
-    Its processes share what their pools do in the folder `pools`.
+    Its processes share their metrics in the folder `pools`.
     """
     check_installed()
     environment = {
@@ -51,7 +48,7 @@ def run_app(orders: str, articles: str, pools: Path) -> Iterator[int]:
         "SQLALCHEMY_POOL_METRICS_DIR": str(pools),
         "SQLALCHEMY_POOL_METRICS_APP": NAME,
     }
-    # Opened here, so that customers may come before the workers are ready.
+    # Opened here, so that requests can queue before the workers are ready.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = start_server(listener.fileno(), environment)
         try:
@@ -62,7 +59,7 @@ def run_app(orders: str, articles: str, pools: Path) -> Iterator[int]:
 
 
 def start_server(descriptor: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Returns gunicorn's process, which starts workers and replaces those that die."""
+    """Start gunicorn, which starts workers and replaces those that die."""
     return subprocess.Popen(  # noqa: S603 - our own program, no shell
         [
             *(sys.executable, "-m", SERVER, "sqlalchemy_pool_exporter.demo.shop:build_app()"),
@@ -78,7 +75,7 @@ def start_server(descriptor: int, environment: Mapping[str, str]) -> subprocess.
 
 
 def stop_server(process: subprocess.Popen[bytes]) -> None:
-    """Ends the process and its workers, bounded in time."""
+    """End the process and its workers, within a bounded time."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
@@ -90,7 +87,7 @@ def stop_server(process: subprocess.Popen[bytes]) -> None:
 VISITORS: Final = 3
 PAUSE_SECONDS: Final = 0.3
 QUERY_SECONDS: Final = (0.01, 0.05, 0.02, 0.2, 0.03)
-# More than both workers can serve before the wait for a connection is over.
+# More than both workers can serve before the pool's timeout.
 RUSH: Final = 16
 RUSH_QUERY_SECONDS: Final = 0.7
 RUSH_INTERVAL_SECONDS: Final = 8.0
@@ -99,38 +96,39 @@ PATIENCE_SECONDS: Final = 10.0
 
 
 class Load:
-    """Threads that ask until they are told to stop; while nobody answers they go on asking."""
+    """Threads that send requests until `stop`, also while nothing answers."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._stopping = threading.Event()
 
     def start(self) -> None:
+        """Start the threads."""
         for work in (*[self._visit] * VISITORS, self._browse, self._rush):
             start_thread(work)
 
     def stop(self) -> None:
-        """Returns at once: the threads keep nobody from ending."""
+        """Let the threads end; returns at once, since they are daemons."""
         self._stopping.set()
 
     def _visit(self) -> None:
         for seconds in cycle(QUERY_SECONDS):
-            self._ask(f"/orders/{seconds}")
+            self._request(f"/orders/{seconds}")
             if self._stopping.wait(PAUSE_SECONDS):
                 return
 
     def _browse(self) -> None:
         while not self._stopping.wait(PAUSE_SECONDS):
-            self._ask("/articles/")
+            self._request("/articles/")
 
     def _rush(self) -> None:
         pause = FIRST_RUSH_SECONDS
         while not self._stopping.wait(pause):
             for _ in range(RUSH):
-                start_thread(lambda: self._ask(f"/orders/{RUSH_QUERY_SECONDS}"))
+                start_thread(lambda: self._request(f"/orders/{RUSH_QUERY_SECONDS}"))
             pause = RUSH_INTERVAL_SECONDS
 
-    def _ask(self, path: str) -> None:
+    def _request(self, path: str) -> None:
         connection = http.client.HTTPConnection(
             self._address.host, self._address.port, timeout=PATIENCE_SECONDS
         )
@@ -141,13 +139,13 @@ class Load:
 
 
 def start_thread(work: Callable[[], None]) -> None:
-    """Starts a thread that does not hold up the end of the process."""
+    """Start a thread that does not delay the end of the process."""
     threading.Thread(target=work, name="demo-load", daemon=True).start()
 
 
 @contextmanager
 def run_load(address: Address) -> Iterator[None]:
-    """Asks for the time of the block."""
+    """Send requests during the block."""
     load = Load(address)
     load.start()
     try:

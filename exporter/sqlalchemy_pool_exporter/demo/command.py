@@ -1,4 +1,4 @@
-"""The command `demo`: sets the stage, lets an app work on it, serves, and leaves nothing behind."""
+"""The command `demo`: databases, an application that uses them, and an exporter."""
 
 import logging
 import signal
@@ -20,7 +20,7 @@ from sqlalchemy_pool_exporter.web.app import create_app
 logger = logging.getLogger(__name__)
 
 
-# Only for this machine: it is a demo, with a database server.
+# A demo is for this machine only.
 DEFAULT_LISTEN: Final = "127.0.0.1:9723"
 
 
@@ -43,7 +43,7 @@ Ctrl-C ends it and removes everything.
 
 
 def run_demo(listen: str | None) -> int:
-    """Returns the exit status: 1 when the address is taken or a database cannot be started."""
+    """Return the exit status: 1 if the address is taken or something cannot be started."""
     with note_interruption() as interruption:
         try:
             with open_listener(parse_address(listen or DEFAULT_LISTEN)) as listener:
@@ -58,20 +58,20 @@ def run_demo(listen: str | None) -> int:
 
 
 class Interruption:
-    """Whether somebody wants this to end."""
+    """Whether a signal has asked the demo to end."""
 
     def __init__(self) -> None:
         self.requested = False
 
     def request(self, number: int, _frame: FrameType | None) -> None:
-        """The handler of the signals."""
+        """Handle a signal."""
         self.requested = True
-        if number == signal.SIGHUP:  # the terminal is gone; the web server knows the other two
+        if number == signal.SIGHUP:  # the terminal is closed; uvicorn handles the other two
             signal.raise_signal(signal.SIGTERM)
 
 
 def play(listener: socket.socket, interruption: Interruption) -> None:
-    """Serves until somebody ends it, then takes everything down."""
+    """Serve until a signal arrives, then end everything."""
     address = read_address(listener)
     with open_stage() as stage, run_app(stage.orders, stage.articles, stage.pools):
         web = create_app(stage.build_settings(str(address)))
@@ -82,7 +82,7 @@ def play(listener: socket.socket, interruption: Interruption) -> None:
 
 
 def build_url(address: Address) -> str:
-    """Where a browser on this machine finds what listens there."""
+    """Return the URL of the address for a browser on this machine."""
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
     host = here.get(address.host, address.host)
     return f"http://{Address(host, address.port)}"
@@ -90,7 +90,7 @@ def build_url(address: Address) -> str:
 
 @contextmanager
 def note_interruption() -> Iterator[Interruption]:
-    """Notes SIGINT, SIGTERM and SIGHUP for the time of the block; in the main thread only."""
+    """Record SIGINT, SIGTERM and SIGHUP during the block; in the main thread only."""
     interruption = Interruption()
     before = {
         number: signal.signal(number, interruption.request)

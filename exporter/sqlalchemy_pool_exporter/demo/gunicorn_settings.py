@@ -1,4 +1,4 @@
-"""How gunicorn runs the shop; it reads these names, and no others, as its settings."""
+"""Gunicorn's settings for the shop; the names are gunicorn's."""
 
 workers = 2
 worker_class = "gthread"

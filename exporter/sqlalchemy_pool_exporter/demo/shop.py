@@ -1,6 +1,6 @@
-"""The application of the demo: a shop in WSGI, to the exporter what a team's own program is.
+"""The demo's application, a shop in WSGI, in the place of a team's own program.
 
-The two calls of `instrument` are all it does for its pools to be seen.
+The two calls of `instrument` are all that it does for its metrics.
 """
 
 import os
@@ -24,7 +24,7 @@ READ_ARTICLES: Final = text("SELECT count(*) FROM articles")
 
 
 def build_app() -> Application:
-    """Returns the application, for databases whose URLs are in the environment."""
+    """Return the application, for the databases whose URLs are in the environment."""
     orders = create_engine(
         make_url(os.environ["ORDERS_URL"]).set(drivername="postgresql+psycopg"),
         pool_size=POOL_SIZE,
@@ -44,7 +44,7 @@ def build_app() -> Application:
             else:
                 with articles.connect() as connection:
                     connection.execute(READ_ARTICLES)
-        except SQLAlchemyError:  # it shows in the metrics, which is what they are for
+        except SQLAlchemyError:  # the metrics count it
             start_response("503 Service Unavailable", [])
         else:
             start_response("200 OK", [])

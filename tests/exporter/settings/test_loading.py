@@ -341,7 +341,7 @@ def test_any_yaml_is_settings_or_errors_in_lines(
 
 
 def test_bytes_that_are_no_character_are_an_error(tmp_path: Path) -> None:
-    """They could be written neither on a page nor into metrics; YAML makes them of "\\uD800"."""
+    r"""They could be written neither on a page nor into metrics; YAML makes them of "\uD800"."""
     text = f'databases: {{a: {{url: "{URL}", labels: {{team: "\\uD800"}}}}}}'
     assert complain(tmp_path, text) == [
         "databases.a.labels.team (line 1): got ***, expected text in UTF-8"

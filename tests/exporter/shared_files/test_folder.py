@@ -103,7 +103,7 @@ def test_odd_entries_are_counted_and_neither_block_nor_fail(tmp_path: Path) -> N
     assert len(read_pools(tmp_path)) == 1
 
 
-def test_what_is_no_processs_file_is_not_counted(tmp_path: Path) -> None:
+def test_other_files_are_not_counted(tmp_path: Path) -> None:
     shared = SharedFile(tmp_path)
     for name in ("gc.lock", f".shop-1-{1:012x}.tmp", f".shop-1-{1:012x}.pool", "notes.txt"):
         (tmp_path / name).write_bytes(shared.path.read_bytes())

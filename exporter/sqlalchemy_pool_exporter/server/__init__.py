@@ -1,0 +1,1 @@
+"""What listens: uvicorn with our sockets, TLS and limits."""
