@@ -20,9 +20,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's n
 READ = """
 import json, os, sys
 from pathlib import Path
-from sqlalchemy_pool_exporter.shared_files import AppFolder
+from sqlalchemy_pool_exporter.shared_files import SharedFolder
 os.setuid(65533)
-reading = AppFolder(Path(sys.argv[1])).read()
+reading = SharedFolder(Path(sys.argv[1])).read()
 processes = [
     [each.process, [[p.pool.name, p.processes, p.checkouts, p.checked_out] for p in each.pools]]
     for each in reading.processes

@@ -1,59 +1,101 @@
-"""The folder that the application's processes share, read at each scrape and only read.
-
-It must not know labels or families; what changes about the folder is logged here, once.
-"""
+"""The folder that the application's processes share. Each scrape reads it and changes nothing."""
 
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
+from sqlalchemy_pool_exporter.redaction import escape_unprintable
 from sqlalchemy_pool_exporter.shared_files.process_file import (
-    NO_FOLDER,
-    UNREADABLE_FOLDER,
-    AppReading,
     FileReading,
     FileState,
     MergedFile,
-    ProcessPools,
     read_file,
 )
+from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.file_reader import RETIRED, SUFFIX
 
 logger = logging.getLogger("sqlalchemy_pool_exporter.shared_files")
 
+# How much of a folder is read; files beyond count as unreadable. The pages are 64 MiB, read or not:
+# files that were made to be slow or to be rejected cost no more.
+MAX_ENTRIES: Final = 65_536
+MAX_FILES: Final = 4096
+MAX_POOLS: Final = 8192
+MAX_PAGES: Final = 16_384
+MAX_TRIES: Final = 100
 MAX_SHOWN: Final = 120
+
+BEYOND_LIMITS: Final = FileReading(
+    FileState.UNREADABLE, problem="the folder has more than is read at a time"
+)
+WRONG_NAME: Final = FileReading(FileState.UNREADABLE, problem="not the name of a process's file")
+_NAME: Final = re.compile(rf"[^.].*-([0-9a-f]{{12}}){re.escape(SUFFIX)}", re.DOTALL)
+
+# The id in each file's name; None for a name that no process gives its file.
+Identities: TypeAlias = Mapping[str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPools:
+    """The pools of one process, which is named by its PID and its file's id: 4711-0123456789ab.
+
+    A dead process has only counters (`processes` 0). The empty name stands for all processes whose
+    files are gone.
+    """
+
+    process: str
+    pools: Sequence[Snapshot]
+
+
+@dataclass(frozen=True, slots=True)
+class AppReading:
+    """What reading the folder found.
+
+    Attributes:
+        processes: with their pools.
+        files: how many there are of each state; empty if no folder is configured.
+        problem: why the folder cannot be read.
+    """
+
+    processes: Sequence[ProcessPools]
+    files: Mapping[FileState, int]
+    problem: str = ""
 
 
 class SharedFolder:
-    """Reads all pools of an application. Blocks for a file's time, about 20 µs each."""
+    """Reads all pools of an application, in about 20 µs per file."""
 
     def __init__(self, path: Path | None) -> None:
-        """Takes the folder; None for an application that shares none."""
+        """Take the folder, None for an application that shares none."""
         self.path = path
         self._problem = ""
-        self._has_problems = False
+        self._has_unreadable_files = False
 
     def read(self) -> AppReading:
-        """Returns what the files say now; one unreadable for a folder that is. Never raises."""
+        """Return what the files say now. Never raises; blocks.
+
+        A folder that cannot be read counts as one unreadable file.
+        """
         if self.path is None:
-            return NO_FOLDER
+            return AppReading((), {})
         scan = FolderScan(self.path)
         try:
             reading = scan.read()
-        except (OSError, ValueError) as error:  # of a path with a zero byte
-            self._note_folder(getattr(error, "strerror", None) or str(error))
-            return replace(UNREADABLE_FOLDER, problem=self._problem)
-        self._note_folder("")
-        self._note_files(scan.problems)
+        except (OSError, ValueError) as error:  # ValueError: the path has a zero byte
+            self._log_folder(getattr(error, "strerror", None) or str(error))
+            files = dict.fromkeys(FileState, 0) | {FileState.UNREADABLE: 1}
+            return AppReading((), files, self._problem)
+        self._log_folder("")
+        self._log_files(scan.problems)
         return reading
 
-    def _note_folder(self, problem: str) -> None:
+    def _log_folder(self, problem: str) -> None:
         if problem != self._problem:
             extra = {"dir": str(self.path)}
             if problem:
@@ -63,60 +105,46 @@ class SharedFolder:
                 logger.info("the application's folder can be read again", extra=extra)
         self._problem = problem
 
-    def _note_files(self, problems: dict[str, str]) -> None:
-        """Says once that there are unreadable files, and once that there are none any more."""
+    def _log_files(self, problems: Mapping[str, str]) -> None:
+        """Log once that there are unreadable files, and once that there are none any more."""
         extra: dict[str, object] = {"dir": str(self.path)}
-        if problems and not self._has_problems:
+        if problems and not self._has_unreadable_files:
             name, problem = next(iter(problems.items()))
-            extra |= {"files": len(problems), "first": clean(name), "problem": clean(problem)}
+            extra |= {"files": len(problems), "first": shorten(name), "problem": shorten(problem)}
             logger.warning("files in the application's folder cannot be read", extra=extra)
-        elif self._has_problems and not problems:
+        elif self._has_unreadable_files and not problems:
             message = "no file in the application's folder is unreadable any more"
             logger.info(message, extra=extra)
-        self._has_problems = bool(problems)
+        self._has_unreadable_files = bool(problems)
 
     def __repr__(self) -> str:
         return f"<SharedFolder {self.path}>"
 
 
-def clean(text: str) -> str:
-    """Returns a text of unknown origin as short, printable ASCII."""
-    return text.encode("unicode_escape").decode()[:MAX_SHOWN]
-
-
-# Beyond these a folder is not an application's any more; what is beyond counts as unreadable.
-# The pages are 64 MiB: files made to be slow to read, or to be refused in the end, cost no more.
-MAX_ENTRIES: Final = 65_536
-MAX_FILES: Final = 4096
-MAX_POOLS: Final = 8192
-MAX_PAGES: Final = 16_384
-MAX_TRIES: Final = 100
-
-BEYOND: Final = FileReading(FileState.UNREADABLE, problem="more than are read at a time")
-ALIEN: Final = FileReading(FileState.UNREADABLE, problem="no process names its file so")
-_NAME = re.compile(rf"[^.].*-([0-9a-f]{{12}}){re.escape(SUFFIX)}", re.DOTALL)
-
-# Names of files with the ids in them; None: a name that no process gives a file.
-Identities = Mapping[str, int | None]
+def shorten(text: str) -> str:
+    """Return a text that anybody may have written, short and printable."""
+    return escape_unprintable(text)[:MAX_SHOWN]
 
 
 class FolderScan:
-    """Reads each file once, and `retired` until it stays the same meanwhile.
+    """One read of a folder in which processes start, die and are merged meanwhile.
 
-    A process counts where its file is, unless `retired` names it. A file that vanishes was merged,
-    so there is another `retired` then; each further try is short, because what was read stays.
+    Processes of the application merge the files of dead ones into `retired`: they replace it, then
+    delete the files. So each process is counted from its own file, unless `retired` names it.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.problems: dict[str, str] = {}
         self._folder = folder
         self._files: dict[str, FileReading] = {}
         self._pools_left = MAX_POOLS
         self._pages_left = MAX_PAGES
-        self.problems: dict[str, str] = {}
 
     def read(self) -> AppReading:
-        """Returns what all files said together. Raises OSError when the folder cannot be listed."""
+        """Return what all files say together. Raises OSError if the folder cannot be listed."""
         for _ in range(MAX_TRIES):
+            # In this order: a file that vanishes after `retired` was read has been merged into a
+            # newer one. Then try again; what was read stays, so that each further try is short.
             with MergedFile(self._folder / RETIRED) as retired:
                 identities = list_identities(self._folder)
                 self._read_files(identities, retired.merged_ids)
@@ -127,19 +155,19 @@ class FolderScan:
     def _read_files(self, identities: Identities, merged_ids: frozenset[int]) -> None:
         for name, identity in identities.items():
             if name not in self._files and identity not in merged_ids:
-                # One that is gone was merged after `retired` was read, or removed by hand.
+                # One that is gone was merged after `retired` was read, or deleted by hand.
                 with suppress(FileNotFoundError):
                     self._files[name] = self._read_file(name, identity)
 
     def _read_file(self, name: str, identity: int | None) -> FileReading:
         if identity is None:
-            return ALIEN
+            return WRONG_NAME
         if len(self._files) >= MAX_FILES or not self._pools_left or self._pages_left <= 0:
-            return BEYOND
+            return BEYOND_LIMITS
         reading = read_file(f"{self._folder}/{name}", identity)
         self._pages_left -= reading.pages
         if len(reading.pools) > self._pools_left:
-            return BEYOND
+            return BEYOND_LIMITS
         self._pools_left -= len(reading.pools)
         return reading
 
@@ -150,6 +178,7 @@ class FolderScan:
             self.problems[RETIRED] = retired.problem
         for name, identity in identities.items():
             file = self._files.get(name)
+            # A file that was read can have been merged since then: `retired` counts it.
             if file is None or identity in retired.merged_ids:
                 continue
             states.append(file.state)
@@ -161,13 +190,13 @@ class FolderScan:
 
 
 def list_identities(folder: Path) -> dict[str, int | None]:
-    """Returns the names of processes' files, always in the same order. Raises OSError."""
+    """Return the files of processes, sorted by name. Raises OSError."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in islice(entries, MAX_ENTRIES))
     return {name: read_identity(name) for name in names if name.endswith(SUFFIX) and name[0] != "."}
 
 
 def read_identity(name: str) -> int | None:
-    """Returns the id in a file's name; None for a name that no process gives a file."""
+    """Return the id in a file's name, None for a name that no process gives its file."""
     match = _NAME.fullmatch(name)
     return int(match[1], 16) if match else None

@@ -1,11 +1,10 @@
-"""Reads one file of a process, or `retired`, which holds what was counted by those that are gone.
+"""Reads one file: that of a process, or the one that holds the counters of dead processes.
 
-Nothing of a file is trusted: whatever it is, it takes bounded time and memory and raises nothing.
+Files are not trusted. Whatever is in one, reading it takes bounded time and memory.
 """
 
 import os
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,15 +22,13 @@ from sqlalchemy_pool_metrics.file_format import (
 from sqlalchemy_pool_metrics.file_reader import is_alive, open_file, read_stable
 from sqlalchemy_pool_metrics.snapshot import keep_counters
 
-# A description that is being replaced looks damaged for some microseconds.
-TRIES: Final = 3
-
-
+# The description of a pool looks damaged for some microseconds while its process replaces it.
+READ_TRIES: Final = 3
 PAGE_BYTES: Final = 4096
 
 
 class FileState(StrEnum):
-    """What a file is to its reader; the words are a label's values."""
+    """What a file is to its reader. Users see these words as values of a label."""
 
     LIVE = "live"
     DEAD = "dead"
@@ -40,9 +37,14 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileReading:
-    """What a file is, the id of its process, and its pools; `problem` is why it is unreadable.
+    """What reading a process's file found.
 
-    `pages` are what it took to read it, whatever came of that.
+    Attributes:
+        state: of the file.
+        pid: of its process.
+        pools: with nothing but counters if the process is dead.
+        problem: why the file is unreadable.
+        pages: what reading it cost, also if it is unreadable.
     """
 
     state: FileState
@@ -53,14 +55,15 @@ class FileReading:
 
 
 def read_file(path: str, identity: int) -> FileReading:
-    """Returns what the file of this id says. Raises FileNotFoundError when there is none."""
+    """Return what the file with this id says. Raises FileNotFoundError and nothing else."""
     try:
         descriptor = open_file(path)
     except FileNotFoundError:
         raise
     except (UnreadableFile, OSError) as error:
-        return build_unreadable(error)
+        return FileReading(FileState.UNREADABLE, problem=str(error))
     try:
+        # Before the contents are read: those of a dead process do not change any more.
         state = FileState.LIVE if is_alive(descriptor) else FileState.DEAD
         contents = read_sane(descriptor)
         if contents.id != identity:
@@ -70,27 +73,16 @@ def read_file(path: str, identity: int) -> FileReading:
             pools = tuple(map(keep_counters, pools))
         pages = max(contents.bytes_in_use // PAGE_BYTES, len(pools))
         return FileReading(state, contents.pid, pools, pages=pages)
-    except Exception as error:  # whatever a file can be that nobody vouches for
-        return build_unreadable(error, count_pages(descriptor))
+    except Exception as error:  # a scrape must survive every file
+        pages = count_pages(descriptor)
+        return FileReading(FileState.UNREADABLE, problem=str(error), pages=pages)
     finally:
         os.close(descriptor)
 
 
-def count_pages(descriptor: int) -> int:
-    """Returns how many pages or blocks, whichever is more, a file's header makes us read.
-
-    Blocks can be tiny, and each takes the time and memory of a pool.
-    """
-    try:
-        data = os.pread(descriptor, HEADER_BYTES, 0)
-    except OSError:
-        return 0
-    return max(count_blocks(data), size_in_use(data) // PAGE_BYTES)
-
-
 def read_sane(descriptor: int) -> FileContents:
-    """Returns what a file says, if that can be. Raises UnreadableFile and OSError."""
-    for tries_left in reversed(range(TRIES)):
+    """Return the contents of a file. Raises UnreadableFile and OSError."""
+    for tries_left in reversed(range(READ_TRIES)):
         try:
             now_ns = time.monotonic_ns()
             contents = read_contents(read_stable(descriptor), now_ns)
@@ -103,25 +95,39 @@ def read_sane(descriptor: int) -> FileContents:
     return contents
 
 
-def build_unreadable(error: Exception, pages: int = 0) -> FileReading:
-    """Returns what is known of a file that cannot be read."""
-    return FileReading(FileState.UNREADABLE, problem=f"{error}", pages=pages)
+def count_pages(descriptor: int) -> int:
+    """Return how many pages or blocks, whichever is more, a file's header makes us read.
+
+    Blocks can be tiny, and each takes the time and memory of a pool.
+    """
+    try:
+        data = os.pread(descriptor, HEADER_BYTES, 0)
+    except OSError:
+        return 0
+    return max(count_blocks(data), size_in_use(data) // PAGE_BYTES)
 
 
 class MergedFile:
-    """The file `retired` as it was when this was made; it is held open until the block ends.
+    """The file `retired`, with the counters of dead processes, as it was when this was created.
 
-    As long as it is open no other file can have its inode: so `is_current` is sure.
+    Use it in a `with` block, which keeps the file open. The kernel gives its inode to no other
+    file meanwhile, so that `is_current` cannot mistake a new file for this one.
+
+    Attributes:
+        pools: what the processes counted, by pool.
+        merged_ids: the files whose counters are in it. Such a file can exist for a moment.
+        problem: why it is unreadable. It counts as empty then.
     """
 
     def __init__(self, path: Path) -> None:
-        """Reads the file. What is wrong with it is in `problem`; then it counts as empty."""
+        """Read the file, which need not exist."""
         self.pools: tuple[Snapshot, ...] = ()
         self.merged_ids: frozenset[int] = frozenset()
         self.problem = ""
         self._path = path
         self._descriptor: int | None = None
-        self._inode = find_inode(path)
+        # Also of a file that cannot be opened: without it each scan would take that for a new one.
+        self._inode = read_inode(path)
         try:
             self._descriptor = open_file(str(path))
             status = os.fstat(self._descriptor)
@@ -131,12 +137,12 @@ class MergedFile:
             self.merged_ids = contents.merged_ids
         except FileNotFoundError:
             pass
-        except Exception as error:  # as above
-            self.problem = f"{error}"
+        except Exception as error:  # a scrape must survive every file
+            self.problem = str(error)
 
     def is_current(self) -> bool:
-        """Returns whether it has not been replaced."""
-        return find_inode(self._path) == self._inode
+        """Return whether the file has not been replaced."""
+        return read_inode(self._path) == self._inode
 
     def __enter__(self) -> Self:
         return self
@@ -146,41 +152,10 @@ class MergedFile:
             os.close(self._descriptor)
 
 
-def find_inode(path: Path) -> tuple[int, int] | None:
-    """Returns what tells a file from any other that exists; None when there is none to be seen."""
+def read_inode(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of a file, None if there is none."""
     try:
         status = path.lstat()
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessPools:
-    """The pools of one process, under its id and the file's: `4711-0123456789ab`.
-
-    Of a dead process only counters are left (`processes` 0). `process` is empty for those whose
-    files are gone already, all together.
-    """
-
-    process: str
-    pools: Sequence[Snapshot]
-
-
-@dataclass(frozen=True, slots=True)
-class AppReading:
-    """Every process's pools, and how many files there are of each state, if there is a folder.
-
-    `problem` is why the folder cannot be read.
-    """
-
-    processes: Sequence[ProcessPools]
-    files: Mapping[FileState, int]
-    problem: str = ""
-
-
-NO_FOLDER = AppReading((), {})
-
-
-# Whatever is in a folder that cannot be read counts as one file, so that its gauge tells of it.
-UNREADABLE_FOLDER = AppReading((), dict.fromkeys(FileState, 0) | {FileState.UNREADABLE: 1})

@@ -1,4 +1,4 @@
-"""Files made to cost as much as can be: what a scrape takes for them is bounded all the same."""
+"""Files that were made to cost as much as possible: a scrape takes bounded memory and lines."""
 
 import json
 import sys
@@ -111,7 +111,7 @@ def test_lines_are_bounded(tmp_path: Path, kind: str) -> None:
     ("kind", "expected"),
     [("counters", 2), ("tiny blocks", 2), ("no sense", 4), ("texts", 17), ("ids", 16)],
 )
-def test_files_are_read_until_it_is_enough(
+def test_files_are_read_up_to_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, expected: int
 ) -> None:
     """Whether they can be read or not; those beyond are not even opened."""

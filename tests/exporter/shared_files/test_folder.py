@@ -1,4 +1,4 @@
-"""A folder that the processes of an application share, as a scrape sees it."""
+"""A folder that the processes of an application share, as a scrape reads it."""
 
 import logging
 import os
@@ -38,7 +38,7 @@ def read_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == LOGGER]
 
 
-def test_living_processes_pools_are_read(tmp_path: Path) -> None:
+def test_pools_of_a_live_process_are_read(tmp_path: Path) -> None:
     with run_worker(tmp_path, pool="orders") as worker:
         worker.do("checkout", "checkout", "return")
         (pool,) = read_pools(tmp_path)
@@ -48,7 +48,7 @@ def test_living_processes_pools_are_read(tmp_path: Path) -> None:
     assert (pool.checkouts, pool.connections_opened) == (2, 2)
 
 
-def test_process_is_told_by_its_pid_and_the_id_of_its_file(tmp_path: Path) -> None:
+def test_a_process_is_named_by_its_pid_and_the_id_of_its_file(tmp_path: Path) -> None:
     with run_worker(tmp_path) as worker:
         worker.do("checkout")
         (file,) = tmp_path.glob("*.pool")
@@ -67,7 +67,7 @@ def test_killed_process_has_its_counters_and_no_gauge(tmp_path: Path) -> None:
     assert pool.checked_out_ns > 0
 
 
-def test_next_process_folds_the_dead_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_the_next_process_merges_the_dead_and_nothing_is_lost(tmp_path: Path) -> None:
     for number in range(1, 4):
         with run_worker(tmp_path) as worker:
             worker.do("checkout")
@@ -77,7 +77,7 @@ def test_next_process_folds_the_dead_and_nothing_is_lost(tmp_path: Path) -> None
     assert count_checkouts(tmp_path) == 3
 
 
-def test_nothing_is_kept_between_readings_or_written(tmp_path: Path) -> None:
+def test_reading_writes_nothing(tmp_path: Path) -> None:
     with run_worker(tmp_path) as worker:
         worker.do("checkout")
         worker.kill()
@@ -88,7 +88,7 @@ def test_nothing_is_kept_between_readings_or_written(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.iterdir()]} == before
 
 
-def test_odd_entries_are_counted_and_neither_block_nor_fail(tmp_path: Path) -> None:
+def test_odd_entries_count_as_unreadable_and_neither_block_nor_fail(tmp_path: Path) -> None:
     shared = SharedFile(tmp_path)
     os.mkfifo(tmp_path / f"shop-1-{1:012x}.pool")
     (tmp_path / f"shop-2-{2:012x}.pool").symlink_to(shared.path)
@@ -111,7 +111,7 @@ def test_other_files_are_not_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["random", "empty", "link", "pipe", "folder"])
-def test_unreadable_retired_is_counted_and_hides_no_process(tmp_path: Path, kind: str) -> None:
+def test_an_unreadable_retired_is_counted_and_hides_no_process(tmp_path: Path, kind: str) -> None:
     shared = SharedFile(tmp_path)
     retired = tmp_path / "retired"
     match kind:
@@ -129,7 +129,7 @@ def test_unreadable_retired_is_counted_and_hides_no_process(tmp_path: Path, kind
     assert len(read_pools(tmp_path)) == 1
 
 
-def test_missing_folder_is_unreadable_and_is_said_once(
+def test_a_missing_folder_is_unreadable_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, LOGGER)
@@ -150,12 +150,12 @@ def test_missing_folder_is_unreadable_and_is_said_once(
     assert vars(caplog.records[0])["problem"] == problem
 
 
-def test_file_in_place_of_the_folder_is_unreadable(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "pools").touch()
     assert count_files(tmp_path / "pools") == (0, 0, 1)
 
 
-def test_unreadable_files_are_said_once_and_so_is_their_end(
+def test_unreadable_files_are_logged_once_and_so_is_their_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, LOGGER)
@@ -173,7 +173,7 @@ def test_unreadable_files_are_said_once_and_so_is_their_end(
     assert all(vars(record)["dir"] == str(tmp_path) for record in caplog.records)
 
 
-def test_what_is_said_of_unreadable_files_is_short_clean_and_without_quotes(
+def test_the_log_line_about_unreadable_files_is_short_and_printable(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / f"sh\nop\udcff\u202e{'x' * 200}-{1:012x}.pool").touch()
@@ -185,9 +185,9 @@ def test_what_is_said_of_unreadable_files_is_short_clean_and_without_quotes(
     assert record["problem"] == "0 bytes, a header has 4096"
 
 
-def test_without_a_folder_there_is_nothing_to_count() -> None:
+def test_without_a_folder_there_are_no_files_to_count() -> None:
     assert SharedFolder(None).read() == AppReading((), {})
 
 
-def test_folder_tells_its_path(tmp_path: Path) -> None:
+def test_the_folders_repr_has_its_path(tmp_path: Path) -> None:
     assert repr(SharedFolder(tmp_path)) == f"<SharedFolder {tmp_path}>"

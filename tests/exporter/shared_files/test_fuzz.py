@@ -168,7 +168,7 @@ def count_files(text: str) -> float:
 
 @settings(max_examples=400, deadline=None)
 @given(contents)
-def test_reading_bytes_ends_with_contents_or_with_unreadable(data: bytes) -> None:
+def test_any_bytes_are_contents_or_unreadable(data: bytes) -> None:
     with suppress(UnreadableFile):
         read_contents(data, time.monotonic_ns())
 
@@ -223,7 +223,7 @@ def build_biggest(blocks: int) -> bytes:
     )
 
 
-def test_files_full_of_pools_make_no_more_lines_than_there_may_be(tmp_path: Path) -> None:
+def test_files_full_of_pools_make_a_bounded_number_of_lines(tmp_path: Path) -> None:
     identity = 8 * Header._fields.index("id")
     biggest = build_biggest(1000)
     for number in range(1, 13):

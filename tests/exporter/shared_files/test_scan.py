@@ -1,4 +1,4 @@
-"""One look at a folder in which things happen meanwhile."""
+"""One scan of a folder in which processes die and are merged meanwhile."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def count_failures(reading: AppReading) -> int:
 
 @pytest.fixture
 def after_read(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
-    """What happens after each file that is read, the first after the first."""
+    """Calls to make after each file that is read, one per file."""
     events: list[Callable[[], object]] = []
 
     def read_and_go_on(path: str, identity: int) -> FileReading:
@@ -42,7 +42,7 @@ def after_read(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     return events
 
 
-def test_fold_while_files_are_read_loses_and_doubles_nothing(
+def test_a_merge_while_files_are_read_loses_and_doubles_nothing(
     tmp_path: Path, after_read: list[Callable[[], object]]
 ) -> None:
     share(tmp_path, 1)
@@ -55,39 +55,39 @@ def test_fold_while_files_are_read_loses_and_doubles_nothing(
     assert reading.files == {FileState.LIVE: 1, FileState.DEAD: 0, FileState.UNREADABLE: 0}
 
 
-def test_fold_after_fold_while_files_are_read_loses_and_doubles_nothing(
+def test_two_merges_while_files_are_read_lose_and_double_nothing(
     tmp_path: Path, after_read: list[Callable[[], object]]
 ) -> None:
-    """The second one forgets the ids of the first one, whose files are gone."""
+    """The second one drops the ids of the first one, whose files are gone."""
 
-    def fold_twice() -> None:
+    def merge_twice() -> None:
         merge_dead_files(tmp_path)
         share(tmp_path, 100)
         merge_dead_files(tmp_path)
 
     share(tmp_path, 1)
     share(tmp_path, 10)
-    after_read.append(fold_twice)
+    after_read.append(merge_twice)
     assert count_failures(FolderScan(tmp_path).read()) == 111
     assert not after_read
     assert list(tmp_path.glob("*.pool")) == []
 
 
-def test_fold_before_the_files_are_listed_loses_nothing(
+def test_a_merge_before_the_files_are_listed_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`retired` was read before, and the file is not listed any more."""
+    """`retired` was read before, and the merged file is not listed any more."""
 
-    def fold_and_list(folder: Path) -> dict[str, int | None]:
+    def merge_and_list(folder: Path) -> dict[str, int | None]:
         merge_dead_files(folder)
         return list_identities(folder)
 
     share(tmp_path, 1)
-    monkeypatch.setattr(folder_module, "list_identities", fold_and_list)
+    monkeypatch.setattr(folder_module, "list_identities", merge_and_list)
     assert count_failures(FolderScan(tmp_path).read()) == 1
 
 
-def test_file_that_is_folded_after_it_was_read_and_not_removed_yet_counts_once(
+def test_a_file_that_is_merged_after_it_was_read_and_not_deleted_yet_counts_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_read: list[Callable[[], object]]
 ) -> None:
     shared = share(tmp_path, 1)
@@ -99,7 +99,7 @@ def test_file_that_is_folded_after_it_was_read_and_not_removed_yet_counts_once(
     assert not after_read
 
 
-def test_process_that_dies_while_files_are_read_counts(
+def test_a_process_that_dies_while_files_are_read_still_counts(
     tmp_path: Path, after_read: list[Callable[[], object]]
 ) -> None:
     living = [share(tmp_path, number, ended=False) for number in (1, 10)]
@@ -109,7 +109,7 @@ def test_process_that_dies_while_files_are_read_counts(
     assert sum(reading.files.values()) == 2
 
 
-def test_file_that_is_removed_by_hand_is_not_waited_for(
+def test_a_file_that_is_deleted_by_hand_is_left_out(
     tmp_path: Path, after_read: list[Callable[[], object]]
 ) -> None:
     files = sorted(share(tmp_path, 1).path for _ in range(3))
@@ -117,17 +117,17 @@ def test_file_that_is_removed_by_hand_is_not_waited_for(
     assert count_failures(FolderScan(tmp_path).read()) == 2
 
 
-def test_folder_that_never_rests_is_read_in_the_end(
+def test_a_folder_that_changes_all_the_time_is_read_after_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     share(tmp_path, 1)
     monkeypatch.setattr(
-        "sqlalchemy_pool_exporter.shared_files.process_file.RetiredFile.is_current", lambda _: False
+        "sqlalchemy_pool_exporter.shared_files.process_file.MergedFile.is_current", lambda _: False
     )
     assert count_failures(FolderScan(tmp_path).read()) == 1
 
 
-def test_retired_counts_once_while_its_files_are_still_there(
+def test_merged_files_that_still_exist_count_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     share(tmp_path, 1)
@@ -141,7 +141,7 @@ def test_retired_counts_once_while_its_files_are_still_there(
 
 
 @pytest.mark.parametrize("limit", ["MAX_FILES", "MAX_POOLS"])
-def test_files_beyond_the_limit_are_unreadable_and_always_the_same(
+def test_the_same_files_are_beyond_the_limit_in_every_scan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     monkeypatch.setattr(folder_module, limit, 2)
@@ -152,7 +152,7 @@ def test_files_beyond_the_limit_are_unreadable_and_always_the_same(
     assert readings[0].files == {FileState.LIVE: 0, FileState.DEAD: 2, FileState.UNREADABLE: 1}
 
 
-def test_only_so_many_entries_are_looked_at(
+def test_the_number_of_entries_that_are_listed_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_module, "MAX_ENTRIES", 2)

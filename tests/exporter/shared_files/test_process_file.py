@@ -105,7 +105,7 @@ CHECKOUT_NS = TABLE.regions["checkout"].bounds_ns
         resize("checked_out_peaks", 3),
     ],
 )
-def test_file_of_another_version_is_read_as_far_as_it_is_understood(
+def test_a_file_of_another_version_is_read_as_far_as_it_is_understood(
     tmp_path: Path, change: Change
 ) -> None:
     reading = read(tmp_path, build(change))
@@ -117,26 +117,28 @@ def test_file_of_another_version_is_read_as_far_as_it_is_understood(
 
 
 @pytest.mark.parametrize("name", ["leaked_connections", "wait", "held", "checked_in"])
-def test_what_a_version_does_not_count_is_0(tmp_path: Path, name: str) -> None:
+def test_a_counter_that_a_version_lacks_is_0(tmp_path: Path, name: str) -> None:
     (pool,) = read(tmp_path, build(remove(name))).pools
     assert pool.counter("connection_failures") == 1
     assert pool.counter("leaked_connections") == (name != "leaked_connections")
     assert pool.histogram("wait").count == (0 if name == "wait" else len(HISTOGRAMS["wait"]) + 1)
 
 
-def test_bucket_that_we_do_not_have_counts_in_the_next_higher_one(tmp_path: Path) -> None:
+def test_an_unknown_bucket_counts_in_the_next_higher_one(tmp_path: Path) -> None:
     bounds = (CHECKOUT_NS[0] // 2, *CHECKOUT_NS)
     (pool,) = read(tmp_path, build(rebucket("checkout", bounds))).pools
     assert pool.histogram("checkout").counts == (2, *[1] * len(CHECKOUT_NS))
 
 
-def test_bucket_that_a_version_lacks_is_empty(tmp_path: Path) -> None:
+def test_a_bucket_that_a_version_lacks_is_empty(tmp_path: Path) -> None:
     bounds = CHECKOUT_NS[1:]
     (pool,) = read(tmp_path, build(rebucket("checkout", bounds))).pools
     assert pool.histogram("checkout").counts == (0, *[1] * len(CHECKOUT_NS))
 
 
-def test_description_of_another_version_is_read_as_far_as_it_is_understood(tmp_path: Path) -> None:
+def test_a_description_of_another_version_is_read_as_far_as_it_is_understood(
+    tmp_path: Path,
+) -> None:
     description = {"name": "main", "mood": "good", "port": "5432", "size": -1, "host": ["a"]}
     (pool,) = read(tmp_path, build(description=description)).pools
     assert pool.pool == PoolDescription(name="main")
@@ -150,13 +152,13 @@ def test_strings_are_clean_and_short(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("header", [{"major": 2}, {"magic": 1}, {"byte_order": 1}, {"blocks": 2}])
-def test_newer_format_or_no_format_is_unreadable(tmp_path: Path, header: dict[str, int]) -> None:
+def test_a_newer_format_or_none_is_unreadable(tmp_path: Path, header: dict[str, int]) -> None:
     reading = read(tmp_path, build(header=header))
     assert reading.state is FileState.UNREADABLE
     assert reading.problem
 
 
-def test_file_under_the_name_of_another_is_unreadable(tmp_path: Path) -> None:
+def test_a_file_under_the_name_of_another_is_unreadable(tmp_path: Path) -> None:
     reading = read(tmp_path, build(header={"id": ID + 1}))
     assert reading.state is FileState.UNREADABLE
     assert reading.problem == "its id is 000000000abd, its name says 000000000abc"
@@ -181,14 +183,14 @@ def test_numbers_that_no_pool_has_make_a_file_unreadable(
     assert read_file(str(shared.path), shared.id).state is FileState.UNREADABLE
 
 
-def test_file_that_is_short_is_unreadable(tmp_path: Path) -> None:
+def test_a_truncated_file_is_unreadable(tmp_path: Path) -> None:
     data = build()
     whole = [HEADER_BYTES, HEADER_BYTES + BLOCK_BYTES, len(data)]
     for size in (0, 1, 127, 128, 136, *whole[:-1], *(each - 1 for each in whole)):
         assert read(tmp_path, data[:size]).state is FileState.UNREADABLE
 
 
-def test_description_that_is_being_written_is_read_again(
+def test_a_description_that_is_being_written_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = SharedFile(tmp_path)
@@ -202,7 +204,7 @@ def test_description_that_is_being_written_is_read_again(
     assert pool.pool == POOL
 
 
-def test_fault_of_ours_is_an_unreadable_file(
+def test_an_internal_error_makes_the_file_unreadable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = SharedFile(tmp_path)
@@ -212,6 +214,6 @@ def test_fault_of_ours_is_an_unreadable_file(
     assert read_file(str(shared.path), shared.id).problem == "division by zero"
 
 
-def test_file_that_does_not_exist_is_not_unreadable(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_unreadable(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_file(f"{tmp_path}/nothing", ID)
