@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_pool_exporter.failures import Failure, classify
+from sqlalchemy_pool_exporter.dialects import classify
+from sqlalchemy_pool_exporter.failures import Failure
 from sqlalchemy_pool_exporter.failures.message import MAX_LENGTH
 from tests.servers.endpoints import LOCALHOST
 

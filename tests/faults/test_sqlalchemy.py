@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
-from sqlalchemy_pool_exporter.failures import Failure, Reason, classify
+from sqlalchemy_pool_exporter.dialects import classify
+from sqlalchemy_pool_exporter.failures import Failure, Reason
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.embedded_postgres import EmbeddedPostgres
 

@@ -20,7 +20,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import exc
 
-from sqlalchemy_pool_exporter.failures import Reason, classify
+from sqlalchemy_pool_exporter.dialects import classify
+from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.failures.message import MAX_LENGTH
 from sqlalchemy_pool_exporter.redaction import redact
 from tests.fuzz.configs import CANARY

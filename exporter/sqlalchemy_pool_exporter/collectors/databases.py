@@ -6,10 +6,9 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from sqlalchemy_pool_exporter.collectors.families import ProbeFamilies, Read, Values, single
+from sqlalchemy_pool_exporter.dialects import STATES, ServerStatus
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.probes.check import DurationHistogram
-from sqlalchemy_pool_exporter.servers import ServerStatus
-from sqlalchemy_pool_exporter.servers.status import STATES
 
 
 class DatabaseCollector(Collector):

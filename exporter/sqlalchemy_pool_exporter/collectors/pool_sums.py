@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from sqlalchemy_pool_exporter.collectors.families import fill_labels, read_label_names
+from sqlalchemy_pool_exporter.dialects import Endpoint, build_endpoint
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.shared_files import AppReading
-from sqlalchemy_pool_exporter.urls import Endpoint, Host, build_endpoint, parse_host
+from sqlalchemy_pool_exporter.urls import Host, parse_host
 from sqlalchemy_pool_metrics import PoolDescription, Snapshot
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels
 from sqlalchemy_pool_metrics.snapshot import merge

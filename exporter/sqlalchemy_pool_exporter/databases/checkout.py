@@ -10,8 +10,6 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_pool_exporter.engines.drivers import build_postgresql_limit
-
 T = TypeVar("T")
 
 
@@ -42,7 +40,7 @@ class TimedCheckout(Generic[T]):
         *,
         timeout: float,
         attempts: int = 1,
-        limits_transaction: bool = False,
+        transaction_limit: Callable[[float], str] | None = None,
     ) -> None:
         self.engine = engine
         self.timeout = timeout
@@ -51,7 +49,7 @@ class TimedCheckout(Generic[T]):
         self.checkout_seconds = 0.0
         self._work = work
         self._attempts = attempts
-        self._limits_transaction = limits_transaction
+        self._transaction_limit = transaction_limit
         self._is_cancelled = False
 
     @property
@@ -86,8 +84,8 @@ class TimedCheckout(Generic[T]):
 
     def _limit(self, connection: Connection) -> None:
         """Let the server end what nobody waits for any more, or a lock piles up our sessions."""
-        if self._limits_transaction:
-            connection.exec_driver_sql(build_postgresql_limit(self.remaining_seconds))
+        if self._transaction_limit is not None:
+            connection.exec_driver_sql(self._transaction_limit(self.remaining_seconds))
 
     def cancel(self) -> None:
         """Start neither another attempt, whose connection nobody would close, nor the work.

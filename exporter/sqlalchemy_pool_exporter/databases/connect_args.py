@@ -8,9 +8,8 @@ from typing import Any
 
 from sqlalchemy.engine.interfaces import Dialect
 
-from sqlalchemy_pool_exporter.engines.drivers import build_defaults, merge_arguments
+from sqlalchemy_pool_exporter.dialects import DatabaseURL, find_driver
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
-from sqlalchemy_pool_exporter.urls import DatabaseURL
 
 # With several values each belongs to the host at its position; a single one is for all hosts.
 PER_HOST_KEYS = ("host", "port", "hostaddr")
@@ -21,8 +20,27 @@ def build_connect_args(
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return positional and keyword arguments; those of the configuration win over the URL's."""
     cargs, cparams = dialect.create_connect_args(url.url)
-    defaults = build_defaults(dialect.driver, settings.probe.timeout, settings.statement_timeout)
+    driver = find_driver(dialect.name, dialect.driver)
+    defaults = driver.connect_arguments(settings.probe.timeout, settings.statement_timeout)
     return list(cargs), merge_arguments(defaults, cparams, url.connect_args, settings.connect_args)
+
+
+def merge_arguments(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of all layers: later ones win, and mappings are merged key by key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            merged[key] = merge_values(key, merged.get(key), value)
+    return merged
+
+
+def merge_values(key: str, earlier: Any, later: Any) -> Any:
+    """Return the value of an argument that two layers may have."""
+    if isinstance(earlier, Mapping) and isinstance(later, Mapping):
+        return {**earlier, **later}
+    if key == "options" and isinstance(earlier, str) and isinstance(later, str):
+        return f"{earlier} {later}"  # libpq's command line, on which the last setting counts
+    return later
 
 
 def list_hosts(arguments: Mapping[str, Any]) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from sqlalchemy_pool_exporter.dialects import Driver, find_driver
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ class ConnectionTracker:
     def __init__(self, engine: Engine, connect: Callable[[], DBAPIConnection]) -> None:
         self.engine = engine
         self._connect = connect
+        self._driver = find_driver(engine.dialect.name, engine.dialect.driver)
         self._is_aborted = False
         # By id, because connections of C drivers can be neither hashed nor referred to weakly.
         self._opening: dict[int, DBAPIConnection] = {}
@@ -70,8 +71,11 @@ class ConnectionTracker:
         self._is_aborted = True
         connections = [*self._opening.values(), *self._open.values()]
         for connection in connections:
-            abort(self.engine.dialect.get_driver_connection(connection))
+            self._abort(connection)
         return len(connections)
+
+    def _abort(self, connection: DBAPIConnection) -> None:
+        abort(self.engine.dialect.get_driver_connection(connection), self._driver)
 
     def reset(self) -> None:
         """Allow new connections, now that nobody uses the old ones.
@@ -85,7 +89,7 @@ class ConnectionTracker:
 
     def _close(self, connection: DBAPIConnection) -> None:
         """Close a connection that the pool does not own: psycopg warns about those left open."""
-        abort(self.engine.dialect.get_driver_connection(connection))
+        self._abort(connection)
         if not self.engine.dialect.is_async:  # aborting was the end, and closing would wait
             with suppress(Exception):
                 connection.close()
@@ -99,43 +103,12 @@ class ConnectionTracker:
         return f"<ConnectionTracker opening={len(self._opening)} open={len(self._open)}>"
 
 
-def abort(connection: Any) -> None:
+def abort(connection: Any, driver: Driver) -> None:
     """End a driver's connection without waiting, whatever it is doing; never raises.
 
     Whoever waits for the connection's server gets the driver's error for a lost connection.
     """
-    module = type(connection).__module__.partition(".")[0]
     try:
-        WAYS.get(module, shut_down_descriptor)(connection)
-    except Exception as error:  # closed meanwhile, or a driver that cannot be hung up on
-        logger.debug("cannot hang up on %s: %s", module, type(error).__name__)
-
-
-def terminate(connection: Any) -> None:
-    connection.terminate()
-
-
-def interrupt(connection: Any) -> None:
-    connection.interrupt()
-
-
-def interrupt_wrapped(connection: Any) -> None:
-    connection._conn.interrupt()  # its own interrupt() queues behind the statement that hangs
-
-
-def shut_down_socket(connection: Any) -> None:
-    # Not SSLSocket.shutdown(): that pulls the TLS state from under the thread that reads.
-    socket.socket.shutdown(connection._sock, socket.SHUT_RDWR)
-
-
-def shut_down_descriptor(connection: Any) -> None:
-    with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)
-
-
-WAYS: dict[str, Callable[[Any], None]] = {
-    "asyncpg": terminate,
-    "sqlite3": interrupt,
-    "aiosqlite": interrupt_wrapped,
-    "pymysql": shut_down_socket,
-}
+        driver.abort(connection)
+    except Exception as error:  # closed meanwhile, or a driver whose connections cannot be aborted
+        logger.debug("cannot abort a connection of %s: %s", driver.name, type(error).__name__)

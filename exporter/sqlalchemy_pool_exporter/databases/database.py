@@ -28,10 +28,8 @@ from sqlalchemy_pool_exporter.databases.engine import (
 from sqlalchemy_pool_exporter.databases.executors import AsyncExecutor, ThreadExecutor
 from sqlalchemy_pool_exporter.databases.host_lookup import HostLookup
 from sqlalchemy_pool_exporter.databases.login_progress import LoginProgress
-from sqlalchemy_pool_exporter.engines.drivers import build_mysql_limit
+from sqlalchemy_pool_exporter.dialects import DatabaseURL, find_dialect
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
-from sqlalchemy_pool_exporter.urls import DatabaseURL
-from sqlalchemy_pool_exporter.urls.endpoint import read_port
 from sqlalchemy_pool_metrics import Snapshot, instrument, read_pool
 
 logger = logging.getLogger(__name__)
@@ -40,7 +38,6 @@ T = TypeVar("T")
 
 # How long closing may wait for a server to close its side.
 CLOSE_SECONDS = 0.4
-MYSQL_DIALECTS = frozenset({"mysql", "mariadb"})
 
 
 class DriverChangedError(RuntimeError):
@@ -75,15 +72,10 @@ class Database:
         self._login: LoginProgress | None = None
 
     def _track(self, engine: Engine) -> ConnectionTracker:
-        if self.dialect in MYSQL_DIALECTS:
-            event.listen(engine, "connect", self._limit_session)
+        if session_limit := find_dialect(self.dialect).session_limit:
+            seconds = self.settings.statement_timeout or self.settings.probe.timeout
+            event.listen(engine, "connect", partial(execute, session_limit(seconds)))
         return ConnectionTracker(engine, partial(self._connect, engine.dialect))
-
-    def _limit_session(self, connection: DBAPIConnection, _record: object) -> None:
-        seconds = self.settings.statement_timeout or self.settings.probe.timeout
-        cursor = connection.cursor()
-        cursor.execute(build_mysql_limit(seconds))
-        cursor.close()
 
     def _connect(self, dialect: Dialect) -> DBAPIConnection:
         """Open a connection with the secrets that their files hold now; for the running call."""
@@ -97,7 +89,8 @@ class Database:
         cargs, cparams = build_connect_args(dialect, url, self.settings)
         hosts = list_hosts(cparams) or [host.name for host in url.hosts]
         usable = self._lookup.resolve(hosts)
-        ports = {read_port(self.dialect, host) or 0 for host in url.hosts}
+        default_port = find_dialect(self.dialect).default_port or 0
+        ports = {host.port or default_port for host in url.hosts}
         self._login = LoginProgress(self._lookup.get_addresses(usable), ports)
         try:
             return dialect.connect(*cargs, **select_hosts(cparams, usable))
@@ -141,8 +134,7 @@ class Database:
             work,
             timeout=timeout_seconds,
             attempts=1 if fresh else 2,
-            # With a statement timeout, the server got a limit when the connection was opened.
-            limits_transaction=self.dialect == "postgresql" and not self.settings.statement_timeout,
+            transaction_limit=self._find_transaction_limit(),
         )
         try:
             result = await self._calls.run(
@@ -152,6 +144,11 @@ class Database:
             checkout.cancel()  # its thread may have been abandoned, and go on
             raise
         return result, checkout.checkout_seconds
+
+    def _find_transaction_limit(self) -> Callable[[float], str] | None:
+        # With a statement timeout, the server got a limit when the connection was opened.
+        has_limit = self.settings.statement_timeout
+        return None if has_limit else find_dialect(self.dialect).transaction_limit
 
     def read_pool(self) -> Snapshot:
         """Return the pool's metrics as they are now."""
@@ -196,3 +193,10 @@ class Database:
 def build_files_timeout_error() -> DeadlineError:
     """Return the error of files that hang, on a network mount for one."""
     return DeadlineError("the files of the URL or its password could not be read in time")
+
+
+def execute(statement: str, connection: DBAPIConnection, _record: object) -> None:
+    """Execute a statement on a driver's connection that has just been opened."""
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    cursor.close()

@@ -1,11 +1,8 @@
-"""Why a database did not answer: one reason out of a closed set, and one line for a person.
+"""Why a database did not answer: a reason from a closed set and a line for a person.
 
-It knows the errors of drivers, servers and sockets; it must not know about engines or probes.
+What depends on the dialect is in the records of the package dialects.
 """
 
-from __future__ import annotations
+from sqlalchemy_pool_exporter.failures.reason import Failure, Reason
 
-from sqlalchemy_pool_exporter.failures.failure import Failure, classify
-from sqlalchemy_pool_exporter.failures.reason import Reason
-
-__all__ = ["Failure", "Reason", "classify"]
+__all__ = ["Failure", "Reason"]

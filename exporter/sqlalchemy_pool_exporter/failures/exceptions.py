@@ -5,8 +5,15 @@ It must not know what any of them means.
 
 from __future__ import annotations
 
+import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from sqlalchemy import exc
+
+# The lines that PostgreSQL, and others like it, add to a message.
+_FURTHER_LINES: Final = re.compile(r"\n(?:DETAIL|HINT|CONTEXT|QUERY|LINE \d+):.*", re.DOTALL)
 
 
 def iter_exception_chain(error: BaseException) -> Iterator[BaseException]:
@@ -33,12 +40,6 @@ def _read_inner(error: BaseException) -> list[BaseException]:
     return [each for each in found if isinstance(each, BaseException)]
 
 
-# The top-level modules of the drivers whose errors the modules beside this one can read.
-MYSQL_DRIVERS = frozenset({"pymysql", "aiomysql", "asyncmy", "MySQLdb", "mysql", "mariadb"})
-POSTGRESQL_DRIVERS = frozenset({"asyncpg", "psycopg", "psycopg2", "psycopg_pool"})
-DRIVERS = MYSQL_DRIVERS | POSTGRESQL_DRIVERS | {"aiosqlite", "sqlite3"}
-
-
 def raising_module(error: BaseException) -> str:
     """Top-level module of the innermost Python frame; empty for an error nobody raised yet."""
     modules = [
@@ -48,9 +49,9 @@ def raising_module(error: BaseException) -> str:
     return _top(modules[-1]) if modules else ""
 
 
-def is_class_of(error: BaseException, drivers: frozenset[str]) -> bool:
+def is_class_of(error: BaseException, modules: Collection[str]) -> bool:
     """True when the class of the error, or one it derives from, belongs to one of the drivers."""
-    return any(_top(base.__module__) in drivers for base in type(error).__mro__)
+    return any(_top(base.__module__) in modules for base in type(error).__mro__)
 
 
 def _top(module: str) -> str:
@@ -63,3 +64,14 @@ def read_text(value: object, write: Callable[[object], str] = str) -> str:
         return write(value)
     except Exception:
         return ""
+
+
+def read_first_lines(error: BaseException) -> str:
+    """Return an error's text without statements, parameters and values of rows.
+
+    SQLAlchemy appends the statement, its parameters and a link; servers append further lines.
+    """
+    text: object = error
+    if isinstance(error, exc.SQLAlchemyError):
+        text = error.args[0] if error.args else ""
+    return _FURTHER_LINES.sub("", read_text(text)).strip()

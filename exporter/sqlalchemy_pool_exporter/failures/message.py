@@ -5,20 +5,15 @@ It must not decide on reasons.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from sqlalchemy import exc
 
-from sqlalchemy_pool_exporter.failures import mysql, postgresql
 from sqlalchemy_pool_exporter.failures.exceptions import iter_exception_chain, read_text
 from sqlalchemy_pool_exporter.redaction import mask_secrets, mask_words
 
 MAX_LENGTH = 300
 _ELLIPSIS = "…"
-# PostgreSQL's further lines: the statement, its parameters, the values of a row.
-_FURTHER_LINES = re.compile(r"\n(?:DETAIL|HINT|CONTEXT|QUERY|LINE \d+):.*", re.DOTALL)
-_SPEAKING_CLASSES = (OSError, exc.SQLAlchemyError)
 
 
 def build_message(error: BaseException, text: str, secrets: Iterable[str]) -> str:
@@ -28,38 +23,6 @@ def build_message(error: BaseException, text: str, secrets: Iterable[str]) -> st
     """
     masked = mask_words(mask_secrets(text, secrets), _read_parameters(error))
     return _shorten(" ".join(_print(masked).split()))
-
-
-def describe(error: BaseException) -> str:
-    """What the error says, with its code for a search; empty when it says nothing."""
-    number, state = mysql.read_number(error), postgresql.read_sqlstate(error)
-    if number is not None and len(error.args) > 1:
-        return f"{read_text(error.args[1])} (error {number})"
-    text = _FURTHER_LINES.sub("", _read_own_text(error)).strip()
-    if not text:
-        return ""
-    if state is not None:
-        return f"{text} (SQLSTATE {state})"
-    return text if _speaks_for_itself(error) else f"{type(error).__name__}: {text}"
-
-
-def _read_own_text(error: BaseException) -> str:
-    """SQLAlchemy appends the statement, its parameters and a link to what it has to say."""
-    if isinstance(error, exc.SQLAlchemyError):
-        return read_text(error.args[0]) if error.args else ""
-    return read_text(error)
-
-
-def _speaks_for_itself(error: BaseException) -> bool:
-    """False for errors like KeyError, whose text says little without the class."""
-    names = {base.__name__ for base in type(error).__mro__}
-    is_ours = type(error).__module__.startswith("sqlalchemy_pool_exporter.")
-    return (
-        is_ours
-        or isinstance(error, _SPEAKING_CLASSES)
-        or "DatabaseError" in names
-        or "Error" in names
-    )
 
 
 def _read_parameters(error: BaseException) -> Iterator[str]:

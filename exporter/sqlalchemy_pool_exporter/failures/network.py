@@ -1,7 +1,4 @@
-"""Reasons for errors of sockets, TLS, name resolution and clocks: everything below the protocol.
-
-It must not know about databases, except for how asyncpg words what it raises as an OSError.
-"""
+"""Reasons for errors of sockets, TLS, name resolution and clocks: what is below the protocol."""
 
 from __future__ import annotations
 
@@ -63,11 +60,9 @@ def _read_os_error(error: OSError) -> Reason | None:
 
 
 def _read_text(error: OSError) -> Reason | None:
-    """asyncio and asyncpg raise some without a number."""
-    text = read_text(error)
-    if "SSL upgrade" in text:
-        return Reason.TLS
-    found = {_BY_ERRNO.get(int(number)) for number in _ERRNO_IN_TEXT.findall(text)}
+    """Return the reason of an error without a number, as asyncio raises some."""
+    numbers = _ERRNO_IN_TEXT.findall(read_text(error))
+    found = {_BY_ERRNO.get(int(number)) for number in numbers}
     for reason in _MOST_TELLING:
         if reason in found:
             return reason

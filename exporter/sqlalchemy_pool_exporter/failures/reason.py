@@ -1,10 +1,8 @@
-"""The closed set of reasons, which are label values of a metric and names in alerts.
-
-It must not know which error means which reason.
-"""
+"""The closed set of reasons, which are label values of a metric and names in alerts."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -40,7 +38,7 @@ class Reason(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """What to show when the error itself says nothing."""
+        """The message to show if the error itself has none."""
         return _MEANINGS[self]
 
 
@@ -59,3 +57,11 @@ _MEANINGS = {
     Reason.DRIVER: "the driver failed",
     Reason.OTHER: "an error without a text",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a database did not answer: `message` is one line of at most 300 characters."""
+
+    reason: Reason
+    message: str

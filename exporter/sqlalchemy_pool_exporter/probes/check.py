@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from sqlalchemy_pool_exporter.dialects import ServerStatus, find_dialect
 from sqlalchemy_pool_exporter.failures import Failure
-from sqlalchemy_pool_exporter.servers import ServerStatus, read_server
 from sqlalchemy_pool_exporter.settings import Role
 
 
@@ -87,7 +87,8 @@ def run_probe_query(connection: Connection, *, query: str, metrics: bool) -> Que
     run_query(connection, query)
     query_seconds = time.perf_counter() - started
     try:
-        return QueryResult(query_seconds, read_server(connection, metrics=metrics))
+        dialect = find_dialect(connection.dialect.name)
+        return QueryResult(query_seconds, dialect.read_status(connection, metrics))
     except Exception as error:
         if getattr(error, "connection_invalidated", False):
             raise

@@ -12,7 +12,8 @@ from functools import partial
 from sqlalchemy import Connection
 
 from sqlalchemy_pool_exporter.databases import Database
-from sqlalchemy_pool_exporter.failures import Failure, Reason, classify
+from sqlalchemy_pool_exporter.dialects import ServerStatus, classify
+from sqlalchemy_pool_exporter.failures import Failure, Reason
 from sqlalchemy_pool_exporter.probes.check import (
     Check,
     DurationHistogram,
@@ -23,7 +24,6 @@ from sqlalchemy_pool_exporter.probes.check import (
     find_role_mismatch,
     run_probe_query,
 )
-from sqlalchemy_pool_exporter.servers import ServerStatus
 from sqlalchemy_pool_exporter.settings import Role
 
 # The name that the docs give, not this module's.

@@ -16,13 +16,14 @@ from pydantic import (
     field_validator,
 )
 
+from sqlalchemy_pool_exporter.dialects import DatabaseURL, parse_url
 from sqlalchemy_pool_exporter.redaction import redact
 from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors, expect
 from sqlalchemy_pool_exporter.settings.fields import FilePath, OptionalDuration, Section
 from sqlalchemy_pool_exporter.settings.pools import PoolSettings
 from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
 from sqlalchemy_pool_exporter.settings.secret_files import read_secret_file
-from sqlalchemy_pool_exporter.urls import DatabaseURL, URLError, parse_url
+from sqlalchemy_pool_exporter.urls import URLError
 
 T = TypeVar("T")
 

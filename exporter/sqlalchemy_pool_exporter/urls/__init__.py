@@ -1,23 +1,24 @@
-"""Database URLs as teams have them, translated for the drivers the exporter runs on."""
+"""The text of database URLs: their parts and parameters, the same for every dialect."""
 
-from sqlalchemy_pool_exporter.urls.database_url import DatabaseURL, parse_url
-from sqlalchemy_pool_exporter.urls.endpoint import Endpoint, build_endpoint
-from sqlalchemy_pool_exporter.urls.parameters import check_files
+from sqlalchemy_pool_exporter.urls.parameters import Parameters, check_files
 from sqlalchemy_pool_exporter.urls.parts import (
     Host,
     URLError,
+    URLParts,
     URLProblem,
+    collect_secrets,
     parse_host,
+    split_url,
 )
 
 __all__ = [
-    "DatabaseURL",
-    "Endpoint",
     "Host",
+    "Parameters",
     "URLError",
+    "URLParts",
     "URLProblem",
-    "build_endpoint",
     "check_files",
+    "collect_secrets",
     "parse_host",
-    "parse_url",
+    "split_url",
 ]

@@ -5,6 +5,7 @@ It knows no dialect and no driver.
 
 import ipaddress
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote
@@ -12,10 +13,6 @@ from urllib.parse import parse_qsl, quote, unquote
 from sqlalchemy_pool_exporter.redaction import MASK
 
 ENCODE_HINT: Final = "with @ as %40, / as %2F, ? as %3F and : as %3A in the user name and password"
-
-
-# Their "database" is a path, where @ means nothing.
-FILE_BACKENDS: Final = frozenset({"sqlite"})
 
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z]\w*(?:\+\w+)?)://(?P<rest>.*)", re.DOTALL)
@@ -66,11 +63,14 @@ class URLParts:
     secrets: tuple[str, ...]
 
 
-def split_url(text: str) -> URLParts:
-    """Splits `dialect+driver://user:password@host:port,host:port/database?key=value&...`.
+def split_url(text: str, file_schemes: Collection[str] = ()) -> URLParts:
+    """Split `dialect+driver://user:password@host:port,host:port/database?key=value&...`.
 
-    An unencoded @ in the password is understood where it cannot mean anything else. Raises
-    URLError, which never shows more than the scheme.
+    An unencoded @ in the password is understood where it cannot mean anything else. For
+    `file_schemes` the database is a path, which may hold @ and &.
+
+    Raises:
+        URLError: It never shows more than the scheme.
     """
     text = text.strip()
     match = _URL.fullmatch(text)
@@ -82,9 +82,9 @@ def split_url(text: str) -> URLParts:
         raise URLError.of(f"{scheme}://{MASK} with a variable in it", expected)
     backend, _, driver = scheme.partition("+")
     rest = _REST.fullmatch(match["rest"])
-    if rest is None or (backend not in FILE_BACKENDS and "@" in match["rest"][rest.end(1) :]):
+    if rest is None or (backend not in file_schemes and "@" in match["rest"][rest.end(1) :]):
         raise _malformed(scheme)
-    if backend not in FILE_BACKENDS and _PARAMETER.search(rest["database"] or ""):
+    if backend not in file_schemes and _PARAMETER.search(rest["database"] or ""):
         raise URLError.of(f"{scheme}://{MASK} with & before any ?", "? before the first parameter")
     userinfo, at, hosts = rest["authority"].rpartition("@")
     username, colon, password = userinfo.partition(":")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sqlalchemy_pool_exporter.databases import Database
-from sqlalchemy_pool_exporter.failures import classify
+from sqlalchemy_pool_exporter.dialects import classify
 from sqlalchemy_pool_exporter.reload import Reloader, ReloadError
 from sqlalchemy_pool_exporter.service import Service, read_service
 from sqlalchemy_pool_exporter.web.health import answer_health, answer_not_ready, answer_unknown

@@ -6,10 +6,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from sqlalchemy_pool_exporter.databases import Database
+from sqlalchemy_pool_exporter.dialects import ServerStatus
 from sqlalchemy_pool_exporter.failures import Failure, Reason
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.probes.check import Check, Kind
-from sqlalchemy_pool_exporter.servers import ServerStatus
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
 
 SERVER = ServerStatus(

@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_pool_exporter.databases.connect_args import list_hosts, select_hosts
+from sqlalchemy_pool_exporter.databases.connect_args import (
+    list_hosts,
+    merge_arguments,
+    select_hosts,
+)
 
 LISTS = {"host": ["a", "b", "c"], "port": [1, 2, 3], "user": "x"}
 TEXTS = {"host": "a,b,c", "port": "1,,3", "user": "x"}
@@ -34,3 +38,19 @@ def test_a_name_with_an_address_of_libpq_is_not_looked_up() -> None:
 def test_a_driver_that_is_told_no_host_keeps_its_arguments() -> None:
     assert list_hosts({"dsn": "shop"}) == []
     assert select_hosts({"dsn": "shop"}, set()) == {"dsn": "shop"}
+
+
+def test_later_arguments_win_and_mappings_are_merged() -> None:
+    ours = {"timeout": 5, "server_settings": {"application_name": "exporter", "jit": "off"}}
+    theirs = {"timeout": 1, "server_settings": {"application_name": "mine"}, "ssl": True}
+    assert merge_arguments(ours, theirs) == {
+        "timeout": 1,
+        "server_settings": {"application_name": "mine", "jit": "off"},
+        "ssl": True,
+    }
+    assert ours["timeout"] == 5
+
+
+def test_the_options_of_libpq_are_joined() -> None:
+    merged = merge_arguments({"options": "-c a=1"}, {"options": "-c a=2"})
+    assert merged == {"options": "-c a=1 -c a=2"}

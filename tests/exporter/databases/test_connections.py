@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker, abort
 from sqlalchemy_pool_exporter.databases.executors import AsyncExecutor, Executor, ThreadExecutor
+from sqlalchemy_pool_exporter.dialects import Driver
 from tests.exporter.waiting import wait_for
 from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.mariadb import MariaDB
@@ -113,8 +114,8 @@ async def test_a_connection_that_failed_while_it_was_set_up_is_ended(
     assert repr(client.connections) == "<ConnectionTracker opening=0 open=0>"
 
 
-def test_hanging_up_never_raises() -> None:
-    abort(object())
+def test_aborting_never_raises() -> None:
+    abort(object(), Driver())
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "pymysql"])

@@ -17,8 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.databases.checkout import DeadlineError
 from sqlalchemy_pool_exporter.databases.executors import MAX_ABANDONED, TooManyAbandonedCallsError
+from sqlalchemy_pool_exporter.dialects import DatabaseURL
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
-from sqlalchemy_pool_exporter.urls import DatabaseURL
 from tests.exporter.open_databases import (
     ASYNC,
     DRIVERS,

@@ -44,7 +44,6 @@ def test_the_number_of_an_os_error_decides(number: int, reason: Reason | None) -
         (ssl.SSLCertVerificationError(1, "certificate verify failed"), Reason.TLS),
         (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), Reason.TLS),
         (ConnectionError("unexpected connection_lost() call"), Reason.REFUSED),
-        (ConnectionError('PostgreSQL server at "h:1" rejected SSL upgrade'), Reason.TLS),
         (UnicodeError("encoding with 'idna' codec failed"), Reason.DNS),
         (UnicodeError("something else"), None),
         (OSError("something else"), None),

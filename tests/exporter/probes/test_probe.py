@@ -6,8 +6,9 @@ import gc
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
+from sqlalchemy_pool_exporter.dialects import find_dialect, registry
 from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.probes import (
     Check,
@@ -24,7 +26,6 @@ from sqlalchemy_pool_exporter.probes import (
     ProbeSet,
     Result,
 )
-from sqlalchemy_pool_exporter.probes import check as check_module
 from sqlalchemy_pool_exporter.settings import ProbeSettings
 from tests.conftest import StartPostgres
 from tests.exporter.open_databases import (
@@ -314,13 +315,21 @@ async def test_a_primary_that_became_read_only_is_a_mismatch(
     assert "it is configured as primary and does not accept writes" in caplog.text
 
 
+def read_status_with(
+    monkeypatch: pytest.MonkeyPatch, name: str, read_status: Callable[..., Any]
+) -> None:
+    """Reads the status of servers of a dialect in another way."""
+    dialect = replace(find_dialect(name), read_status=read_status)
+    monkeypatch.setattr(registry, "DIALECTS", (dialect, *registry.DIALECTS))
+
+
 async def test_a_server_that_does_not_tell_its_status_is_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("not for you")
 
-    monkeypatch.setattr(check_module, "read_server", refuse)
+    read_status_with(monkeypatch, "sqlite", refuse)
     async with open_probe("sqlite://", role="primary") as probe:
         for _ in range(2):
             check = await probe.check()
@@ -348,10 +357,10 @@ async def test_the_query_reaches_the_server_as_it_is(
 async def test_a_server_that_goes_away_while_it_tells_its_status_is_down(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def end_session(connection: Connection, **_: object) -> None:
+    def end_session(connection: Connection, *_: object) -> None:
         connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    monkeypatch.setattr(check_module, "read_server", end_session)
+    read_status_with(monkeypatch, "postgresql", end_session)
     async with open_probe(plain_url(postgres)) as probe:
         check = await probe.check()
         assert reason_of(check) is Reason.REFUSED

@@ -82,7 +82,7 @@ def test_several_hosts_have_a_port_each() -> None:
 
 
 def test_a_path_may_hold_at_signs() -> None:
-    assert split_url("sqlite:////srv/a@b.db").database == "/srv/a@b.db"
+    assert split_url("sqlite:////srv/a@b.db", {"sqlite"}).database == "/srv/a@b.db"
 
 
 def test_white_space_around_the_url_is_dropped() -> None:

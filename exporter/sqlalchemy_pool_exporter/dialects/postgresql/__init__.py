@@ -1,0 +1,52 @@
+"""PostgreSQL, and servers that speak its protocol."""
+
+from sqlalchemy_pool_exporter.dialects.base import Dialect, Driver
+from sqlalchemy_pool_exporter.dialects.postgresql.connection import (
+    build_asyncpg_arguments,
+    build_libpq_arguments,
+    limit_transaction,
+    terminate,
+)
+from sqlalchemy_pool_exporter.dialects.postgresql.errors import (
+    DRIVER_MODULES,
+    classify_exact,
+    classify_heuristic,
+    describe_error,
+)
+from sqlalchemy_pool_exporter.dialects.postgresql.status import read_status
+from sqlalchemy_pool_exporter.dialects.postgresql.url import (
+    DEFAULT_PORT,
+    translate_for_asyncpg,
+    translate_for_libpq,
+)
+
+__all__ = ["POSTGRESQL"]
+
+POSTGRESQL = Dialect(
+    names=("postgresql",),
+    aliases=("postgres",),
+    default_port=DEFAULT_PORT,
+    drivers=(
+        Driver(
+            "asyncpg",
+            translate_url=translate_for_asyncpg,
+            connect_arguments=build_asyncpg_arguments,
+            abort=terminate,
+        ),
+        *(
+            Driver(
+                name,
+                translate_url=translate_for_libpq,
+                connect_arguments=build_libpq_arguments,
+            )
+            for name in ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi")
+        ),
+        Driver("pg8000"),
+    ),
+    driver_modules=DRIVER_MODULES,
+    transaction_limit=limit_transaction,
+    read_status=read_status,
+    classify_exact=classify_exact,
+    classify_heuristic=classify_heuristic,
+    describe_error=describe_error,
+)

@@ -1,0 +1,55 @@
+"""How connections to PostgreSQL are opened, limited and aborted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from sqlalchemy_pool_exporter.dialects.base import APPLICATION_NAME, Arguments, to_milliseconds
+
+# How long a login may take once the server has begun to answer. A second login would only wait for
+# the same thing, such as a lock, and PostgreSQL does not notice that the first client has gone.
+LOGIN_SECONDS: Final = 300.0
+
+
+def build_asyncpg_arguments(timeout: float, statement_timeout: float | None) -> Arguments:
+    """Return arguments that suit PgBouncer, too."""
+    server_settings = {"application_name": APPLICATION_NAME}
+    if statement_timeout is not None:
+        server_settings["statement_timeout"] = str(to_milliseconds(statement_timeout))
+    return {
+        # The probe's deadline ends a login that the server does not answer, sooner than this.
+        "timeout": max(timeout, LOGIN_SECONDS),
+        "server_settings": server_settings,
+        # PgBouncer in transaction mode gives each transaction another server connection, which has
+        # none of our prepared statements, or somebody else's of the same name. Only the unnamed
+        # statement is safe: https://github.com/sqlalchemy/sqlalchemy/issues/6467
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": str,  # str() is "", the name of the unnamed statement
+    }
+
+
+def build_libpq_arguments(timeout: float, statement_timeout: float | None) -> Arguments:
+    """Return arguments for psycopg and psycopg2."""
+    arguments: Arguments = {
+        "connect_timeout": max(2, math.ceil(timeout)),  # libpq takes whole seconds, at least 2
+        "application_name": APPLICATION_NAME,
+    }
+    if statement_timeout is not None:
+        arguments["options"] = f"-c statement_timeout={to_milliseconds(statement_timeout)}"
+    return arguments
+
+
+def limit_transaction(seconds: float) -> str:
+    """Return the statement that limits the later ones of a transaction.
+
+    A startup parameter would last longer and cost no round trip, but PgBouncer refuses it by
+    default; and behind PgBouncer a plain SET would outlive the transaction and hit other clients.
+    """
+    return f"SET LOCAL statement_timeout = {to_milliseconds(seconds)}"
+
+
+def terminate(connection: Any) -> None:
+    """Abort a connection of asyncpg."""
+    connection.terminate()

@@ -1,0 +1,116 @@
+"""Reasons for the errors of PostgreSQL and PgBouncer, as asyncpg and psycopg raise them.
+
+The SQLSTATE decides (https://www.postgresql.org/docs/current/errcodes-appendix.html). Only where
+there is none does the text: psycopg has no SQLSTATE for a connection that failed, and PgBouncer
+calls nearly everything 08P01. It must not know about other servers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures.exceptions import (
+    is_class_of,
+    read_first_lines,
+    read_text,
+)
+
+DRIVER_MODULES: Final = frozenset({"asyncpg", "psycopg", "psycopg2", "psycopg_pool"})
+
+# Where one SQLSTATE has two meanings. 57014 in another language than English counts as a timeout:
+# that is what cancels a statement of a probe, people cancel those of others.
+_BY_STATE_AND_TEXT = {
+    ("57014", "user request"): Reason.QUERY,
+    ("55000", "not currently accepting connections"): Reason.REFUSED,
+    ("42501", "permission denied for database"): Reason.AUTH,
+}
+_BY_STATE = {
+    "25006": Reason.READ_ONLY,
+    "3D000": Reason.NO_DATABASE,
+    "53300": Reason.TOO_MANY_CONNECTIONS,
+    # Limits of the server: statement, lock, idle in transaction, transaction, idle session.
+    **dict.fromkeys(("57014", "55P03", "25P03", "25P04", "57P05"), Reason.TIMEOUT),
+    # Shutdown by an administrator or a crash; starting up, shutting down or in recovery.
+    **dict.fromkeys(("57P01", "57P02", "57P03"), Reason.REFUSED),
+    "57P04": Reason.NO_DATABASE,
+}
+_BY_CLASS = {
+    "28": Reason.AUTH,
+    # Out of resources, operator intervention, broken configuration, I/O, internal errors.
+    **dict.fromkeys(("53", "57", "58", "F0", "XX"), Reason.OTHER),
+}
+# Connections that failed or broke, and whatever PgBouncer has to say.
+_CONNECTION_CLASS = "08"
+# The first that matches counts. A connection that was tried on several addresses has several
+# texts: unreachable comes last, because a machine without IPv6 says so of every IPv6 address.
+_BY_TEXT = [
+    (re.compile(pattern, re.IGNORECASE), reason)
+    for pattern, reason in (
+        (r"invalid response to SSL negotiation|expected authentication request", Reason.DRIVER),
+        (r"invalid connection option", Reason.DRIVER),
+        (r"unsupported (frontend|startup)|invalid (startup|packet)", Reason.DRIVER),
+        (r"too many (clients|connections)|remaining connection slots", Reason.TOO_MANY_CONNECTIONS),
+        (r"no more connections allowed", Reason.TOO_MANY_CONNECTIONS),
+        (r"database \"[^\"]*\" does not exist|no such database", Reason.NO_DATABASE),
+        (r"authentication failed|auth failed|no such user|pg_hba\.conf", Reason.AUTH),
+        (
+            r"role \"[^\"]*\" does not exist|not permitted to log in|no password supplied",
+            Reason.AUTH,
+        ),
+        (r"permission denied for database|authentication method", Reason.AUTH),
+        (r"translate host name|resolve host|name resolution|name or service", Reason.DNS),
+        # What libpq and asyncpg say of servers that fail target_session_attrs.
+        (r"session is read-only|hot standby mode", Reason.READ_ONLY),
+        (
+            r"target attribute requirement <?SessionAttribute\.(primary|read_write)",
+            Reason.READ_ONLY,
+        ),
+        (r"timed? ?out|_timeout", Reason.TIMEOUT),
+        (r"unexpected eof|EOF detected", Reason.REFUSED),
+        (r"certificate|private key|SSL error|not support SSL|SSL required", Reason.TLS),
+        (r"refused|reset by peer|broken pipe|no such file", Reason.REFUSED),
+        (r"closed|connection is lost|terminating connection|terminated by", Reason.REFUSED),
+        (r"the database system is|shutting down|not currently accepting", Reason.REFUSED),
+        (r"server login|server conn crashed|cannot connect", Reason.REFUSED),
+        (r"unreachable|no route to host|cannot assign requested address", Reason.UNREACHABLE),
+    )
+]
+
+
+def read_sqlstate(error: BaseException | None) -> str | None:
+    """Five characters, None where the driver has none; psycopg2 calls it pgcode."""
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return state if isinstance(state, str) else None
+
+
+def classify_exact(error: BaseException) -> Reason | None:
+    """None for errors of other servers, and for texts nobody has met yet."""
+    state, text = read_sqlstate(error), read_text(error)
+    if isinstance(error, ConnectionError) and "SSL upgrade" in text:
+        return Reason.TLS  # asyncpg, of a server without TLS
+    if state is None or state.startswith(_CONNECTION_CLASS):
+        return _read_text(text) if state or is_class_of(error, DRIVER_MODULES) else None
+    for (ambiguous, words), reason in _BY_STATE_AND_TEXT.items():
+        if state == ambiguous and words in text:
+            return reason
+    return _BY_STATE.get(state) or _BY_CLASS.get(state[:2], Reason.QUERY)
+
+
+def classify_heuristic(error: BaseException) -> Reason | None:
+    """A connection exception that says no more is a connection that was turned away."""
+    state = read_sqlstate(error) or ""
+    if state == "08P01":
+        return Reason.DRIVER
+    return Reason.REFUSED if state.startswith(_CONNECTION_CLASS) else None
+
+
+def _read_text(text: str) -> Reason | None:
+    return next((reason for pattern, reason in _BY_TEXT if pattern.search(text)), None)
+
+
+def describe_error(error: BaseException) -> str | None:
+    """Return the text with its SQLSTATE."""
+    state, text = read_sqlstate(error), read_first_lines(error)
+    return f"{text} (SQLSTATE {state})" if state and text else None

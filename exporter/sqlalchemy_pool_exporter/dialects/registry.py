@@ -1,0 +1,97 @@
+"""The dialects that the exporter knows, and which installed driver a URL runs on."""
+
+from __future__ import annotations
+
+import sqlalchemy
+from sqlalchemy.exc import NoSuchModuleError
+
+from sqlalchemy_pool_exporter.dialects.base import Dialect, Driver
+from sqlalchemy_pool_exporter.dialects.mysql import MYSQL
+from sqlalchemy_pool_exporter.dialects.postgresql import POSTGRESQL
+from sqlalchemy_pool_exporter.dialects.sqlite import SQLITE
+from sqlalchemy_pool_exporter.urls import URLError
+
+# The first dialect that classifies an error decides. MySQL comes before PostgreSQL: its drivers'
+# errors have an SQLSTATE, too, which says less than MySQL's number.
+DIALECTS: tuple[Dialect, ...] = (
+    MYSQL,
+    POSTGRESQL,
+    SQLITE,
+    Dialect(names=("cockroachdb",), default_port=26257),
+    Dialect(names=("redshift",), default_port=5439),
+    Dialect(names=("mssql",), default_port=1433),
+    Dialect(names=("oracle",), default_port=1521),
+)
+
+
+def find_dialect(name: str) -> Dialect:
+    """Return the dialect of a URL's scheme or of an engine; an empty one if it is unknown."""
+    known = (each for each in DIALECTS if name in each.names or name in each.aliases)
+    return next(known, Dialect(names=(name,)))
+
+
+def find_driver(dialect: str, name: str) -> Driver:
+    """Return a dialect's driver; an empty one if it is unknown.
+
+    A dialect that does not list the driver shares it with one that does: cockroachdb+asyncpg.
+    """
+    dialects = (find_dialect(dialect), *DIALECTS)
+    known = (driver for each in dialects for driver in each.drivers if driver.name == name)
+    return next(known, Driver(name))
+
+
+def choose_driver(scheme: str, driver: str | None) -> type[sqlalchemy.Dialect]:
+    """Return SQLAlchemy's class (with `name`, `driver`, `is_async`) on which a URL runs.
+
+    Raises:
+        URLError: SQLAlchemy does not know the database or driver, or none is installed.
+    """
+    dialect = find_dialect(scheme)
+    name = dialect.names[0] if scheme in dialect.aliases else scheme
+    candidates = [each.name for each in dialect.drivers]
+    if driver:
+        named = _load(name, driver)
+        if _is_installed(named):
+            return named
+        if driver not in candidates:
+            candidates = [driver]
+    elif not candidates:
+        candidates = [_load(name, None).driver]
+    for candidate in candidates:
+        loaded = _load(name, candidate)
+        if _is_installed(loaded):
+            return loaded
+    raise _describe_missing(name, driver or candidates[0], candidates[0])
+
+
+def _load(name: str, driver: str | None) -> type[sqlalchemy.Dialect]:
+    scheme = f"{name}+{driver}" if driver else name
+    try:
+        return sqlalchemy.URL.create(scheme).get_dialect()
+    except NoSuchModuleError:
+        schemes = ", ".join(_list_schemes(name))
+        raise URLError.of(
+            f"{scheme}://", f"a database and driver SQLAlchemy knows: {schemes}"
+        ) from None
+
+
+def _is_installed(dialect: type[sqlalchemy.Dialect]) -> bool:
+    try:
+        dialect.import_dbapi()
+    except ImportError:
+        return False
+    return True
+
+
+def _list_schemes(name: str) -> list[str]:
+    """Return the schemes of a dialect with each of its drivers, or those of all dialects."""
+    if drivers := find_dialect(name).drivers:
+        return [f"{name}+{driver.name}://" for driver in drivers]
+    return [f"{each}://" for dialect in DIALECTS if dialect.drivers for each in dialect.names]
+
+
+def _describe_missing(name: str, driver: str, wanted: str) -> URLError:
+    package = find_driver(name, wanted).package or wanted
+    return URLError.of(
+        f"{name}+{driver}://", f"an installed driver, but {wanted} is not: pip install {package}"
+    )

@@ -1,0 +1,132 @@
+"""SQLite: a file, so there is no server with limits, load and other clients."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from sqlalchemy import Connection
+
+from sqlalchemy_pool_exporter.dialects.base import (
+    Arguments,
+    Dialect,
+    Driver,
+    ServerStatus,
+    Translation,
+)
+from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.redaction import MASK
+from sqlalchemy_pool_exporter.urls import Parameters, URLError, URLParts
+
+MEMORY: Final = ":memory:"
+DRIVER_PARAMETERS: Final = (
+    *("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements"),
+)
+# https://www.sqlite.org/uri.html
+URI_PARAMETERS: Final = ("mode", "cache", "immutable", "nolock", "psow", "vfs", "modeof")
+READ_ONLY_OPTIONS: Final = (("mode", "ro"), ("immutable", "1"))
+# https://www.sqlite.org/rescode.html
+PRIMARY_CODE: Final = 0xFF
+REASONS: Final = {
+    sqlite3.SQLITE_PERM: Reason.AUTH,
+    sqlite3.SQLITE_AUTH: Reason.AUTH,
+    # Another connection held its lock for longer than the busy timeout.
+    sqlite3.SQLITE_BUSY: Reason.TIMEOUT,
+    sqlite3.SQLITE_LOCKED: Reason.TIMEOUT,
+    sqlite3.SQLITE_READONLY: Reason.READ_ONLY,
+    sqlite3.SQLITE_CANTOPEN: Reason.NO_DATABASE,
+    # The file holds something else, or is encrypted.
+    sqlite3.SQLITE_NOTADB: Reason.NO_DATABASE,
+    sqlite3.SQLITE_IOERR: Reason.OTHER,
+    sqlite3.SQLITE_CORRUPT: Reason.OTHER,
+    sqlite3.SQLITE_FULL: Reason.OTHER,
+    sqlite3.SQLITE_NOMEM: Reason.OTHER,
+}
+
+
+def translate_url(parts: URLParts, parameters: Parameters) -> Translation:
+    """Open files with mode=rw, so that a missing one is an error instead of a new database.
+
+    URLs with `uri=true` and databases in memory stay as they are.
+    """
+    if parts.hosts or parts.username:
+        raise URLError.of(
+            f"sqlite://{MASK}", "sqlite:///relative.db, sqlite:////absolute.db or sqlite://"
+        )
+    is_uri = parameters.get_bool("uri")
+    known = {"uri", *DRIVER_PARAMETERS, *(URI_PARAMETERS if is_uri else ())}
+    parameters.get_seconds("timeout")
+    parameters.get_bool("check_same_thread")
+    parameters.finish("SQLite", known)
+    query = dict(parameters.list_items())
+    if is_uri or parts.database in (None, MEMORY):
+        return Translation(parts, query)
+    file = f"file:{quote(parts.database or '')}"
+    return Translation(parts, {**query, "uri": "true", "mode": "rw"}, file=file)
+
+
+def find_file(database: str, folder: str | None) -> str | None:
+    """Return the absolute path of the database's file, see Dialect."""
+    path = database
+    if path.startswith("file:"):
+        path = unquote(path.removeprefix("file:").partition("?")[0])
+        if path.startswith("//"):  # an authority, which is empty or localhost
+            path = path[2:].removeprefix("localhost")
+    elif folder is not None and path not in ("", MEMORY):
+        path = os.path.join(folder, path)  # noqa: PTH118 - as normpath, without following links
+    return os.path.normpath(path) if path.startswith("/") else None
+
+
+def build_arguments(timeout: float, _statement_timeout: float | None) -> Arguments:
+    """Return how long to wait for a lock that another process holds."""
+    return {"timeout": timeout}
+
+
+def interrupt(connection: Any) -> None:
+    """Abort the statement of a sqlite3 connection."""
+    connection.interrupt()
+
+
+def interrupt_wrapped(connection: Any) -> None:
+    """Abort the statement of an aiosqlite connection."""
+    connection._conn.interrupt()  # its own interrupt() queues behind the statement that hangs
+
+
+def read_status(connection: Connection, metrics: bool) -> ServerStatus:  # noqa: ARG001 - there are none
+    """Return version and writability without a lock on the file, so without trying to write."""
+    version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+    return ServerStatus(version=version, writable=is_writable(connection))
+
+
+def is_writable(connection: Connection) -> bool:
+    """Return what the pragma, the URL's options and the file's permissions allow."""
+    query_only = connection.exec_driver_sql("PRAGMA query_only").scalar_one()
+    options = connection.engine.url.query
+    if query_only or any(options.get(key) == value for key, value in READ_ONLY_OPTIONS):
+        return False
+    files = connection.exec_driver_sql("PRAGMA database_list").all()
+    # A database in memory has no file.
+    return all(os.access(path, os.W_OK) for _, name, path in files if name == "main" and path)
+
+
+def classify_exact(error: BaseException) -> Reason | None:
+    """Return the reason of SQLite's result code; None for errors without one."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if not isinstance(error, sqlite3.Error) or not isinstance(code, int):
+        return None
+    return REASONS.get(code & PRIMARY_CODE, Reason.QUERY)
+
+
+SQLITE = Dialect(
+    names=("sqlite",),
+    drivers=(
+        Driver("pysqlite", "", translate_url, build_arguments, interrupt),
+        Driver("aiosqlite", "", translate_url, build_arguments, interrupt_wrapped),
+    ),
+    driver_modules=frozenset({"aiosqlite", "sqlite3"}),
+    find_file=find_file,
+    read_status=read_status,
+    classify_exact=classify_exact,
+)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from sqlalchemy_pool_exporter.dialects.registry import choose_driver
+from sqlalchemy_pool_exporter.urls import URLError
+
+
+def uninstall(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, None)
+
+
+def choose(scheme: str) -> str:
+    backend, _, driver = scheme.partition("+")
+    dialect = choose_driver(backend, driver or None)
+    return f"{dialect.name}+{dialect.driver}"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "chosen"),
+    [
+        ("postgres", "postgresql+asyncpg"),
+        ("postgresql", "postgresql+asyncpg"),
+        ("postgres+asyncpg", "postgresql+asyncpg"),
+        ("postgresql+psycopg", "postgresql+psycopg"),
+        ("mysql", "mysql+pymysql"),
+        ("mysql+pymysql", "mysql+pymysql"),
+        ("mariadb", "mariadb+pymysql"),
+        ("sqlite", "sqlite+pysqlite"),
+        ("sqlite+aiosqlite", "sqlite+aiosqlite"),
+    ],
+)
+def test_an_installed_driver_is_used(scheme: str, chosen: str) -> None:
+    assert choose(scheme) == chosen
+
+
+@pytest.mark.parametrize(
+    ("scheme", "module", "chosen"),
+    [
+        ("postgresql+psycopg2", "psycopg2", "postgresql+asyncpg"),
+        ("postgres+psycopg", "psycopg", "postgresql+asyncpg"),
+        ("mysql+mysqldb", "MySQLdb", "mysql+pymysql"),
+        ("mariadb+asyncmy", "asyncmy", "mariadb+pymysql"),
+        ("postgresql+pg8000", "pg8000", "postgresql+asyncpg"),
+        ("mysql+mysqlconnector", "mysql.connector", "mysql+pymysql"),
+        ("mariadb+mariadbconnector", "mariadb", "mariadb+pymysql"),
+        ("sqlite+aiosqlite", "aiosqlite", "sqlite+pysqlite"),
+    ],
+)
+def test_the_urls_of_a_missing_driver_run_on_another(
+    scheme: str, module: str, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uninstall(monkeypatch, module)
+    assert choose(scheme) == chosen
+
+
+def test_psycopg_runs_in_a_thread_unless_its_async_form_is_named() -> None:
+    assert not choose_driver("postgresql", "psycopg").is_async
+    assert choose_driver("postgresql", "psycopg_async").is_async
+
+
+def test_a_second_mysql_driver_serves_when_the_first_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uninstall(monkeypatch, "pymysql")
+    monkeypatch.setitem(sys.modules, "MySQLdb", ModuleType("MySQLdb"))
+    assert choose("mysql") == "mysql+mysqldb"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        (
+            "foo",
+            "got foo://, expected a database and driver SQLAlchemy knows: "
+            "mysql://, mariadb://, postgresql://, sqlite://",
+        ),
+        (
+            "postgresql+foo",
+            "got postgresql+foo://, expected a database and driver SQLAlchemy knows: "
+            "postgresql+asyncpg://, postgresql+psycopg://, postgresql+psycopg_async://, "
+            "postgresql+psycopg2://, postgresql+psycopg2cffi://, postgresql+pg8000://",
+        ),
+        ("mariadb+foo", "got mariadb+foo://, expected a database and driver SQLAlchemy knows"),
+        (
+            "oracle+cx_oracle",
+            "got oracle+cx_oracle://, expected an installed driver, but cx_oracle is not: "
+            "pip install cx_oracle",
+        ),
+        ("oracle", "got oracle+oracledb://, expected an installed driver"),
+    ],
+)
+def test_an_unknown_or_missing_driver_is_an_error(
+    scheme: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uninstall(monkeypatch, "cx_Oracle", "oracledb")
+    with pytest.raises(URLError) as caught:
+        choose(scheme)
+    assert message in str(caught.value)
+
+
+def test_no_mysql_driver_at_all_is_an_error_that_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    modules = ("pymysql", "MySQLdb", "aiomysql", "asyncmy", "cymysql", "mysql.connector", "mariadb")
+    uninstall(monkeypatch, *modules)
+    with pytest.raises(URLError, match="pymysql is not: pip install 'sqlalchemy-pool-exporter"):
+        choose("mysql")
