@@ -36,7 +36,7 @@ generated: dashboards
 	$(BIN)/python -m deploy.component
 	$(BIN)/python -m deploy.snippet
 
-# What the chart renders for each of deploy/helm/ci, for the tests to compare: after a change that was meant.
+# Writes what the chart renders into tests/deploy/golden, after an intended change.
 golden: .venv/tools
 	WRITE_GOLDEN=1 $(BIN)/pytest -q tests/deploy/test_golden.py
 

