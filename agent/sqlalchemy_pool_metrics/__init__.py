@@ -1,11 +1,11 @@
-"""Metrics of SQLAlchemy's connection pools, recorded inside the application.
+"""Record the metrics of SQLAlchemy's connection pools inside the application.
 
     from sqlalchemy_pool_metrics import instrument
     instrument(engine, name="primary")
 
-It starts no thread, opens no socket and never raises into the application. SQLAlchemy is imported
-at the first use of a name: the command `export` runs without it, and the injection while it is
-being imported.
+The recording starts no thread, opens no socket and never raises into the application. Names are
+imported on first use: the command `export` runs without SQLAlchemy, and the injection runs while
+SQLAlchemy is being imported.
 """
 
 from importlib import import_module
@@ -30,7 +30,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# No name may be that of a module: importing the module would put it in the name's place.
+# No name may equal a module's: importing the module would replace the name in this package.
 _MODULES = {
     "Histogram": "snapshot",
     "MetricsAsyncAdaptedQueuePool": "pool",
@@ -43,7 +43,7 @@ _MODULES = {
     "read_pools": "instrumentation",
 }
 
-if not TYPE_CHECKING:  # a type checker would take every name for one of the package
+if not TYPE_CHECKING:  # with a __getattr__ a type checker would accept any name
 
     def __getattr__(name):
         if name not in _MODULES:

@@ -1,4 +1,4 @@
-"""The command `python -m sqlalchemy_pool_metrics`; it runs without SQLAlchemy."""
+"""The command `python -m sqlalchemy_pool_metrics`, which runs without SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .export import NotOursError, export
+from .export import ForeignFileError, export
 
 __all__ = ["main"]
 
-EXPORT_HELP = "write a folder that switches the recording on when it is on an app's PYTHONPATH"
+EXPORT_HELP = "write a folder that switches the recording on for an app with it on its PYTHONPATH"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status is 0, 1 when it failed, 2 for wrong arguments.
+    """Run the command and return the exit status: 0, 1 for a failure, 2 for wrong arguments.
 
-    With --never-fail it is 0 also when it failed: an export that is cut off switches nothing on.
+    With --never-fail a failure is 0, too: an incomplete export switches nothing on.
     """
     command = _build_parser().parse_args(arguments)
     folder = Path(command.folder).absolute()
     try:
         export(folder)
-    except (NotOursError, OSError) as error:
-        sys.stderr.write(f"{_PROGRAM}: cannot export to {folder}: {_tell(error)}\n")
+    except (ForeignFileError, OSError) as error:
+        sys.stderr.write(f"{_PROGRAM}: cannot export to {folder}: {_describe(error)}\n")
         return 0 if command.never_fail else 1
     sys.stdout.write(_NEXT_STEP.format(folder=folder))
     return 0
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 _PROGRAM = "python -m sqlalchemy_pool_metrics"
 _NEXT_STEP = """\
-# Set on the application, this PYTHONPATH before any other; DIR is the exporter's app.dir:
+# Set these on the application, the folder first on PYTHONPATH; DIR is the exporter's app.dir:
 PYTHONPATH={folder}
 SQLALCHEMY_POOL_METRICS_DIR=DIR
 """
@@ -48,16 +48,16 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     command = commands.add_parser("export", help=EXPORT_HELP, description=EXPORT_HELP)
-    command.add_argument("folder", metavar="DIR", help="made when it is missing")
+    command.add_argument("folder", metavar="DIR", help="created if it does not exist")
     command.add_argument(
         "--never-fail",
         action="store_true",
-        help="exit with 0 whatever goes wrong: an init container must not hold up its pod",
+        help="exit with 0 even after a failure, for an init container that must not block its pod",
     )
     return parser
 
 
-def _tell(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}"
     return str(error)

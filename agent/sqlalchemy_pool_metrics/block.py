@@ -114,6 +114,7 @@ class Block:
     def move(self, buffer: SlotBuffer) -> None:
         """Continue in another buffer and add to the counters that are there. Takes the lock."""
         with self.lock:
+            # Others counted there before; read() shows what this pool counted by itself.
             self._inherited = list(map(add, self._inherited, buffer.slots[:ADDITIVE_SLOTS]))
             self.buffer.move_to(buffer)
             self.buffer, self.slots = buffer, buffer.slots
@@ -131,6 +132,7 @@ class Block:
             buffer.on_new_window = old.on_new_window
             for slot in range(ADDITIVE_SLOTS, BLOCK_SLOTS):
                 value = old.slots[slot]
+                # An ended entry of a table holds a total of the old buffer: it must not come along.
                 buffer.slots[slot] = value if value < ENDED else 0
             old.slots[ACTIVE] = 0
             self.buffer, self.slots = buffer, buffer.slots
@@ -139,6 +141,7 @@ class Block:
             return old
 
     def _resume(self) -> None:
+        # Numbers that are stored and never loaded continue from those in the new buffer.
         self.checkout_ns = self.slots[CHECKOUT_SUM]
         self.checkouts, self.holds = self.slots[CHECKOUT_FIRST], self.slots[HOLD_FIRST]
         self.held.resume(self.buffer)
@@ -175,6 +178,7 @@ class Block:
     def record_shared_checkout(self, duration_ns: int) -> None:
         """Count a checkout of a connection that is already out."""
         slots = self.slots
+        # The index is complete before the slot is loaded, so no call comes between load and store.
         slots[CHECKOUT_FIRST + bisect_left(CHECKOUT_BOUNDS_NS, duration_ns)] += 1
         self.checkouts = slots[CHECKOUT_FIRST]
         slots[CHECKOUT_SUM] = self.checkout_ns = self.checkout_ns + duration_ns

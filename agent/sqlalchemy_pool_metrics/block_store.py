@@ -97,6 +97,7 @@ class BlockStore:
             buffer.add_counters_to(target)
         target.describe(description)
         if isinstance(target, MappedSlotBuffer):
+            # The sum is complete. One store lets readers count it and no longer its parts.
             target.file.publish(target, replaces=shared)
         self.kept = [buffer for buffer in self.kept if buffer not in buffers]
         self.kept.append(target)

@@ -1,4 +1,4 @@
-"""What a pool can tell of itself and of the database it connects to; never a password."""
+"""Describe a pool and the database that it connects to, without its user and password."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ APPLICATION_VARIABLE = "SQLALCHEMY_POOL_METRICS_APP"
 
 
 def application() -> str:
-    """The application's name: as configured, else OpenTelemetry's, else the program's."""
+    """Return the application's name: the configured one, OpenTelemetry's or the program's."""
     return (
         os.environ.get(APPLICATION_VARIABLE)
         or os.environ.get("OTEL_SERVICE_NAME")
@@ -33,12 +33,12 @@ def application() -> str:
 
 
 def _find_program(script: Path) -> str:
-    """The program's name; of a package that is run with `python -m` the package's."""
+    """Return the script's name, or the package's for `python -m package`."""
     return script.parent.name if script.name == "__main__.py" else script.name
 
 
 def describe(pool: Pool) -> PoolDescription:
-    """Describe a pool from itself and the arguments that it connects with."""
+    """Describe a pool from its attributes and the arguments that it connects with."""
     size, limit = _limits(pool)
     where = _endpoint(pool)
     return PoolDescription(
@@ -57,13 +57,13 @@ def describe(pool: Pool) -> PoolDescription:
 
 
 def describe_url(pool: Pool, url: URL, name: str | None) -> PoolDescription:
-    """Describe the pool of an engine, under the name given or else the logging name or database."""
+    """Describe an engine's pool; without `name` it gets its logging name or the database's."""
     database = url.database or ""
     described = describe(pool)
     return replace(
         described,
         name=name or pool._orig_logging_name or database or "default",
-        # Where the driver was told to connect: the URL's query can name hosts and sockets, too.
+        # The driver's arguments are better: the URL's query can name hosts and sockets, too.
         host=described.host or url.host or "",
         port=described.port if described.host else url.port,
         database=database,
@@ -71,7 +71,7 @@ def describe_url(pool: Pool, url: URL, name: str | None) -> PoolDescription:
 
 
 def _limits(pool: Any) -> tuple[int | None, int | None]:
-    """Size and limit of a pool; None where there is none (size 0 of a QueuePool is unlimited)."""
+    """Return the size and the limit of a pool, None if unlimited (a QueuePool of size 0 is)."""
     if isinstance(pool, QueuePool):
         size, overflow = pool.size(), pool._max_overflow
         return size or None, size + overflow if size and overflow >= 0 else None
@@ -89,10 +89,10 @@ class _Endpoint(NamedTuple):
 
 
 def _endpoint(pool: Pool) -> _Endpoint:
-    """Where `create_engine` told the pool to connect, read off its creator; empty for any other.
+    """Return where the pool connects; empty if `create_engine` did not build its creator.
 
-    SQLAlchemy gives a pool class no URL. Its creator is a closure over the arguments of the
-    driver's connect(), which are the only trace of it; of them only these three are looked at.
+    SQLAlchemy does not give the URL to a pool. The only trace of it is the creator, a closure over
+    the arguments of the driver's connect(). Only host, port and database are read from them.
     """
     try:
         seen = inspect.getclosurevars(pool._creator).nonlocals
@@ -110,9 +110,9 @@ def _endpoint(pool: Pool) -> _Endpoint:
 
 
 def _address(arguments: Mapping[str, Any]) -> tuple[str, int | None]:
-    """The host, or the folder or path of a socket, and the port; several hosts in one text.
+    """Return the host, or a socket's folder or path, and the port; several hosts as one text.
 
-    asyncpg takes lists of hosts and ports, libpq a text with commas for each.
+    asyncpg takes lists of hosts and ports, libpq takes texts with commas.
     """
     hosts = _split(arguments.get("unix_socket") or arguments.get("host"))
     ports = [int(port) if port.isdigit() else None for port in _split(arguments.get("port"))]
@@ -135,7 +135,7 @@ def _join(host: str, port: int | None) -> str:
 
 
 def _plain_class(pool: Pool) -> type[Pool]:
-    """The class that the recording one was made of."""
+    """Return the class from which `metrics_class` made the pool's class."""
     return next(
         cls for cls in type(pool).__mro__ if not cls.__dict__.get("_records_metrics", False)
     )

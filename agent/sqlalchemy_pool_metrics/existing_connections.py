@@ -1,4 +1,4 @@
-"""The connection records of a pool that was in use before it was instrumented."""
+"""Find the connections of a pool that was used before it was instrumented."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ Records = list[ConnectionPoolEntry]
 
 
 def find_connections(pool: Pool) -> tuple[Records, Records]:
-    """The records that are idle and those that are out; a NullPool's are unknown.
+    """Return the records that are idle and those that are out; a NullPool has none to find.
 
-    Only when a queue pool has connections out it looks through the collector's objects for them,
-    which takes tens of milliseconds in a large program: nothing else refers to them all.
+    For a queue pool with connections out this searches all objects of the garbage collector, which
+    takes tens of milliseconds in a large program: nothing else refers to all of these records.
     """
     if isinstance(pool, QueuePool):
         return _find_queued(pool), _find_out(pool)
-    kept: Any = pool
+    any_pool: Any = pool
     records = [
-        *getattr(kept, "_all_conns", ()),  # SingletonThreadPool
-        *filter(None, [kept.__dict__.get("_conn")] if hasattr(kept, "_checked_out") else []),
-        *filter(None, [kept.__dict__.get("connection")]),  # StaticPool
+        *getattr(any_pool, "_all_conns", ()),  # SingletonThreadPool
+        *filter(
+            None, [any_pool.__dict__.get("_conn")] if hasattr(any_pool, "_checked_out") else []
+        ),  # AssertionPool
+        *filter(None, [any_pool.__dict__.get("connection")]),  # StaticPool
     ]
     return [r for r in records if not r.in_use], [r for r in records if r.in_use]
 
@@ -37,14 +39,14 @@ def _find_queued(pool: Any) -> Records:
     if hasattr(queue, "queue"):
         with queue.mutex:
             return list(queue.queue)
-    # An asyncio queue that does not exist yet must not be made here: it would be bound to the
-    # wrong event loop on Python 3.9.
+    # SQLAlchemy creates the asyncio queue on first use. It must not be created here: on Python 3.9
+    # it would be bound to the current event loop (https://bugs.python.org/issue42392).
     return list(queue._queue._queue) if "_queue" in queue.__dict__ else []
 
 
 def _find_out(pool: Any) -> Records:
-    made = pool._overflow + pool._pool.maxsize
-    if made <= 0:
+    opened = pool._overflow + pool._pool.maxsize
+    if opened <= 0:
         return []
     return [
         found

@@ -1,4 +1,4 @@
-"""What stands between a fault of ours and the application: it is logged once and swallowed."""
+"""Keep faults of the recording away from the application: log each kind once and go on."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ _seen: set[tuple[str, str]] = set()
 
 
 def log_fault(where: str, fault: Exception) -> None:
-    """Log one line with its traceback per place and kind of fault; never raises."""
+    """Log a fault with its traceback, once per place and type. Never raises."""
     try:
         kind = (where, type(fault).__name__)
         if kind not in _seen:
             _seen.add(kind)
             _logger.error(
-                "%s failed, the pool's numbers are off from here on", where, exc_info=fault
+                "%s failed, the pool's numbers are wrong from here on", where, exc_info=fault
             )
     except Exception:  # noqa: S110 - a logging handler of the app that raises must not reach the app
         pass
 
 
 def raised_by_application(fault: BaseException) -> bool:
-    """Whether a signal handler of the application raised it while our code ran.
+    """Return whether a signal handler of the application raised this while our code ran.
 
-    As celery's SoftTimeLimitExceeded: it is on its way to the application, which waits for it.
+    Celery's SoftTimeLimitExceeded is such an exception. The application waits for it, so the caller
+    must let it through.
     """
     trace = fault.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -38,7 +39,11 @@ def raised_by_application(fault: BaseException) -> bool:
 
 
 def guarded(hook: Callable[..., None]) -> Callable[..., None]:
-    """Make an event listener swallow its own faults."""
+    """Wrap an event listener so that its faults are logged instead of raised.
+
+    SQLAlchemy lets them through: a close or checkin listener that raises loses the pool's slot for
+    good, and others break the caller.
+    """
 
     @functools.wraps(hook)
     def swallow(*args: Any) -> None:

@@ -1,37 +1,44 @@
-"""The bytes of a shared file: a header that describes itself, then blocks.
+"""The bytes of a shared file: a header that describes the file, then the blocks.
 
-Pure functions over bytes. Reading trusts nothing: the file may be damaged, or be anybody's.
+Functions over bytes. Reading trusts nothing: a file may be damaged, or be anybody's.
 
     offset   what, all numbers unsigned 64 bits in the byte order of the machine
     0        magic b"sqlapool" · byte-order mark · major version of this format
     24       bytes of the header, bytes of a block, blocks in the file, bits of unused blocks
     56       offset of the slots in a block
     64       id of the file (48 bits, the 12 hex digits of its name) · process id
-    80       when it was made: realtime ns · monotonic ns
-    96       generation · number of merged_ids ids (of the file `retired`, else 0)
-    112      word of the slot table · word of the notes
+    80       when it was created: realtime ns · monotonic ns
+    96       generation · number of merged ids (of the file `retired`, else 0)
+    112      tag of the slot table · tag of the notes
     128      the slot table, JSON: a list of [name, kind, offset, length, bounds in ns]
     ...      the notes, JSON: versions, for people
-    header   blocks: word of the description · the description, JSON · the slots, see `layout`
-    the end  the merged_ids ids
+    header   blocks: tag of the description · the description, JSON · the slots, see `layout`
+    the end  the merged ids
 
-A word is `crc32 << 32 | length` of the text that follows it, or 0 for none, so that a text is
-there or not in one store, and one that is half written is recognised.
+For the tag of a text see `tagged_text`.
 """
 
 from __future__ import annotations
 
-import json
 import struct
 import sys
-import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .layout import ADDITIVE_SLOTS, TABLE, Region, SlotTable
-from .snapshot import PoolDescription, Snapshot, read_snapshot
+from .slot_reader import read_snapshot
+from .snapshot import PoolDescription, Snapshot
+from .tagged_text import (
+    UnreadableFile,
+    build_text_tag,
+    check_text,
+    decode_description,
+    decode_json,
+    encode_description,
+    encode_json,
+)
 
 __all__ = [
     "BLOCK_BYTES",
@@ -43,7 +50,6 @@ __all__ = [
     "build_file",
     "build_header",
     "count_blocks",
-    "encode_description",
     "read_contents",
     "size_in_use",
 ]
@@ -58,21 +64,17 @@ RETIRED_BLOCK_BYTES = 2048
 RETIRED_SLOTS_OFFSET = RETIRED_BLOCK_BYTES - 8 * ADDITIVE_SLOTS
 TEXTS_OFFSET = 128
 UNUSED = 6
-"""The word of the header that changes while its process lives: bit n is set when block n does not
-count. So one store can put a block in the place of several others."""
+"""The index of the one number in the header that changes while its process lives: bit n is set when
+block n does not count. One store can so put a block in the place of several others."""
 
 LAG_NS = 20_000_000
-"""How much later than it read the clock a process may store what it read, see `read_snapshot`."""
+"""How long after reading the clock a process may store the time, see `read_snapshot`."""
 
 MAX_BLOCK_BYTES = 1 << 16
 MAX_BLOCKS = 4096
 MAX_REGIONS = 256
-MAX_TEXT = 255
-"""Bytes of a string in a description that are kept; all of them together fit before the slots."""
-
-
-class UnreadableFile(ValueError):  # noqa: N818 - what it is, not that it is an error
-    """A file that is not one of ours, is damaged, or is of another major version."""
+_ADDITIVE_KINDS = ("counter", "histogram")
+_U64 = (1 << 64) - 1
 
 
 class OtherVersion(UnreadableFile):
@@ -102,10 +104,16 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class FileContents:
-    """What a file says. Pools that are no longer in use have only counters (processes 0).
+    """What a file says.
 
-    `merged_ids` are the ids of the files whose counters are in this one. `complete`: all that it
-    counts is understood, which is not so of a file of a later version.
+    Attributes:
+        id: The id of the file.
+        pid: The process that created it.
+        generation: Rises each time that `retired` is replaced.
+        merged_ids: The ids of the files whose counters are in this one.
+        complete: Whether we understand everything that it counts; not so for a later version.
+        pools: One snapshot per block; pools no longer in use have only counters (processes 0).
+        bytes_in_use: The part of the file that means something.
     """
 
     id: int
@@ -118,15 +126,17 @@ class FileContents:
 
     @property
     def is_sane(self) -> bool:
-        """Whether the numbers of all pools make sense."""
+        """Whether the numbers of all pools are possible."""
         return all(pool.is_sane for pool in self.pools)
 
 
 def build_header(table: SlotTable, notes: dict[str, str], header: Header) -> bytes:
-    """The header as it is written, HEADER_BYTES long."""
-    table_text = _encode([[*_place(region)] for region in table.regions.values()])
-    notes_text = _encode(notes)
-    numbers = header._replace(table_tag=_text_tag(table_text), notes_tag=_text_tag(notes_text))
+    """Return the header as it is written, HEADER_BYTES long."""
+    table_text = _encode_table(table)
+    notes_text = encode_json(notes)
+    numbers = header._replace(
+        table_tag=build_text_tag(table_text), notes_tag=build_text_tag(notes_text)
+    )
     packed = b"".join(number.to_bytes(8, sys.byteorder) for number in numbers)
     built = packed + table_text + notes_text
     if len(built) > HEADER_BYTES:
@@ -134,8 +144,17 @@ def build_header(table: SlotTable, notes: dict[str, str], header: Header) -> byt
     return built.ljust(HEADER_BYTES, b"\0")
 
 
+def _encode_table(table: SlotTable) -> bytes:
+    return encode_json(
+        [
+            [region.name, region.kind, region.offset, region.length, region.bounds_ns]
+            for region in table.regions.values()
+        ]
+    )
+
+
 def build_file(header: Header, pools: Sequence[Snapshot], merged_ids: Iterable[int]) -> bytes:
-    """The bytes of a file that holds the counters of pools that are gone."""
+    """Return the bytes of `retired`, which holds the counters of pools that are gone."""
     ids = [each.to_bytes(8, sys.byteorder) for each in merged_ids]
     table = SlotTable([r for r in TABLE.regions.values() if r.offset < ADDITIVE_SLOTS])
     header = header._replace(
@@ -149,35 +168,21 @@ def build_file(header: Header, pools: Sequence[Snapshot], merged_ids: Iterable[i
 
 
 def _build_block(pool: Snapshot) -> bytes:
-    text, word = encode_description(pool.pool, RETIRED_SLOTS_OFFSET - 8)
-    described = word.to_bytes(8, sys.byteorder) + text
+    text, text_tag = encode_description(pool.pool, RETIRED_SLOTS_OFFSET - 8)
+    described = text_tag.to_bytes(8, sys.byteorder) + text
     slots = b"".join((number & _U64).to_bytes(8, sys.byteorder) for number in pool.additive)
     return described.ljust(RETIRED_SLOTS_OFFSET, b"\0") + slots
 
 
-def encode_description(description: PoolDescription, room: int) -> tuple[bytes, int]:
-    """The text of a description, at most `room` bytes, and its word."""
-    known = {name: value for name, value in asdict(description).items() if value not in (None, "")}
-    longest = MAX_TEXT
-    while True:
-        clipped = {
-            name: _clip(value, longest) if isinstance(value, str) else value
-            for name, value in known.items()
-        }
-        text = _encode(clipped)
-        if len(text) <= room:
-            return text, _text_tag(text)
-        longest = longest * 3 // 4
-
-
-def _clip(text: str, longest: int) -> str:
-    return text.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore")
-
-
 def read_contents(data: bytes, now_ns: int) -> FileContents:
-    """What the bytes of a file say at the monotonic time `now_ns`, before which none was read.
+    """Return what the bytes of a file say.
 
-    Raises UnreadableFile.
+    Args:
+        data: The bytes of the file.
+        now_ns: A monotonic time after which the bytes were read.
+
+    Raises:
+        UnreadableFile: The bytes make no sense to us.
     """
     header, in_use, needed = _parse(data[: _NUMBERS.size])
     if needed > len(data):
@@ -187,10 +192,10 @@ def read_contents(data: bytes, now_ns: int) -> FileContents:
     pools = []
     for number in in_use:
         start = header.header_bytes + number * header.block_bytes
-        slots = start + header.slots_offset
-        description = _read_description(view[start:slots])
-        row = view[slots : start + header.block_bytes].cast("Q")
-        pools.append(read_snapshot(description, row, now_ns, table, LAG_NS))
+        slots_start = start + header.slots_offset
+        description = _read_description(view[start:slots_start])
+        slots = view[slots_start : start + header.block_bytes].cast("Q")
+        pools.append(read_snapshot(description, slots, now_ns, table, LAG_NS))
     return FileContents(
         id=header.id,
         pid=header.pid,
@@ -203,7 +208,7 @@ def read_contents(data: bytes, now_ns: int) -> FileContents:
 
 
 def size_in_use(data: bytes) -> int:
-    """How many bytes of a file are to be read, going by its first ones; 0 when it is not one."""
+    """Return how many bytes to read, going by the first bytes of a file; 0 if it is not ours."""
     try:
         return _parse(data[: _NUMBERS.size]).needed
     except UnreadableFile:
@@ -211,7 +216,7 @@ def size_in_use(data: bytes) -> int:
 
 
 def count_blocks(data: bytes) -> int:
-    """How many blocks are in use, going by a file's first bytes; 0 when it is not one."""
+    """Return how many blocks are in use, going by a file's first bytes; 0 if it is not ours."""
     try:
         return len(_parse(data[: _NUMBERS.size]).in_use)
     except UnreadableFile:
@@ -219,7 +224,7 @@ def count_blocks(data: bytes) -> int:
 
 
 class _Parsed(NamedTuple):
-    """The numbers of a header, the blocks in use, and how much of the file is in use."""
+    """The numbers of a header, the blocks in use, and how many bytes are in use."""
 
     header: Header
     in_use: Sequence[int]
@@ -228,7 +233,7 @@ class _Parsed(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _parse(numbers: bytes) -> _Parsed:
-    """What the first bytes say, mostly the same at each look. Raises UnreadableFile."""
+    """Parse the first bytes of a file. Cached: they are mostly the same at each scrape."""
     if len(numbers) < _NUMBERS.size:
         raise UnreadableFile(f"{len(numbers)} bytes, a header has {HEADER_BYTES}")
     header = Header._make(_NUMBERS.unpack(numbers))
@@ -246,7 +251,7 @@ def _parse(numbers: bytes) -> _Parsed:
 
 
 def _list_in_use(header: Header) -> Sequence[int]:
-    """The numbers of the blocks that count. Only the first 64 can be marked as unused."""
+    """Return the numbers of the blocks that count; only the first 64 can be marked as unused."""
     if not header.unused:
         return range(header.blocks)
     return [number for number in range(header.blocks) if not header.unused >> number & 1]
@@ -268,31 +273,30 @@ def _read_merged_ids(view: memoryview, header: Header) -> frozenset[int]:
 
 
 def _find_table(view: memoryview, header: Header) -> tuple[SlotTable, bool]:
-    """The slot table, and whether we know all its counters; our own is told by its word."""
+    """Return the slot table, and whether we know all its counters. The tag tells our own table."""
     slots = (header.block_bytes - header.slots_offset) // 8
     if header.table_tag == _OWN_TABLE_TAG and TABLE.slots <= slots:
         return TABLE, True
-    text = _read_text(view, TEXTS_OFFSET, header.table_tag, header.header_bytes)
-    return _read_table(bytes(text), slots)
+    length = header.table_tag & 0xFFFFFFFF
+    text = bytes(view[TEXTS_OFFSET : min(TEXTS_OFFSET + length, header.header_bytes)])
+    check_text(text, header.table_tag)
+    return _read_table(text, slots)
 
 
 @lru_cache(maxsize=64)
 def _read_table(text: bytes, slots: int) -> tuple[SlotTable, bool]:
-    """The slot table of another version, or of `retired`; the same bytes in most files."""
+    """Return the slot table of another version, or of `retired`. Most files have the same bytes."""
     regions = []
-    for entry in _as_list(_decode(text))[:MAX_REGIONS]:
+    for entry in _as_list(decode_json(text))[:MAX_REGIONS]:
         if len(_as_list(entry)) != 5 or not all(isinstance(each, str) for each in entry[:2]):
             raise UnreadableFile("its slot table makes no sense")
         name, kind, offset, length, bounds_ns = entry
         regions.append(_check_region(name, kind, [offset, length], _as_list(bounds_ns), slots))
     table = SlotTable(regions)
-    return table, all(_knows(region) for region in regions if region.kind in _ADDITIVE_KINDS)
+    return table, all(_is_known(region) for region in regions if region.kind in _ADDITIVE_KINDS)
 
 
-_ADDITIVE_KINDS = ("counter", "histogram")
-
-
-def _knows(region: Region) -> bool:
+def _is_known(region: Region) -> bool:
     ours = TABLE.regions.get(region.name)
     return ours is not None and (ours.kind, ours.bounds_ns) == (region.kind, region.bounds_ns)
 
@@ -302,91 +306,23 @@ def _check_region(
 ) -> Region:
     whole = all(type(each) is int and each >= 0 for each in (*numbers, *bounds_ns))
     if not whole or numbers[0] + numbers[1] > slots or not numbers[1]:
-        raise UnreadableFile(f"its slot table has no sense for {name[:40]!r}")
+        raise UnreadableFile(f"its slot table makes no sense for {name[:40]!r}")
     if kind == "histogram" and (
         numbers[1] != len(bounds_ns) + 2 or sorted(set(bounds_ns)) != bounds_ns
     ):
-        raise UnreadableFile(f"its slot table has no sense for the histogram {name[:40]!r}")
+        raise UnreadableFile(f"its slot table makes no sense for the histogram {name[:40]!r}")
     return Region(name, kind, numbers[0], numbers[1], tuple(bounds_ns))
-
-
-def _read_description(block: memoryview) -> PoolDescription:
-    """What is told at the beginning of a block in use; UnreadableFile while it is being written."""
-    word = int.from_bytes(block[:8], sys.byteorder)
-    text = bytes(block[8 : 8 + (word & 0xFFFFFFFF)])
-    # What is longer than any of ours is not kept in the cache.
-    decode = _decode_description if len(text) <= BLOCK_BYTES else _decode_description.__wrapped__
-    return decode(text, word)
-
-
-@lru_cache(maxsize=4096)
-def _decode_description(text: bytes, word: int) -> PoolDescription:
-    """The description, with what it has of our fields in their types; others are left out."""
-    _check_text(text, word)
-    described = _decode(text)
-    if not isinstance(described, dict):
-        raise UnreadableFile("a description makes no sense")
-    known = {
-        field.name: _clean(described[field.name])
-        for field in fields(PoolDescription)
-        if _fits(described.get(field.name), str(field.type))
-    }
-    return PoolDescription(**known)
-
-
-def _fits(value: Any, type_name: str) -> bool:
-    if type_name == "bool":
-        return isinstance(value, bool)
-    if type_name == "str":
-        return isinstance(value, str)
-    return type(value) is int and 0 <= value <= _MAX_NUMBER
-
-
-_MAX_NUMBER = 1 << 31
-_U64 = (1 << 64) - 1
-
-
-def _clean(value: Any) -> Any:
-    """A string as short as we write them, without what does not belong on a page."""
-    if not isinstance(value, str):
-        return value
-    return _clip("".join(each if each.isprintable() else "\ufffd" for each in value), MAX_TEXT)
-
-
-def _place(region: Region) -> tuple[str, str, int, int, tuple[int, ...]]:
-    return region.name, region.kind, region.offset, region.length, region.bounds_ns
-
-
-def _encode(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-
-
-def _decode(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise UnreadableFile("a text in it is not JSON") from None
 
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _text_tag(text: bytes) -> int:
-    return zlib.crc32(text) << 32 | len(text)
-
-
-def _read_text(view: memoryview, start: int, word: int, end: int) -> memoryview:
-    text = view[start : min(start + (word & 0xFFFFFFFF), end)]
-    _check_text(text, word)
-    return text
-
-
-def _check_text(text: bytes | memoryview, word: int) -> None:
-    if len(text) != word & 0xFFFFFFFF or zlib.crc32(text) != word >> 32:
-        raise UnreadableFile("a text in it is damaged")
+def _read_description(block: memoryview) -> PoolDescription:
+    """Return the description of a block in use; UnreadableFile while it is being written."""
+    text_tag = int.from_bytes(block[:8], sys.byteorder)
+    return decode_description(bytes(block[8 : 8 + (text_tag & 0xFFFFFFFF)]), text_tag)
 
 
 _NUMBERS = struct.Struct(f"={len(Header._fields)}Q")
-_OWN_TABLE = _encode([[*_place(region)] for region in TABLE.regions.values()])
-_OWN_TABLE_TAG = _text_tag(_OWN_TABLE)
+_OWN_TABLE_TAG = build_text_tag(_encode_table(TABLE))

@@ -1,7 +1,6 @@
-"""Has every engine recorded that an application creates, without the application's doing.
+"""Record every engine that an application creates, without a change of the application.
 
-It knows how SQLAlchemy hands an engine to its plugins. It imports nothing of SQLAlchemy itself: it
-runs in the middle of SQLAlchemy's import.
+This module runs in the middle of SQLAlchemy's import, so it imports nothing of SQLAlchemy itself.
 """
 
 from __future__ import annotations
@@ -27,12 +26,13 @@ _logger = logging.getLogger("sqlalchemy_pool_metrics")
 def attach(url_module: ModuleType) -> None:
     """Record the engines created from now on; `url_module` is `sqlalchemy.engine.url`.
 
-    Every way to an engine or pool (create_engine, create_async_engine, engine_from_config,
-    create_pool_from_url) asks the URL once for its plugins and shows them the engine in the end;
-    one more is added there. So `create_engine` itself stays what it is, under every name and in
-    every module that it was imported into, with its signature, tracebacks and pickles. SQLAlchemy
-    has no public hook that sees every engine: a dialect's `engine_created` may be overridden, and
-    events of pools come too late to see the first connection fail.
+    Every function that creates an engine or pool (create_engine, create_async_engine,
+    engine_from_config, create_pool_from_url) asks the URL for its plugins and hands them the engine
+    at the end. The patch adds a plugin there. `create_engine` itself stays the same function, with
+    its signature, tracebacks and pickles, in every module that imported it.
+
+    SQLAlchemy has no public hook for every engine: a dialect may override `engine_created`, and
+    pool events come too late to see the first connection fail.
     """
     url_class = url_module.URL
     instantiate = url_class._instantiate_plugins
@@ -52,14 +52,18 @@ def attach(url_module: ModuleType) -> None:
 
 
 def is_supported(version: str) -> bool:
-    """Whether the recording knows the pools of this version of SQLAlchemy."""
+    """Return whether the pools of this version of SQLAlchemy can be recorded."""
     numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
     return numbers is not None and OLDEST <= tuple(map(int, numbers.groups())) < TOO_NEW
 
 
 @functools.cache
 def _begin_recording() -> bool:
-    """At the first engine: the application has set up its logging, SQLAlchemy knows its version."""
+    """Check SQLAlchemy's version and register the plugin, once; return whether to record.
+
+    Called for the first engine: by then the application has set up its logging, and SQLAlchemy is
+    imported completely.
+    """
     try:
         version = sys.modules["sqlalchemy"].__version__
         if not is_supported(version):
@@ -67,7 +71,7 @@ def _begin_recording() -> bool:
             return False
         from sqlalchemy.dialects import plugins
 
-        # For ?plugin=pool_metrics: the folder on PYTHONPATH has no entry points.
+        # A folder on PYTHONPATH has no entry points, and ?plugin=pool_metrics needs one.
         plugins.register("pool_metrics", f"{__package__}.plugin", "PoolMetricsPlugin")
     except Exception as fault:
         log_fault("switching the recording on", fault)

@@ -1,4 +1,4 @@
-"""Switches the recording on for an engine that exists."""
+"""Switch the recording on for an existing engine, and read what it records."""
 
 from __future__ import annotations
 
@@ -20,17 +20,23 @@ _Engine = TypeVar("_Engine", bound="Engine | AsyncEngine")
 
 
 def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
-    """Record the metrics of an engine's pool from now on, and return the engine.
+    """Record the metrics of an engine's pool from now on.
 
-    Call it before or after the first use, on an Engine or AsyncEngine, with any pool class. A
-    second call only renames; what was counted before stays under the name before. `name` becomes
-    the label `pool`; without it the name is the engine's `pool_logging_name`, else the database's.
-    Engines made by `execution_options()` share the pool.
-    Never raises: a pool that cannot be instrumented is logged and goes on as before.
+    Call it before or after the first use; the pool may be of any class. A second call only renames
+    the pool, and what was counted stays under the old name. Engines made by `execution_options()`
+    share the pool. Never raises: a pool that cannot be instrumented works on, and a line is logged.
+
+    Args:
+        engine: The engine.
+        name: The value of the label `pool`; by default the engine's `pool_logging_name`, else the
+            name of the database.
+
+    Returns:
+        The engine.
     """
     try:
         sync_engine: Any = getattr(engine, "sync_engine", engine)
-        name = name or _known_name(sync_engine.pool)
+        name = name or _current_name(sync_engine.pool)
         pool = instrument_engine(sync_engine)
         PROCESS.describe(pool, describe_url(pool, sync_engine.url, name))
     except Exception as fault:
@@ -38,8 +44,8 @@ def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
     return engine
 
 
-def _known_name(pool: Any) -> str | None:
-    """The name of a pool that records already and has one of its own."""
+def _current_name(pool: Any) -> str | None:
+    """Return the name of a pool that records already; None for the default name."""
     if not isinstance(pool, RecordsMetrics):
         return None
     name = pool._recorder.block.description.name
@@ -47,7 +53,7 @@ def _known_name(pool: Any) -> str | None:
 
 
 def read_pool(engine: Engine | AsyncEngine) -> Snapshot:
-    """What the pool of an instrumented engine does now; TypeError when it is not instrumented."""
+    """Return a snapshot of an engine's pool; TypeError if the engine is not instrumented."""
     sync_engine: Any = getattr(engine, "sync_engine", engine)
     pool = sync_engine.pool
     if not isinstance(pool, RecordsMetrics):
@@ -57,5 +63,5 @@ def read_pool(engine: Engine | AsyncEngine) -> Snapshot:
 
 
 def read_pools() -> list[Snapshot]:
-    """What every instrumented pool of this process does now, merged by name and database."""
+    """Return snapshots of all instrumented pools of this process, merged by name and database."""
     return PROCESS.read()

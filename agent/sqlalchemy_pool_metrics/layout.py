@@ -1,36 +1,34 @@
 """The slots of a block: what each 64-bit number of a pool means.
 
-It must not know where a block lives (private memory or a mapped file) nor anything of SQLAlchemy.
-
-A block is a row of unsigned 64-bit slots, each written by one process and read by any. A slot is
-the unit of consistency: an aligned 8-byte store is never torn, but two slots may be one event
-apart. What must agree is therefore derived from the same slots: the count of a histogram is the
-sum of its buckets, `checkouts_total` is the count of `checkout_duration_seconds`, and a connection
-that is out is one slot, its start time, from which come `checked_out`, the oldest age and what is
-still running of `checked_out_seconds_total`.
+A block is an array of unsigned 64-bit slots. One process writes it, any process reads it. An
+aligned 8-byte store is never torn, but two slots may be one event apart. Numbers that must agree
+therefore come from the same slots: the count of a histogram is the sum of its buckets,
+`checkouts_total` is the count of `checkout_duration_seconds`, and a connection that is out has one
+slot, its start time, from which `checked_out`, the oldest age and the running part of
+`checked_out_seconds_total` come.
 
     slots                    what
     counters                 see COUNTERS: plain u64, only ever added to
     4 histograms             buckets (not cumulative, the last is +Inf), then their sum in ns
-    active                   1 while a pool uses the block; else only its counters mean something
+    active                   1 while a pool uses the block, else only its counters are valid
     checked_in               gauge: live idle connections
     held_spilled             gauge: connections out beyond the table of held connections
     waiting_spilled          gauge: waiters beyond the table of waiters
-    held_used, waiting_used  how much of the tables was ever used
+    held_used, waiting_used  how many slots of the tables were ever used
     saturated                table: since when every allowed connection is out
     checked_out_peaks        ring of 16 windows: window number << 32 | highest value in it
     pending_peaks            the same for waiters
     held                     table: a slot per connection that is out, since when
     waiting                  table: a slot per waiter, since when
 
-A slot of a table holds the monotonic ns at which something began, or 0, or, once it is over,
-ENDED | the total of all that are over, this one included. That total is stored into its own slot
-(the sum of a histogram, or `saturated_ns`) right afterwards. So what was running becomes part of
-the total in one store, and whoever reads, also of a writer that was killed between the two stores,
-takes the highest of these totals and never sees a duration twice or not at all. The totals lie
-before the tables, because a copy is made in this order, and a slot is not used again at once.
+A slot of a table is 0, or the monotonic time in ns at which something began, or, when that has
+ended, ENDED | the total of all that have ended, this one included. The same total is then stored
+into its own slot (the sum of a histogram, or `saturated_ns`). The running duration so becomes part
+of the total in one store. A reader takes the highest total that it finds and counts each duration
+exactly once, even when the writer was killed between the two stores. The totals lie before the
+tables, because a copy is made in this order, and slots are not reused at once.
 
-All times are of CLOCK_MONOTONIC, which every process of a host shares.
+All times are of CLOCK_MONOTONIC, which all processes of a host share.
 """
 
 from __future__ import annotations
@@ -64,7 +62,7 @@ COUNTERS = (
     *(f"invalidations_{kind}" for kind in INVALIDATION_KINDS),
     "leaked_connections",
     "saturated_ns",
-    # What was still running of holds and waits when their process ended.
+    # The durations of holds and waits that were still in flight when their process ended.
     "unfinished_checked_out_ns",
     "unfinished_pending_ns",
 )
@@ -89,21 +87,22 @@ HISTOGRAMS: dict[str, tuple[float, ...]] = {
 }
 # fmt: on
 
+# These names stand in every shared file: a new name would be a new format.
 GAUGES = ("active", "checked_in", "held_spilled", "waiting_spilled", "held_used", "waiting_used")
 SATURATED_CAPACITY = 4
 HELD_CAPACITY = 192
-"""Connections out of one pool in one process whose start times are kept; see `held_spilled`."""
+"""Connections of one pool in one process whose start times are kept, see `held_spilled`."""
 WAITING_CAPACITY = 96
 PEAK_WINDOWS = 16
 WINDOW_SHIFT = 32
-"""A window of the peak rings is 2**32 ns, 4.29 s, so that its number is one shift away."""
+"""A window of the peak rings lasts 2**32 ns, 4.29 s: one shift gives its number."""
 PEAK_REACH = 14
 """Windows before the current one that count: at least 60 s."""
 ENDED = 1 << 63
 
 
 class HistogramSlots(NamedTuple):
-    """Where a histogram lies: the first bucket, the slot of the sum, the bounds in nanoseconds."""
+    """Where a histogram lies: its first bucket, the slot of its sum, its bounds in ns."""
 
     first: int
     sum: int
@@ -122,23 +121,23 @@ class Region:
 
 
 class SlotTable:
-    """The regions of a block by name: ours, or those that a file of another version describes."""
+    """The regions of a block by name, of our version or as a file of another version has them."""
 
     def __init__(self, regions: Sequence[Region]) -> None:
         self.regions = {region.name: region for region in regions}
         self.slots = max((each.offset + each.length for each in regions), default=0)
 
-    def read(self, row: memoryview, name: str) -> list[int]:
-        """The slots of a region; none when there is no such region."""
+    def read(self, slots: memoryview, name: str) -> list[int]:
+        """Return the slots of a region; empty if there is no such region."""
         region = self.regions.get(name)
         if region is None:
             return []
-        return row[region.offset : region.offset + region.length].tolist()
+        return slots[region.offset : region.offset + region.length].tolist()
 
-    def read_one(self, row: memoryview, name: str) -> int:
-        """The only slot of a region; 0 when there is no such region."""
+    def read_one(self, slots: memoryview, name: str) -> int:
+        """Return the only slot of a region; 0 if there is no such region."""
         region = self.regions.get(name)
-        return 0 if region is None else row[region.offset]
+        return 0 if region is None else slots[region.offset]
 
 
 def _place() -> list[Region]:
@@ -171,7 +170,7 @@ HISTOGRAM_SLOTS = {
     for name in HISTOGRAMS
 }
 ACTIVE = ADDITIVE_SLOTS = SLOT["active"]
-"""The slots below this index only grow and may be added over processes."""
+"""The slots below this index only grow, and may be added up over processes."""
 CHECKED_IN, HELD_OVERFLOWED, WAITING_OVERFLOWED = (
     SLOT[name] for name in ("checked_in", "held_spilled", "waiting_spilled")
 )

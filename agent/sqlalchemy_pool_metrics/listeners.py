@@ -1,7 +1,7 @@
-"""The pool events that the overrides in `pool` cannot see: invalidations and why a close happens.
+"""Listeners for pool events that the overrides in `pool` cannot see: invalidations and closes.
 
-None of them is on the path of an ordinary checkout, where a Python listener costs 3 to 15 %.
-They are registered per pool, and SQLAlchemy carries them over to the pool's successors.
+They are registered per pool, and SQLAlchemy copies them to the pool that replaces it. None listens
+to checkouts or checkins: a Python listener there would cost 3 to 15 % of a checkout.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = ["DISPOSING", "attach"]
 DISPOSING: ContextVar[ref[Pool] | None] = ContextVar(
     "sqlalchemy_pool_metrics_disposing", default=None
 )
-"""The pool that this thread or task is disposing of; others may close for other reasons."""
+"""The pool that this thread or task disposes of. Others may close connections for other reasons."""
 
 
 def attach(pool: Pool) -> None:
-    """Listen to the events of a pool, unless it has the listeners from the pool it replaces."""
+    """Listen to a pool's events, unless it has the listeners of the pool that it replaces."""
     for name, listener in _LISTENERS.items():
         if listener not in list(getattr(pool.dispatch, name)):
             event.listen(pool, name, listener)
@@ -66,14 +66,15 @@ def _invalidation_reason(error: BaseException | None) -> str:
         return "pre_ping"  # SQLAlchemy's ping, or a checkout listener that pings
     trace = error.__traceback__ if error is not None else None
     if trace is not None and trace.tb_frame.f_code.co_name == "_finalize_fairy":
-        return "reset_failed"  # where SQLAlchemy resets a connection that comes back
+        return "reset_failed"  # SQLAlchemy resets a returned connection in that function
     return "invalidated"
 
 
 def _close_reason(pool: Any, record: Any, recorder: Recorder) -> str:
-    """Why a connection closes that nobody invalidated, as _ConnectionRecord.get_connection decides.
+    """Return why a connection that was not invalidated closes.
 
-    A connection that closes while it is idle is one that the pool has no place for.
+    The tests, and their order, are those of SQLAlchemy's _ConnectionRecord.get_connection(). A
+    connection that closes while it is idle found no room in the pool.
     """
     disposing = DISPOSING.get()
     if disposing is not None and disposing() is pool:
@@ -90,7 +91,7 @@ def _close_reason(pool: Any, record: Any, recorder: Recorder) -> str:
 
 
 def _pool(record: Any) -> Any:
-    return record._ConnectionRecord__pool
+    return record._ConnectionRecord__pool  # the only way to it; the same from 2.0.0 to 2.1.9
 
 
 def _recorder(record: ConnectionPoolEntry) -> Recorder:

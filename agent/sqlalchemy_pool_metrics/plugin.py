@@ -1,4 +1,4 @@
-"""SQLAlchemy's plugin `pool_metrics`: records the pool of an engine that asks for it by name."""
+"""SQLAlchemy's plugin `pool_metrics`, which records the pool of an engine that names it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,31 @@ POOL_NAME = "pool_name"
 
 
 class EngineRecording(CreateEnginePlugin):
-    """Records the pool of the engine that it is shown, whatever the pool's class; takes nothing."""
+    """Records the pool of an engine; has no arguments."""
 
     name: str | None = None
 
     def __init__(self) -> None:
-        """Leaves `pool_name` alone: a driver may have an argument of that name."""
+        """Do nothing; `pool_name` may be an argument of the driver here."""
 
     def engine_created(self, engine: Engine) -> None:
+        """Instrument the engine."""
         instrument(engine, name=self.name)
 
 
 class PoolMetricsPlugin(EngineRecording):
     """For `?plugin=pool_metrics&pool_name=primary`, and for `plugins=["pool_metrics"]`.
 
-    `pool_name`, in the URL or as an argument of create_engine, becomes the label `pool`; the
-    driver does not see it. The argument wins. Without either the name is that of `instrument()`.
+    `pool_name`, in the URL or as an argument of create_engine, becomes the label `pool`. The
+    argument wins, and the driver sees neither. The default is that of `instrument()`.
     """
 
     def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
+        """Take `pool_name` out of the arguments."""
         names = url.query.get(POOL_NAME, "")
         in_url = names if isinstance(names, str) else names[0]
         self.name = str(kwargs.pop(POOL_NAME, None) or in_url) or None
 
     def update_url(self, url: URL) -> URL:
+        """Return the URL without `pool_name`."""
         return url.difference_update_query([POOL_NAME])

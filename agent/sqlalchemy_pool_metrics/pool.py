@@ -1,7 +1,7 @@
-"""Pool classes that record what they do: SQLAlchemy's own, and any subclass of them.
+"""Pool classes that record their metrics: subclasses of SQLAlchemy's classes and of users' own.
 
-They change nothing of how a pool works. A fault of the recording is logged and swallowed, and
-`super()` is called in any case.
+They do not change how a pool works. A fault of the recording is logged, and `super()` is called in
+any case: a `_do_return_conn()` that raises would lose the connection's slot for good.
 """
 
 from __future__ import annotations
@@ -42,38 +42,40 @@ _POOL_TIMEOUT_CODE = "3o7r"
 
 
 class RecordsMetrics(Pool):
-    """Adds the recording to a pool class that stands behind it among the bases."""
+    """Mixin that adds the recording to the pool class after it among the bases."""
 
-    # On the class too: SQLAlchemy's tests compare what instances have beyond their class.
+    # On the class, too: SQLAlchemy's tests compare the attributes that only instances have.
     _recorder: Recorder = None  # type: ignore[assignment]
     _records_metrics = True
     _plain_connect: Callable[[], PoolProxiedConnection]
 
     def __init_subclass__(cls) -> None:
-        """Look up the base class's `connect` once: at each checkout super() would cost 2 %."""
+        """Look up the base class's `connect` once; super() would cost 2 % of each checkout."""
         super().__init_subclass__()
         cls._plain_connect = super().connect  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Before Pool.__init__, which asks for the wrapped creator.
+        """Take the arguments of the pool class."""
+        # Before Pool.__init__, which calls _should_wrap_creator().
         self._recorder = Recorder(Block(PoolDescription()))
         super().__init__(*args, **kwargs)
         try:
             self._begin_recording()
-            if (
-                kwargs.get("_dispatch") is None
-            ):  # else recreate() does, with the block to go on with
+            # With _dispatch it comes from recreate(), which adds it with the old pool's block.
+            if kwargs.get("_dispatch") is None:
                 PROCESS.add(self)
         except Exception as fault:
             log_fault("instrumenting a pool", fault)
 
     def connect(self) -> PoolProxiedConnection:
+        """Check a connection out and record it."""
+        # Reading this byte is all that a checkout usually pays for forks and the shared file.
         if not PROCESS.up_to_date[0]:
             PROCESS.run_maintenance()
         entered_ns = monotonic_ns()
         try:
             fairy = self._plain_connect()
-        except BaseException as error:
+        except BaseException as error:  # asyncio's CancelledError is no Exception
             self._recorder.record_failure(f"checkout_failures_{_failure_reason(error)}")
             raise
         try:
@@ -84,7 +86,7 @@ class RecordsMetrics(Pool):
                 self._recorder.record_checkout(record, fairy, entered_ns)
         except Exception as fault:
             if raised_by_application(fault):
-                raise
+                raise  # the fairy goes with the frame, which returns the connection
             log_fault("recording a checkout", fault)
         return fairy
 
@@ -102,13 +104,14 @@ class RecordsMetrics(Pool):
             super()._do_return_conn(record)
 
     def _should_wrap_creator(self, creator: Any) -> Callable[[Any], DBAPIConnection]:
-        return _timed(super()._should_wrap_creator(creator), ref(self))
+        return _build_timed_creator(super()._should_wrap_creator(creator), ref(self))
 
     def recreate(self) -> Any:
+        """Return the pool that replaces this one; it continues in the same block."""
         PROCESS.check_for_fork()
         successor = super().recreate()
         try:
-            # A user's own recreate() may name the class that was there before.
+            # A user's own recreate() may build an object of the original class.
             recording = instrument_pool(successor)
             recording._set_recorder(self._recorder.retire())
             PROCESS.add(recording)
@@ -117,12 +120,13 @@ class RecordsMetrics(Pool):
         return successor
 
     def dispose(self) -> None:
+        """Close the idle connections, and record why."""
         PROCESS.check_for_fork()
         token = listeners.DISPOSING.set(ref(self))
         try:
             super().dispose()
         finally:
-            with suppress(ValueError):  # whoever runs us may have changed the context meanwhile
+            with suppress(ValueError):  # a greenlet may have switched to another context
                 listeners.DISPOSING.reset(token)
 
     def _begin_recording(self) -> None:
@@ -135,7 +139,7 @@ class RecordsMetrics(Pool):
         queue = getattr(self, "_pool", None)
         if isinstance(queue, RecordsWaits):
             queue.use(recorder)
-        elif isinstance(self, QueuePool):  # a user's class has put its own there
+        elif isinstance(self, QueuePool):  # a user's class uses a queue of its own
             make_recording(queue, recorder)
 
 
@@ -143,7 +147,8 @@ class MetricsQueuePool(RecordsMetrics, QueuePool):
     """QueuePool that records its metrics; takes the same arguments."""
 
     _records_metrics = True
-    _do_return_conn = QueuePool._do_return_conn  # its queue records what is put into it
+    _do_return_conn = QueuePool._do_return_conn  # the queue records returns
+    # The logger is named after the class; users configure it by SQLAlchemy's name.
     _sqla_logger_namespace = "sqlalchemy.pool.impl.QueuePool"
     _queue_class = RecordingQueue
 
@@ -164,10 +169,10 @@ _classes: dict[type[Pool], type[RecordsMetrics]] = {
 
 
 def metrics_class(pool_class: type[Pool]) -> type[RecordsMetrics]:
-    """The recording subclass of any pool class; itself when it records already.
+    """Return the recording subclass of a pool class, or the class itself if it records already.
 
-    It keeps the class's name, but for the two public ones, and the name under which it logs, so
-    that users' settings of SQLAlchemy's loggers go on working.
+    A subclass made here has the same name. All log under the name of the original class, so that
+    users' settings of SQLAlchemy's loggers still apply.
     """
     if issubclass(pool_class, RecordsMetrics):
         return pool_class
@@ -195,33 +200,35 @@ def _make_class(pool_class: type[Pool]) -> type[RecordsMetrics]:
 
 
 def instrument_pool(pool: Pool) -> RecordsMetrics:
-    """Make a pool that exists record, whatever its class and whatever it has out.
+    """Make an existing pool record, also while connections are out.
 
-    Connections that are out count from now on; their checkouts and openings before do not.
-    Raises TypeError for a class whose instances cannot change their class.
+    Those connections count from now on, their checkouts and openings do not.
+
+    Raises:
+        TypeError: The objects of the pool's class cannot change their class.
     """
-    if isinstance(pool, RecordsMetrics):  # without the lock: a finalizer may dispose of an engine
-        return pool
+    if isinstance(pool, RecordsMetrics):
+        return pool  # without the lock: a finalizer that disposes of an engine comes here
     PROCESS.check_for_fork()
     with PROCESS.instrumenting:
         return pool if isinstance(pool, RecordsMetrics) else _instrument(pool)
 
 
 def instrument_engine(engine: Any) -> RecordsMetrics:
-    """Make the pool of an Engine record; a pool that create_engine just made is put anew.
+    """Make the pool of an Engine record; replace a pool that create_engine just made.
 
-    An object whose class was changed is slower for good, by 10 % of a checkout. Nobody but the
-    engine knows such a pool, so that it may get another one, as `dispose()` gives it one.
+    An object whose class was changed stays slower, by 10 % of a checkout. Only the engine refers to
+    a new pool, so that it can be replaced, as `dispose()` does.
     """
     PROCESS.check_for_fork()
     with PROCESS.instrumenting:
-        if _is_new(engine.pool):
-            engine.pool = _renew(engine.pool)
+        if _is_unused(engine.pool):
+            engine.pool = _build_copy(engine.pool)
     return instrument_pool(engine.pool)
 
 
-def _is_new(pool: Any) -> bool:
-    """Whether create_engine made it, of a class of SQLAlchemy's, and nothing was opened yet."""
+def _is_unused(pool: Any) -> bool:
+    """Return whether create_engine made the pool, of SQLAlchemy's class, and nobody used it."""
     return (
         type(pool) in (QueuePool, AsyncAdaptedQueuePool)
         and type(pool._pool) is type(pool)._queue_class
@@ -231,27 +238,30 @@ def _is_new(pool: Any) -> bool:
     )
 
 
-def _renew(pool: Any) -> RecordsMetrics:
-    renewed: Any = object.__new__(metrics_class(type(pool)))
+def _build_copy(pool: Any) -> RecordsMetrics:
+    """Return a recording pool with the attributes of an unused one."""
+    copy: Any = object.__new__(metrics_class(type(pool)))
     for name, value in vars(pool).items():
-        setattr(renewed, name, value)
-    renewed._pool = renewed._queue_class(pool._pool.maxsize, use_lifo=pool._pool.use_lifo)
-    renewed._recorder = Recorder(Block(PoolDescription()))
-    renewed._invoke_creator = _timed(pool._invoke_creator, ref(renewed))
-    renewed._begin_recording()
-    PROCESS.add(renewed)
-    return renewed  # type: ignore[no-any-return]
+        setattr(copy, name, value)
+    copy._pool = copy._queue_class(pool._pool.maxsize, use_lifo=pool._pool.use_lifo)
+    copy._recorder = Recorder(Block(PoolDescription()))
+    copy._invoke_creator = _build_timed_creator(pool._invoke_creator, ref(copy))
+    copy._begin_recording()
+    PROCESS.add(copy)
+    return copy  # type: ignore[no-any-return]
 
 
 def _instrument(pool: Any) -> RecordsMetrics:
+    # Other threads may use the pool meanwhile. The block shares the queue's mutex from the start,
+    # because a mutex that somebody may hold or wait for cannot be replaced.
     lock = find_mutex(pool._pool) if isinstance(pool, QueuePool) else None
     recorder = Recorder(Block(PoolDescription(), lock))
     pool._recorder = recorder
-    pool._invoke_creator = _timed(pool._invoke_creator, ref(pool))
+    pool._invoke_creator = _build_timed_creator(pool._invoke_creator, ref(pool))
     if isinstance(pool, QueuePool):
         make_recording(pool._pool, recorder)
     pool.__class__ = metrics_class(type(pool))
-    # From here on everything is recorded; what was going on before is looked up.
+    # Every event from here on is recorded; only now look for what was there before.
     with recorder.lock:
         recorder.adopt(*find_connections(pool))
     pool._begin_recording()
@@ -259,15 +269,16 @@ def _instrument(pool: Any) -> RecordsMetrics:
     return pool  # type: ignore[no-any-return]
 
 
-def _timed(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIConnection]:
-    """The creator, with each call counted and timed by the pool it belongs to.
+def _build_timed_creator(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIConnection]:
+    """Wrap a pool's creator so that the pool counts and times each call.
 
-    The pool is referred to weakly: it keeps the creator, and a cycle would keep both alive.
+    The reference to the pool is weak: the pool refers to its creator, and a cycle would keep both
+    until the next garbage collection.
     """
 
     def open_connection(record: ConnectionPoolEntry) -> DBAPIConnection:
         owner = pool()
-        if owner is None:  # somebody copied the pool and dropped the original
+        if owner is None:  # the pool was copied and the original dropped
             return creator(record)  # type: ignore[no-any-return]
         recorder: Recorder = owner._recorder
         began_ns = monotonic_ns()

@@ -23,12 +23,12 @@ from .file_format import (
     UNUSED,
     Header,
     build_header,
-    encode_description,
 )
 from .file_reader import SUFFIX, fcntl
 from .layout import TABLE
 from .slot_buffer import SlotBuffer
 from .snapshot import PoolDescription
+from .tagged_text import encode_description
 
 __all__ = ["BLOCKS", "FILE_BYTES", "MODE", "MappedSlotBuffer", "ProcessFile"]
 

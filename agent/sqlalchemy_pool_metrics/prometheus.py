@@ -1,7 +1,7 @@
-"""Turns snapshots of pools into metric families of prometheus_client.
+"""Turn snapshots of pools into metric families of prometheus_client.
 
-The only module that imports prometheus_client. The exporter uses `build_families` for every pool;
-an application that exposes its own /metrics registers a `PoolCollector`.
+The exporter uses `build_families` for every pool. An application that exposes its own /metrics
+registers a `PoolCollector`. Nothing else in this package imports prometheus_client.
 """
 
 from __future__ import annotations
@@ -24,25 +24,24 @@ from .snapshot import Histogram, Snapshot
 __all__ = ["POOL_LABELS", "PoolCollector", "build_families"]
 
 POOL_LABELS = ("origin", "pool", "database", "application")
-"""The labels of every pool metric, before the ones that a user configures."""
+"""The labels of every pool metric; those that a user configures follow."""
 
 _PREFIX = "sqlalchemy_pool_"
-Rows = Sequence["tuple[Mapping[str, str], Snapshot]"]
-
-
-_Labelled = Iterable["tuple[list[str], Snapshot]"]
+LabelledSnapshots = Sequence["tuple[Mapping[str, str], Snapshot]"]
+_Samples = Iterable["tuple[list[str], Snapshot]"]
+"""Label values and the snapshot that they belong to."""
 
 
 class _Gauge(NamedTuple):
-    """What is so now; absent where no process is left that could say."""
+    """A gauge; absent for a pool that no process has any more."""
 
     name: str
     help: str
     read: Callable[[Snapshot], float | None]
 
-    def build(self, rows: _Labelled, names: Sequence[str]) -> Metric:
+    def build(self, samples: _Samples, names: Sequence[str]) -> Metric:
         family = GaugeMetricFamily(_PREFIX + self.name, self.help, labels=names)
-        for labels, snapshot in rows:
+        for labels, snapshot in samples:
             value = self.read(snapshot) if snapshot.processes else None
             if value is not None:
                 family.add_metric(labels, value)
@@ -50,14 +49,14 @@ class _Gauge(NamedTuple):
 
 
 class _AppGauge(NamedTuple):
-    """A gauge of the application's pools alone."""
+    """A gauge of the application's pools only."""
 
     name: str
     help: str
     read: Callable[[Snapshot], float | None]
 
-    def build(self, rows: _Labelled, names: Sequence[str]) -> Metric:
-        of_app = [row for row in rows if dict(zip(names, row[0])).get("origin") == "app"]
+    def build(self, samples: _Samples, names: Sequence[str]) -> Metric:
+        of_app = [each for each in samples if dict(zip(names, each[0])).get("origin") == "app"]
         return _Gauge(*self).build(of_app, names)
 
 
@@ -66,9 +65,9 @@ class _Counter(NamedTuple):
     help: str
     read: Callable[[Snapshot], float | None]
 
-    def build(self, rows: _Labelled, names: Sequence[str]) -> Metric:
+    def build(self, samples: _Samples, names: Sequence[str]) -> Metric:
         family = CounterMetricFamily(_PREFIX + self.name, self.help, labels=names)
-        for labels, snapshot in rows:
+        for labels, snapshot in samples:
             value = self.read(snapshot)
             if value is not None:
                 family.add_metric(labels, value)
@@ -76,17 +75,17 @@ class _Counter(NamedTuple):
 
 
 class _SplitCounter(NamedTuple):
-    """A counter split by a closed set of label values, each from 0."""
+    """A counter split by a closed set of label values; each is there from the start, as 0."""
 
     name: str
     help: str
     label: str
     values: Sequence[str]
 
-    def build(self, rows: _Labelled, names: Sequence[str]) -> Metric:
+    def build(self, samples: _Samples, names: Sequence[str]) -> Metric:
         labels_of_family = [*names, self.label]
         family = CounterMetricFamily(_PREFIX + self.name, self.help, labels=labels_of_family)
-        for labels, snapshot in rows:
+        for labels, snapshot in samples:
             for value in self.values:
                 family.add_metric([*labels, value], snapshot.counter(f"{self.name}_{value}"))
         return family
@@ -97,9 +96,9 @@ class _Histogram(NamedTuple):
     help: str
     read: Callable[[Snapshot], Histogram | None]
 
-    def build(self, rows: _Labelled, names: Sequence[str]) -> Metric:
+    def build(self, samples: _Samples, names: Sequence[str]) -> Metric:
         family = HistogramMetricFamily(_PREFIX + self.name, self.help, labels=names)
-        for labels, snapshot in rows:
+        for labels, snapshot in samples:
             histogram = self.read(snapshot)
             if histogram is not None:
                 buckets = [(_bound(le), float(count)) for le, count in histogram.cumulative()]
@@ -111,7 +110,7 @@ _Value = TypeVar("_Value", float, Histogram)
 
 
 def _if_waits(read: Callable[[Snapshot], _Value]) -> Callable[[Snapshot], _Value | None]:
-    """Only of pools on which a caller can wait: for the others it is absent, not 0."""
+    """Read a value only of pools on which callers can wait; for others it is absent, not 0."""
     return lambda snapshot: read(snapshot) if snapshot.pool.waits else None
 
 
@@ -224,29 +223,29 @@ FAMILIES: tuple[_Gauge | _AppGauge | _Counter | _SplitCounter | _Histogram, ...]
 
 
 class PoolCollector:
-    """A collector for any prometheus_client registry, of all instrumented pools of this process.
+    """A prometheus_client collector of all instrumented pools of this process.
 
-    Under gunicorn and the like it shows the process that answers the scrape; the exporter shows
+    With several worker processes it shows only the one that answers the scrape. The exporter shows
     all of them.
     """
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families of sqlalchemy_pool_ with the values of this moment."""
-        rows = [(app_labels(snapshot), _of_one_process(snapshot)) for snapshot in read_pools()]
-        return build_families(rows, POOL_LABELS)
+        """Yield the sqlalchemy_pool_ families with their current values."""
+        snapshots = [(app_labels(each), _of_one_process(each)) for each in read_pools()]
+        return build_families(snapshots, POOL_LABELS)
 
     def describe(self) -> Iterable[Metric]:
-        """Name the families without reading anything, so that registering stays cheap."""
+        """Yield the families without samples, so that registering reads nothing."""
         return build_families([], POOL_LABELS)
 
 
 def _of_one_process(snapshot: Snapshot) -> Snapshot:
-    """Several engines that are one pool to whoever reads are still in one process."""
+    """Count one process for several engines that are merged into one pool."""
     return replace(snapshot, processes=1) if snapshot.processes > 1 else snapshot
 
 
 def app_labels(snapshot: Snapshot) -> dict[str, str]:
-    """The values of POOL_LABELS for a pool of the application."""
+    """Return the values of POOL_LABELS for a pool of the application."""
     pool = snapshot.pool
     return {
         "origin": "app",
@@ -256,16 +255,19 @@ def app_labels(snapshot: Snapshot) -> dict[str, str]:
     }
 
 
-def build_families(rows: Rows, label_names: Sequence[str]) -> Iterator[Metric]:
-    """Yield every family of the catalogue's sqlalchemy_pool_ part.
+def build_families(snapshots: LabelledSnapshots, label_names: Sequence[str]) -> Iterator[Metric]:
+    """Yield every sqlalchemy_pool_ family.
 
-    `rows` are pairs of label values and a snapshot, one pair per label set; a label name that a
-    row has no value for is empty. A value that a pool cannot know has no sample, nor has a gauge of
-    one that has no process any more.
+    A value that a pool cannot know has no sample. Neither has a gauge of a pool that no process has
+    any more.
+
+    Args:
+        snapshots: Pairs of label values and a snapshot, one per label set.
+        label_names: The labels of each sample; those without a value are empty.
     """
-    labelled = [([labels.get(name, "") for name in label_names], s) for labels, s in rows]
+    samples = [([labels.get(name, "") for name in label_names], s) for labels, s in snapshots]
     for family in FAMILIES:
-        yield family.build(labelled, label_names)
+        yield family.build(samples, label_names)
 
 
 def _bound(seconds: float) -> str:

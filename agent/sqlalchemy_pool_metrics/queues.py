@@ -1,4 +1,4 @@
-"""Queues of idle connections that tell who waits on them, and for how long."""
+"""Queues of idle connections that record who waits on them, and for how long."""
 
 from __future__ import annotations
 
@@ -23,37 +23,41 @@ __all__ = [
 
 
 class RecordsWaits(QueueCommon[Any]):
-    """Adds the recording to a queue class that stands behind it among the bases.
+    """Mixin that adds the recording to the queue class after it among the bases.
 
-    A caller waits when the queue is empty as it asks: the pool asks to block whenever it is at its
-    limit, also with connections idle. Timing here and not in the pool's `_do_get`, which calls
-    itself under contention, counts each wait once.
+    A caller waits if the queue is empty when it asks. `block` alone does not tell: a pool at its
+    limit always asks to block, also when connections are idle. The pool's `_do_get()` is no place
+    to measure a wait: it calls itself under contention and would count the wait twice.
+
+    Attributes:
+        recorder: None while the pool is being constructed.
     """
 
     recorder: Recorder | None = None
-    """None while the pool is being made."""
 
     def use(self, recorder: Recorder) -> None:
-        """Record with this one from now on."""
+        """Record with this recorder from now on."""
         self.recorder = recorder
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take a record; record the wait, if there is one."""
         record = None
         try:
             record = super().get(False)
         except Empty:
             if not block:
                 raise
-        # Outside of the `except`, so that what is raised while waiting has no context of ours.
-        return self._wait(timeout) if record is None else self._note_taken(record)
+        # After the `except`: an exception of the wait must not have our Empty as its context.
+        return self._wait(timeout) if record is None else self._record_taken(record)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Record the return of a record and put it back."""
         try:
-            self._note_returned(item)
+            self._record_returned(item)
         finally:
             super().put(item, block, timeout)
 
-    def _note_returned(self, record: Any) -> None:
+    def _record_returned(self, record: Any) -> None:
         if not PROCESS.up_to_date[0]:
             PROCESS.run_maintenance()
         try:
@@ -66,7 +70,7 @@ class RecordsWaits(QueueCommon[Any]):
                 raise
             log_fault("recording a return", fault)
 
-    def _note_taken(self, record: Any) -> Any:
+    def _record_taken(self, record: Any) -> Any:
         try:
             recorder = self.recorder
             if recorder is not None:
@@ -83,7 +87,7 @@ class RecordsWaits(QueueCommon[Any]):
         except Exception as fault:
             log_fault("recording a wait", fault)
         try:
-            return self._note_taken(super().get(True, timeout))
+            return self._record_taken(super().get(True, timeout))
         finally:
             if recorder is not None and wait is not None:
                 _end_wait(recorder, *wait)
@@ -97,23 +101,27 @@ def _end_wait(recorder: Recorder, slot: int, since_ns: int) -> None:
 
 
 class RecordingQueue(RecordsWaits, Queue[Any]):
-    """SQLAlchemy's queue for threads, with what a pool does most often in one step each.
+    """SQLAlchemy's queue for threads, with the most frequent operations written out.
 
-    Its mutex is the lock of the block, so that taking a record and noting it are one step, and
-    whoever waits is woken only when it is known that somebody does: together that pays for much of
-    the recording. For a record somebody waits in `_wait`, for room in a `put` that blocks, which
-    only a user's own pool class would call.
+    Its mutex is the block's lock: one acquisition covers taking a record and recording it. It
+    notifies a condition only if somebody waits for it. Both together pay for much of the recording.
+    The mutex is an RLock in SQLAlchemy, too, since the garbage collector can return a connection in
+    the middle of a `get()`; see the docstring of sqlalchemy/util/queue.py.
+
+    Attributes:
+        quick_mutex: The mutex, cheaper in a `with` statement.
     """
 
-    _waiters = 0
-    _putters = 0
+    _waiters = 0  # callers in `_wait`
+    _putters = 0  # callers in a `put` that blocks, which only a user's own pool class calls
 
     def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
+        """Take the arguments of SQLAlchemy's queue."""
         super().__init__(maxsize, use_lifo)
         self.quick_mutex: Any = self.mutex
 
     def use(self, recorder: Recorder) -> None:
-        """Not while anybody waits: the mutex is exchanged."""
+        """Record with this recorder from now on. Nobody may wait: the mutex is replaced."""
         super().use(recorder)
         self.quick_mutex = recorder.quick_lock
         if self.mutex is recorder.lock:
@@ -124,6 +132,7 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
         self._waiters = self._putters = 0
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take a record and record that, under one lock."""
         record = fault = None
         with self.quick_mutex:
             if self.queue:
@@ -138,12 +147,13 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
         if record is None:
             if not block:
                 raise Empty
-            return self._wait(timeout)
-        if fault is not None:  # logged outside of the lock: a log handler may use the pool
+            return self._wait(timeout)  # the pool asks to block only when it is at its limit
+        if fault is not None:  # log it outside the lock: a log handler may use the pool
             log_fault("recording a taken connection", fault)
         return record
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Record the return of a record and put it back, under one lock."""
         if block:
             self._put_blocking(item, timeout)
             return
@@ -151,8 +161,9 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
         try:
             if not PROCESS.up_to_date[0]:
                 PROCESS.run_maintenance()
-        finally:  # whatever a signal handler raises meanwhile, the connection goes back
+        finally:  # the connection goes back even if a signal handler raises meanwhile
             with self.quick_mutex:
+                # Record first: as soon as the item is in the queue, another caller can take it.
                 try:
                     if self.recorder is not None:
                         self.recorder.record_return(item)
@@ -181,6 +192,7 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
                 self._putters -= 1
 
     def _wait(self, timeout: float | None) -> Any:
+        # Counted before the base class looks at the queue again: no return is missed in between.
         with self.mutex:
             self._waiters += 1
         try:
@@ -191,11 +203,12 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
 
 
 class RecordingAsyncQueue(RecordsWaits, AsyncAdaptedQueue[Any]):
-    """SQLAlchemy's queue for asyncio, with what a pool does most often in fewer steps."""
+    """SQLAlchemy's queue for asyncio, with the most frequent operations written out."""
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take a record; record the wait, if there is one."""
         try:
-            return self._note_taken(self._queue.get_nowait())
+            return self._record_taken(self._queue.get_nowait())
         except asyncio.QueueEmpty:
             pass
         if not block:
@@ -203,11 +216,12 @@ class RecordingAsyncQueue(RecordsWaits, AsyncAdaptedQueue[Any]):
         return self._wait(timeout)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Record the return of a record and put it back."""
         if block:
             super().put(item, block, timeout)
             return
         try:
-            self._note_returned(item)
+            self._record_returned(item)
         finally:
             self._put_now(item)
 
@@ -222,7 +236,7 @@ _classes: dict[type[Any], type[Any]] = {AsyncAdaptedQueue: RecordingAsyncQueue}
 
 
 def make_recording(queue: Any, recorder: Recorder) -> None:
-    """Let a queue that exists, and on which somebody may wait, record from now on."""
+    """Make an existing queue record; callers may be waiting on it."""
     if type(queue) is Queue and queue.mutex is recorder.lock:
         _take_over(queue, recorder)
     else:
@@ -231,24 +245,22 @@ def make_recording(queue: Any, recorder: Recorder) -> None:
 
 
 def _take_over(queue: Any, recorder: Recorder) -> None:
-    """Make a RecordingQueue of SQLAlchemy's, whose mutex is the lock of the block already.
-
-    Those who wait in SQLAlchemy's code will not tell when they are done: each return notifies from
-    now on, which costs a little and harms nobody.
-    """
+    """Turn SQLAlchemy's queue, whose mutex is the block's lock already, into a RecordingQueue."""
     with queue.mutex:
-        queue._waiters = queue._putters = 1  # some may be about to wait
+        # Callers that wait in SQLAlchemy's code are not counted. From now on each return notifies,
+        # which costs a little and does no harm.
+        queue._waiters = queue._putters = 1
         queue.recorder, queue.quick_mutex = recorder, recorder.quick_lock
         queue.__class__ = RecordingQueue
 
 
 def find_mutex(queue: Any) -> Any:
-    """The lock of SQLAlchemy's own queue for threads; None of any other."""
+    """Return the mutex of SQLAlchemy's own queue for threads, None for any other queue."""
     return queue.mutex if type(queue) is Queue else None
 
 
 def recording_queue_class(queue_class: type[Any]) -> type[Any]:
-    """The recording subclass of a queue class of SQLAlchemy's or of one derived from it."""
+    """Return the recording subclass of one of SQLAlchemy's queue classes, or of a subclass."""
     if issubclass(queue_class, RecordsWaits):
         return queue_class
     if queue_class not in _classes:

@@ -132,6 +132,7 @@ class Sharing:
         is_locked = file.is_locked()
         if is_locked and file.is_linked():
             return FileChange.NONE
+        # The new file is created before the old lock is dropped: nobody sees this process as dead.
         if self._files_left:
             self._files_left -= 1
             change = self._open(folder)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from time import monotonic_ns
 
 from .layout import ADDITIVE_SLOTS, BLOCK_SLOTS
-from .snapshot import PoolDescription, Snapshot, read_snapshot
+from .slot_reader import read_snapshot
+from .snapshot import PoolDescription, Snapshot
 
 __all__ = ["SlotBuffer"]
 

@@ -202,7 +202,7 @@ def test_a_pool_that_cannot_be_instrumented_is_logged_and_goes_on(
     assert instrument(engine) is engine
     engine.raw_connection().close()
 
-    assert caplog.messages == ["instrument() failed, the pool's numbers are off from here on"]
+    assert caplog.messages == ["instrument() failed, the pool's numbers are wrong from here on"]
 
 
 def test_pools_of_the_same_name_are_read_as_one() -> None:

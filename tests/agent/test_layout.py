@@ -11,7 +11,8 @@ from sqlalchemy_pool_metrics.layout import (
     HISTOGRAM_SLOTS,
     HISTOGRAMS,
 )
-from sqlalchemy_pool_metrics.snapshot import PoolDescription, keep_counters, merge, read_snapshot
+from sqlalchemy_pool_metrics.slot_reader import read_snapshot
+from sqlalchemy_pool_metrics.snapshot import PoolDescription, keep_counters, merge
 
 SECOND = 1_000_000_000
 START = 1_000_000 * SECOND

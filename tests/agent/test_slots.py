@@ -14,7 +14,7 @@ from sqlalchemy_pool_metrics import MetricsQueuePool, PoolDescription, pool, rec
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.file_format import LAG_NS
 from sqlalchemy_pool_metrics.layout import TABLE
-from sqlalchemy_pool_metrics.snapshot import read_snapshot
+from sqlalchemy_pool_metrics.slot_reader import read_snapshot
 from tests.agent.stub_driver import build_engine
 
 START_NS = 10**15

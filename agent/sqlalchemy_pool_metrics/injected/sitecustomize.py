@@ -1,8 +1,8 @@
 """Switches sqlalchemy_pool_metrics on in every Python with this file's folder on its PYTHONPATH.
 
-It runs the sitecustomize that Python would have run without the folder, and has the engines
-recorded once SQLAlchemy is imported. Every Python must get through it, down to 2.7, and pay nothing
-where SQLAlchemy is never imported: it imports nothing that is not loaded at start-up anyway.
+First it runs the sitecustomize that Python would have run without the folder. Engines are recorded
+once SQLAlchemy is imported. The file has to run on every Python, down to 2.7, and to cost nothing
+where SQLAlchemy is never imported: it imports only what is loaded at start-up anyway.
 """
 
 import os
@@ -15,30 +15,33 @@ OLDEST_PYTHON = (3, 9)
 
 
 class Watcher:
-    """A finder that finds nothing: it sees SQLAlchemy's modules being looked for.
+    """A finder that finds nothing, but notices when SQLAlchemy is imported.
 
-    An engine's way begins in `sqlalchemy.engine.url`, and SQLAlchemy imports further modules of its
-    own after that one. At the first of them it attaches the recording, and goes. It wraps no
-    loader: neither who only looks for SQLAlchemy nor another import hook is affected.
+    `injection.attach` patches `sqlalchemy.engine.url`. SQLAlchemy imports more of its modules after
+    that one. At the first of them the watcher attaches the recording and removes itself. It wraps
+    no loader, so that other import hooks, and find_spec("sqlalchemy"), work as before.
     """
 
     watches_sqlalchemy = True
 
     def find_spec(self, name, path=None, target=None):  # noqa: ARG002 - the protocol of finders
         # type: (str, object, object) -> None
+        """Attach the recording if SQLAlchemy's module is loaded; find nothing."""
         if name.startswith("sqlalchemy.") and is_loaded():
-            # A new list: whoever iterates over the old one would pass over the next finder.
+            # A new list: importlib is iterating over the old one and would skip the next finder.
             sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
             attach()
 
 
 def is_loaded():
     # type: () -> bool
+    """Return whether the module that is patched is complete."""
     return hasattr(sys.modules.get("sqlalchemy.engine.url"), "make_url")
 
 
 def attach():
     # type: () -> None
+    """Attach the recording; log a fault instead of raising it."""
     try:
         from sqlalchemy_pool_metrics import injection
 
@@ -52,6 +55,7 @@ def attach():
 
 def watch():
     # type: () -> None
+    """Attach the recording now, or as soon as SQLAlchemy is imported."""
     if sys.version_info < OLDEST_PYTHON or os.environ.get(SWITCH, "").lower() in OFF:
         return
     if is_loaded():
@@ -62,9 +66,9 @@ def watch():
 
 def run_next(this):
     # type: (object) -> None
-    """Run the next sitecustomize in place of this one; it may fail as it would by itself."""
+    """Run the next sitecustomize in place of this one; its exceptions pass through."""
     if FOLDER not in sys.path:
-        return  # the next one found would be this one
+        return  # the import below would find this one again
     followers = sys.path[sys.path.index(FOLDER) + 1 :]
     del sys.modules["sitecustomize"]
     sys.path[:] = [entry for entry in sys.path if entry != FOLDER]
@@ -80,13 +84,13 @@ def run_next(this):
 
 def put_back(followers):
     # type: (list[str]) -> None
-    """Put the folder back into sys.path, whatever the other sitecustomize has done to it."""
+    """Put the folder back before its followers, wherever the other sitecustomize left them."""
     places = [sys.path.index(entry) for entry in followers if entry in sys.path]
     sys.path.insert(places[0] if places else len(sys.path), FOLDER)
 
 
 if __name__ == "sitecustomize":
-    this = sys.modules["sitecustomize"]  # Python 2 empties a module that nothing refers to
+    this = sys.modules["sitecustomize"]  # keep a reference: Python 2 clears a module without one
     try:
         run_next(this)
     finally:

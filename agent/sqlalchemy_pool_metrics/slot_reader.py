@@ -1,0 +1,174 @@
+"""Read a snapshot from the slots of a block, also from those of another version's layout."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from .layout import (
+    ACTIVE,
+    ADDITIVE_SLOTS,
+    CHECKED_IN,
+    CHECKED_OUT_PEAKS,
+    COUNTERS,
+    ENDED,
+    HELD,
+    HELD_OVERFLOWED,
+    HISTOGRAM_SLOTS,
+    PEAK_REACH,
+    PENDING_PEAKS,
+    SATURATED,
+    SLOT,
+    TABLE,
+    WAITING,
+    WAITING_OVERFLOWED,
+    WINDOW_SHIFT,
+    Region,
+    SlotTable,
+)
+from .snapshot import PoolDescription, Snapshot, build_snapshot, keep_counters
+
+__all__ = ["read_snapshot"]
+
+_HOLD_SUM, _WAIT_SUM = HISTOGRAM_SLOTS["hold"].sum, HISTOGRAM_SLOTS["wait"].sum
+_HELD_USED, _WAITING_USED = SLOT["held_used"], SLOT["waiting_used"]
+_SATURATED_NS = SLOT["saturated_ns"]
+_INFINITE_NS = 1 << 64
+
+
+def read_snapshot(
+    pool: PoolDescription,
+    slots: memoryview,
+    now_ns: int,
+    table: SlotTable = TABLE,
+    lag_ns: int = 0,
+) -> Snapshot:
+    """Return the snapshot of one block.
+
+    Args:
+        pool: The description of the pool.
+        slots: A copy of the block's slots.
+        now_ns: The monotonic time. Later start times (of another clock or a damaged block) count as
+            now.
+        table: Where each slot lies.
+        lag_ns: What is in flight counts up to this long before now. A process whose lock the reader
+            does not hold may have read the clock for an end that it has not stored yet; without the
+            lag a counter could fall.
+    """
+    additive, active, checked_in, overflowed, tables, peaks = (
+        _sort_own(slots) if table is TABLE else _sort(slots, table)
+    )
+    saturated = _pick_running(tables[0], additive, _SATURATED_NS)
+    held = _pick_running(tables[1], additive, _HOLD_SUM)
+    waiting = _pick_running(tables[2], additive, _WAIT_SUM)
+    until_ns = now_ns - lag_ns
+    oldest = (now_ns >> WINDOW_SHIFT) - PEAK_REACH << WINDOW_SHIFT
+    checked_out, pending = len(held) + overflowed[0], len(waiting) + overflowed[1]
+    snapshot = build_snapshot(
+        pool=pool,
+        processes=1,
+        additive=tuple(additive),
+        checked_in=checked_in,
+        checked_out=checked_out,
+        checked_out_peak=_read_peak(peaks[0], checked_out, oldest),
+        running_checked_out_ns=_sum_running(held, until_ns) if held else 0,
+        pending_checkouts=pending,
+        pending_checkouts_peak=_read_peak(peaks[1], pending, oldest),
+        running_pending_ns=_sum_running(waiting, until_ns) if waiting else 0,
+        running_saturated_ns=_sum_running(saturated, until_ns) if saturated else 0,
+        oldest_checkout_ns=max(0, now_ns - min(held)) if held else 0,
+        overflow=None if pool.size is None else max(0, checked_in + checked_out - pool.size),
+    )
+    return snapshot if active else keep_counters(snapshot)
+
+
+_Slots = Sequence[int]
+_Sorted = tuple[
+    list[int], int, int, tuple[int, int], tuple[_Slots, _Slots, _Slots], tuple[_Slots, _Slots]
+]
+"""Of a block: the additive slots; active; checked_in; what is held and waiting beyond the tables;
+the used parts of the tables saturated, held and waiting; the two rings of peaks."""
+
+
+def _sort_own(slots: memoryview) -> _Sorted:
+    """Sort slots in our own layout. A scrape does this for every pool of every process."""
+    head = slots[:HELD].tolist()
+    held_used, waiting_used = head[_HELD_USED], head[_WAITING_USED]
+    held = slots[HELD : min(HELD + held_used, WAITING)].tolist() if held_used else ()
+    waiting = slots[WAITING : WAITING + waiting_used].tolist() if waiting_used else ()
+    return (
+        head[:ADDITIVE_SLOTS],
+        head[ACTIVE],
+        head[CHECKED_IN],
+        (head[HELD_OVERFLOWED], head[WAITING_OVERFLOWED]),
+        (head[SATURATED:CHECKED_OUT_PEAKS], held, waiting),
+        (head[CHECKED_OUT_PEAKS:PENDING_PEAKS], head[PENDING_PEAKS:]),
+    )
+
+
+def _sort(slots: memoryview, table: SlotTable) -> _Sorted:
+    """Sort slots in another version's layout; what it lacks is 0 or empty."""
+    held = table.read(slots, "held")[: table.read_one(slots, "held_used")]
+    waiting = table.read(slots, "waiting")[: table.read_one(slots, "waiting_used")]
+    return (
+        _translate(slots, table),
+        table.read_one(slots, "active"),
+        table.read_one(slots, "checked_in"),
+        (table.read_one(slots, "held_spilled"), table.read_one(slots, "waiting_spilled")),
+        (table.read(slots, "saturated"), held, waiting),
+        (table.read(slots, "checked_out_peaks"), table.read(slots, "pending_peaks")),
+    )
+
+
+def _pick_running(slots: _Slots, additive: list[int], total: int) -> _Slots:
+    """Return the start times of what is in flight among the slots of a table.
+
+    The highest total of a finished one replaces the slot `total` of the additive ones, if its
+    process has not stored it there yet.
+    """
+    highest = max(slots) if slots else 0
+    if not highest:
+        return ()
+    if highest < ENDED:
+        return [slot for slot in slots if slot]
+    if highest - ENDED > additive[total]:
+        additive[total] = highest - ENDED
+    return [slot for slot in slots if 0 < slot < ENDED]
+
+
+def _sum_running(starts: _Slots, now_ns: int) -> int:
+    """Return how long all of them together have been in flight."""
+    if max(starts) <= now_ns:
+        return len(starts) * now_ns - sum(starts)
+    return sum([now_ns - start for start in starts if start < now_ns])
+
+
+def _read_peak(ring: _Slots, current: int, oldest: int) -> int:
+    """Return the highest value since `oldest`; in a window without an event it was `current`."""
+    if not ring or max(ring) < oldest:
+        return current
+    recent = max([entry & 0xFFFFFFFF for entry in ring if entry >= oldest])
+    return recent if recent > current else current
+
+
+def _translate(slots: memoryview, table: SlotTable) -> list[int]:
+    """Return the additive slots of another version's block in our order.
+
+    Counters and histograms that only one of the versions has are left out, or 0. A bucket that we
+    do not have counts in the next higher one that we have.
+    """
+    additive = [0] * ADDITIVE_SLOTS
+    for name in COUNTERS:
+        additive[SLOT[name]] = table.read_one(slots, name) if _has(table, name, "counter") else 0
+    for name, (first, total, bounds_ns) in HISTOGRAM_SLOTS.items():
+        if _has(table, name, "histogram"):
+            region = table.regions[name]
+            *counts, additive[total] = table.read(slots, name)
+            for bound_ns, count in zip((*region.bounds_ns, _INFINITE_NS), counts):
+                additive[first + bisect_left(bounds_ns, bound_ns)] += count
+    return additive
+
+
+def _has(table: SlotTable, name: str, kind: str) -> bool:
+    region: Region | None = table.regions.get(name)
+    return region is not None and region.kind == kind
