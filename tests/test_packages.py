@@ -17,7 +17,7 @@ def read_pyproject(folder: str) -> dict[str, Any]:
     return tomllib.loads((ROOT / folder / "pyproject.toml").read_text())
 
 
-# The agent's `injected` has no __init__.py on purpose: it is package data.
+# The agent's `injected` is a folder for PYTHONPATH and has no __init__.py.
 @pytest.mark.parametrize(
     ("source", "data"),
     [(AGENT, {AGENT / "injected"}), (EXPORTER, {EXPORTER / "engines"})],
@@ -27,6 +27,12 @@ def test_every_folder_with_modules_is_a_package(source: Path, data: set[Path]) -
     with_modules = {path.parent for path in source.rglob("*.py")} - data
     packages = {path.parent for path in source.rglob("__init__.py")}
     assert with_modules == packages
+
+
+def test_the_agent_lists_every_folder_with_modules() -> None:
+    found = {path.parent.relative_to(AGENT.parent) for path in AGENT.rglob("*.py")}
+    listed = read_pyproject("agent")["tool"]["setuptools"]["packages"]
+    assert sorted(listed) == sorted(".".join(folder.parts) for folder in found)
 
 
 def test_both_distributions_are_typed() -> None:

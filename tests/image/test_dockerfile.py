@@ -55,7 +55,7 @@ def test_the_first_layer_of_packages_has_all_that_both_distributions_need_of_oth
     lines = {line for lines in wanted for line in lines}  # type: ignore[attr-defined]
     ours = {line for line in lines if line.startswith("sqlalchemy-pool-metrics")}
     assert list_requirements() == sorted(lines - ours)
-    assert list_requirements("--build") == ["setuptools>=68"]
+    assert list_requirements("--build") == ["setuptools>=77"]
 
 
 def test_nothing_enters_the_build_but_what_is_copied() -> None:
