@@ -169,7 +169,7 @@ class Reloader:
 
     def _load(self) -> tuple[Settings, dict[str, Database]]:
         settings = self._source.load()
-        return settings, self._service.engines.prepare(settings.databases)
+        return settings, self._service.databases.prepare(settings.databases)
 
     def _poll(self) -> bool:
         return self._watcher.poll(

@@ -62,9 +62,9 @@ class Service:
         self.settings = settings
         self.state = State.STARTING
         self.web_policy = WebPolicy(settings.web.config_file, deny_all=wait_for_config)
-        self.engines = DatabaseRegistry()
-        self.engines.replace(self.engines.prepare(settings.databases))
-        self.probes = ProbeSet(self.engines)
+        self.databases = DatabaseRegistry()
+        self.databases.replace(self.databases.prepare(settings.databases))
+        self.probes = ProbeSet(self.databases)
         self.shared_folder = SharedFolder(settings.app.dir)
         self.reload_status = ReloadStatus() if wait_for_config else ReloadStatus.now()
         self.render_queue = RenderQueue()
@@ -107,7 +107,7 @@ class Service:
         self.state = State.STOPPING
         async with self._stopping:
             await self.probes.stop()
-            await self.engines.close_all()
+            await self.databases.close_all()
 
     async def apply(self, settings: Settings, databases: Mapping[str, Database]) -> list[str]:
         """Put a whole configuration into use and return what changed, for people.
@@ -129,9 +129,9 @@ class Service:
         self._check_running()
         probes = await self.probes.prepare(databases)
         self._check_running()  # a stop during the await above has stopped the new probes, too
-        before = {database.name: database for database in self.engines}
+        before = {database.name: database for database in self.databases}
         changes = [*list_changes(before, databases), *self._list_restart_required(settings)]
-        self.engines.replace(databases)
+        self.databases.replace(databases)
         self.probes.replace(probes)
         self._apply(settings)
         self.state = State.READY

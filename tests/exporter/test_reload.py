@@ -132,7 +132,7 @@ async def test_a_changed_file_is_taken_over_by_itself(up: dict[str, Any], tmp_pa
     async with open_client(app):
         (tmp_path / "new").symlink_to("2")
         (tmp_path / "new").rename(tmp_path / "..data")
-        await wait_for(lambda: [each.name for each in service.engines] == ["shop", "orders"])
+        await wait_for(lambda: [each.name for each in service.databases] == ["shop", "orders"])
 
 
 async def test_the_web_configuration_is_read_anew_with_the_other(
@@ -169,7 +169,7 @@ async def test_what_could_not_be_used_is_tried_again_until_it_can(
         assert (await client.post(RELOAD)).status_code == 422
         assert (await client.post(RELOAD)).status_code == 422
         secret.write_text(up["url"])
-        await wait_for(lambda: [each.name for each in service.engines] == ["shop", "orders"])
+        await wait_for(lambda: [each.name for each in service.databases] == ["shop", "orders"])
         assert service.reload_status.is_successful
     told = [message for message in caplog.messages if message.startswith("configuration not")]
     assert len(told) == 2, "one for each who asked, none for those who did not"
@@ -284,7 +284,7 @@ async def test_a_change_while_the_first_configuration_is_read_is_noticed(
     write_databases(file, up, "shop", "orders")
     async with open_client(app):
         await wait_for(
-            lambda: [each.name for each in read_service(app).engines] == ["shop", "orders"]
+            lambda: [each.name for each in read_service(app).databases] == ["shop", "orders"]
         )
 
 

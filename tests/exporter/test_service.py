@@ -40,7 +40,7 @@ async def test_stopping_twice_waits_for_the_first(silent_port: int) -> None:
     await service.start()
     async with asyncio.timeout(15):
         await asyncio.gather(service.stop(), service.stop())
-    assert list(service.engines) == []
+    assert list(service.databases) == []
 
 
 async def test_database_that_was_up_has_no_connection_left_after_the_stop(
@@ -48,7 +48,7 @@ async def test_database_that_was_up_has_no_connection_left_after_the_stop(
 ) -> None:
     service = read_service(build_app({"shop": up}))
     await service.start()
-    database = service.engines.get("shop")
+    database = service.databases.get("shop")
     assert (await service.probes.get("shop").check()).ok
     await service.stop()
     assert database.read_pool().checked_in == 0
@@ -107,12 +107,12 @@ async def test_a_removed_database_has_no_connection_left(postgres: EmbeddedPostg
     async with open_client(app) as client:
         await client.get("/health/db")
         await client.get("/health/db")  # the first one opens a connection past the pool
-        database = read_service(app).engines.get("shop")
+        database = read_service(app).databases.get("shop")
         assert database.read_pool().checked_in == 1
         del changing.databases["shop"]
         await client.post(RELOAD)
         await wait_for(lambda: database.read_pool().checked_in == 0)
-        assert read_service(app).engines.get("orders").read_pool().checked_in == 1
+        assert read_service(app).databases.get("orders").read_pool().checked_in == 1
         assert (await client.get("/health/db/shop")).status_code == 404
 
 
@@ -149,7 +149,7 @@ async def test_recreating_what_a_reload_replaces_says_so(up: dict[str, Any]) -> 
     changing = ChangingSource({"shop": up})
     app = changing.build_app()
     async with open_client(app) as client:
-        database = read_service(app).engines.get("shop")
+        database = read_service(app).databases.get("shop")
 
         async def be_replaced() -> None:
             changing.databases["shop"] = {**up, "role": "primary"}

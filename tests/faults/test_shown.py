@@ -190,7 +190,7 @@ async def test_a_pool_with_no_connection_free_shows_as_its_timeout(
     app = build_app({"shop": {"url": url, "pool": pool}}, probe=PROBE)
     async with open_client(app) as client:
         assert (await client.get("/health/db/shop")).status_code == 200
-        engine: Any = read_service(app).engines.get("shop").engine
+        engine: Any = read_service(app).databases.get("shop").engine
         async with engine.connect():
             health = await client.get("/health/db/shop")
         metrics = (await client.get("/metrics")).text

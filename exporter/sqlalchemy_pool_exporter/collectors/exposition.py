@@ -79,7 +79,7 @@ def compress(body: bytes) -> bytes:
 class RenderQueue:
     """Renders one response at a time; equal requests that wait together share one.
 
-    A rendering begins after the last request that shares it has come, so that nobody gets an
+    A rendering begins after the last request that shares it has come, so that no client gets an
     older state than that of the request.
     """
 

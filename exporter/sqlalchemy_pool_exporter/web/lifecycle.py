@@ -50,7 +50,7 @@ async def answer_recreate(request: Request) -> Response:
     if not service.is_ready:
         return answer_not_ready(service, name)
     # A service that stops meanwhile forgets its databases.
-    database = service.engines.get(name)
+    database = service.databases.get(name)
     try:
         await database.recreate()
     except Exception as error:  # whatever a driver raises, it is the database that failed
@@ -63,7 +63,7 @@ def answer_failure(service: Service, database: Database, error: Exception) -> Re
     """Answers 503 with why the new pool got no connection, and logs it."""
     if not service.is_ready:
         return answer_not_ready(service, database.name)
-    if database not in service.engines:
+    if database not in service.databases:
         text = "a reload has replaced the database; its connections are new"
         return answer_json({"name": database.name, "error": text}, 409)
     failure = classify(error, secrets=database.secrets)

@@ -59,7 +59,7 @@ async def test_server_that_plays_another_role_is_up_and_a_mismatch(shop: dict[st
 async def test_recreating_opens_a_new_connection(shop: dict[str, Any]) -> None:
     app = build_app({"shop": shop}, web={"enable_lifecycle": True})
     async with open_client(app) as client:
-        database = read_service(app).engines.get("shop")
+        database = read_service(app).databases.get("shop")
         await client.get("/health/db/shop")
         await client.get("/health/db/shop")
         before = database.read_pool().connections_opened

@@ -23,7 +23,7 @@ async def test_recreating_replaces_the_pool_and_answers_with_health(up: dict[str
     app = build_app({"shop": up}, **ENABLED)
     async with open_client(app) as client:
         await client.get("/health/db/shop")
-        engine = read_service(app).engines.get("shop").engine
+        engine = read_service(app).databases.get("shop").engine
         before = engine.pool
         response = await client.post("/-/databases/shop/recreate")
         assert engine.pool is not before
@@ -37,7 +37,7 @@ async def test_recreating_counts_on_where_the_pool_stopped(up: dict[str, Any]) -
     async with open_client(app) as client:
         await client.get("/health/db/shop")
         await client.post("/-/databases/shop/recreate")
-        pool = read_service(app).engines.get("shop").read_pool()
+        pool = read_service(app).databases.get("shop").read_pool()
     assert pool.connections_opened >= 1
     assert pool.checked_out == 0
 
@@ -57,7 +57,7 @@ async def test_request_that_waits_when_the_exporter_stops_is_told_so(silent_port
     called = asyncio.Event()
     async with connect(app) as client, asyncio.timeout(15):
         async with app.router.lifespan_context(app):
-            database = read_service(app).engines.get("shop")
+            database = read_service(app).databases.get("shop")
             recreate = database.recreate
 
             async def tell_and_recreate() -> None:
@@ -75,7 +75,7 @@ async def test_request_that_waits_when_the_exporter_stops_is_told_so(silent_port
 @pytest.mark.parametrize("state", ["starting", "stopping"])
 async def test_exporter_that_does_not_run_recreates_nothing(up: dict[str, Any], state: str) -> None:
     app = build_app({"shop": up}, **ENABLED)
-    engine = read_service(app).engines.get("shop").engine
+    engine = read_service(app).databases.get("shop").engine
     if state == "stopping":
         async with app.router.lifespan_context(app):
             pass
@@ -97,9 +97,9 @@ async def test_unknown_database_is_told_the_known_ones(up: dict[str, Any]) -> No
 async def test_without_lifecycle_it_is_forbidden_and_says_how(up: dict[str, Any]) -> None:
     app = build_app({"shop": up})
     async with open_client(app) as client:
-        pool = read_service(app).engines.get("shop").engine.pool
+        pool = read_service(app).databases.get("shop").engine.pool
         response = await client.post("/-/databases/shop/recreate")
-        assert read_service(app).engines.get("shop").engine.pool is pool
+        assert read_service(app).databases.get("shop").engine.pool is pool
     assert response.status_code == 403
     assert "--web.enable-lifecycle" in response.text
 
