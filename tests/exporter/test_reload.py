@@ -72,7 +72,7 @@ async def open_reloader(source: FileSource) -> AsyncIterator[Reloader]:
     await read_service(app).stop()
 
 
-async def test_settings_that_cannot_be_used_leave_everything_as_it_was(
+async def test_invalid_settings_leave_everything_as_it_was(
     up: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     changing = ChangingSource({"shop": up})
@@ -97,7 +97,7 @@ async def test_settings_that_cannot_be_used_leave_everything_as_it_was(
     assert CANARY not in response.text + caplog.text
 
 
-async def test_many_reloads_at_once_are_made_one_after_the_other(up: dict[str, Any]) -> None:
+async def test_simultaneous_reloads_run_one_after_the_other(up: dict[str, Any]) -> None:
     changing = ChangingSource({"shop": up})
     app = changing.build_app()
     async with open_client(app) as client:
@@ -108,7 +108,9 @@ async def test_many_reloads_at_once_are_made_one_after_the_other(up: dict[str, A
         assert len((await client.get("/health/db")).json()["databases"]) == 6
 
 
-async def test_without_lifecycle_reloading_is_forbidden(up: dict[str, Any]) -> None:
+async def test_a_reload_request_is_forbidden_without_the_lifecycle_option(
+    up: dict[str, Any],
+) -> None:
     changing = ChangingSource({"shop": up})
     app = changing.build_app()
     async with open_client(app) as client:
@@ -119,7 +121,9 @@ async def test_without_lifecycle_reloading_is_forbidden(up: dict[str, Any]) -> N
     assert "--web.enable-lifecycle" in response.text
 
 
-async def test_a_changed_file_is_taken_over_by_itself(up: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_changed_file_is_reloaded_without_a_request(
+    up: dict[str, Any], tmp_path: Path
+) -> None:
     """As Kubernetes changes a ConfigMap: the folder that a link leads to is another one."""
     for version, names in (("1", ["shop"]), ("2", ["shop", "orders"])):
         (tmp_path / version).mkdir()
@@ -135,7 +139,7 @@ async def test_a_changed_file_is_taken_over_by_itself(up: dict[str, Any], tmp_pa
         await wait_for(lambda: [each.name for each in service.databases] == ["shop", "orders"])
 
 
-async def test_the_web_configuration_is_read_anew_with_the_other(
+async def test_the_web_configuration_is_reloaded_with_the_settings(
     up: dict[str, Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "web.yaml"
@@ -156,7 +160,7 @@ async def test_the_web_configuration_is_read_anew_with_the_other(
     assert list(health["databases"]) == ["shop"]
 
 
-async def test_what_could_not_be_used_is_tried_again_until_it_can(
+async def test_an_invalid_configuration_is_tried_again_until_it_is_valid(
     up: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Kubernetes mounts a ConfigMap and the Secret that it names in any order."""
@@ -171,11 +175,11 @@ async def test_what_could_not_be_used_is_tried_again_until_it_can(
         secret.write_text(up["url"])
         await wait_for(lambda: [each.name for each in service.databases] == ["shop", "orders"])
         assert service.reload_status.is_successful
-    told = [message for message in caplog.messages if message.startswith("configuration not")]
-    assert len(told) == 2, "one for each who asked, none for those who did not"
+    logged = [message for message in caplog.messages if message.startswith("configuration not")]
+    assert len(logged) == 2, "one for each request, none for the tries without one"
 
 
-async def test_a_certificate_is_exchanged_whatever_else_is_wrong(
+async def test_a_web_configuration_is_reloaded_whatever_is_wrong_with_the_settings(
     up: dict[str, Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "web.yaml"
@@ -191,7 +195,7 @@ async def test_a_certificate_is_exchanged_whatever_else_is_wrong(
     assert response.headers["x-frame-options"] == "deny"
 
 
-async def test_what_is_waited_for_can_be_asked_for(
+async def test_a_configuration_that_is_waited_for_can_be_loaded_on_request(
     up: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -211,17 +215,17 @@ async def test_what_is_waited_for_can_be_asked_for(
         assert (await client.get("/-/ready")).status_code == 200
     assert "configuration not loaded: databases.shop.url: missing" in caplog.text
     assert "configuration not reloaded: databases.shop.url: missing" in caplog.text
-    (told,) = [each for each in caplog.messages if each.startswith("configuration loaded: ")]
-    assert told.endswith("added shop; listen changed; restart the exporter to serve there")
+    (loaded,) = [each for each in caplog.messages if each.startswith("configuration loaded: ")]
+    assert loaded.endswith("added shop; listen changed; restart the exporter to serve there")
 
 
-async def test_what_is_right_at_the_start_is_waited_for_by_nobody(up: dict[str, Any]) -> None:
+async def test_a_valid_configuration_is_loaded_before_the_start_ends(up: dict[str, Any]) -> None:
     async with open_client(ChangingSource({"shop": up}).build_waiting_app()) as client:
         assert (await client.get("/-/ready")).status_code == 200
         assert (await client.get("/health/db")).status_code == 200
 
 
-async def test_an_exporter_that_ends_while_it_waits_takes_nothing_over() -> None:
+async def test_an_exporter_that_stops_while_it_waits_applies_nothing() -> None:
     started, release = threading.Event(), threading.Event()
     changing = ChangingSource({"shop": {}})
 
@@ -247,7 +251,7 @@ async def test_an_exporter_that_ends_while_it_waits_takes_nothing_over() -> None
     assert service.state is State.STOPPING
 
 
-async def test_a_reading_that_hangs_is_joined(up: dict[str, Any]) -> None:
+async def test_a_read_that_hangs_is_joined_by_the_next_reload(up: dict[str, Any]) -> None:
     release = threading.Event()
     changing = ChangingSource({"shop": up})
     app = changing.build_app()

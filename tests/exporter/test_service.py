@@ -25,7 +25,7 @@ from tests.servers.embedded_postgres import EmbeddedPostgres
 pytestmark = pytest.mark.anyio
 
 
-async def test_service_tells_its_state(up: dict[str, Any]) -> None:
+async def test_the_services_repr_has_its_state(up: dict[str, Any]) -> None:
     service = read_service(build_app({"shop": up}))
     assert repr(service) == "<Service starting <ProbeSet 0 of 1 up>>"
     await service.start()
@@ -43,7 +43,7 @@ async def test_stopping_twice_waits_for_the_first(silent_port: int) -> None:
     assert list(service.databases) == []
 
 
-async def test_database_that_was_up_has_no_connection_left_after_the_stop(
+async def test_a_stop_leaves_no_connection_open(
     up: dict[str, Any],
 ) -> None:
     service = read_service(build_app({"shop": up}))
@@ -55,7 +55,7 @@ async def test_database_that_was_up_has_no_connection_left_after_the_stop(
     assert database.read_pool().checked_out == 0
 
 
-async def test_others_go_on_counting_while_databases_come_change_and_go(
+async def test_unchanged_databases_keep_their_counters_while_others_change(
     up: dict[str, Any],
 ) -> None:
     changing = ChangingSource({"stays": up, "changes": up, "goes": up})
@@ -81,7 +81,7 @@ async def test_others_go_on_counting_while_databases_come_change_and_go(
     assert pick_database(after, "changes")["sqlalchemy_database_role_mismatch"] == 0
 
 
-async def test_a_database_is_not_shown_down_because_its_settings_changed(
+async def test_a_database_stays_up_while_its_settings_change(
     postgres: EmbeddedPostgres,
 ) -> None:
     """Its first probe is over before it takes the place of the old one."""
@@ -116,7 +116,9 @@ async def test_a_removed_database_has_no_connection_left(postgres: EmbeddedPostg
         assert (await client.get("/health/db/shop")).status_code == 404
 
 
-async def test_who_waits_for_a_removed_database_is_still_answered(silent_port: int) -> None:
+async def test_a_check_of_a_database_that_is_removed_meanwhile_is_answered(
+    silent_port: int,
+) -> None:
     shop = {**build_down(silent_port), "probe": {"timeout": "300ms"}}
     changing = ChangingSource({"shop": shop})
     app = changing.build_app()
@@ -130,7 +132,7 @@ async def test_who_waits_for_a_removed_database_is_still_answered(silent_port: i
     assert response.json()["reason"] == "timeout"
 
 
-async def test_a_service_that_is_stopped_meanwhile_takes_nothing_over(silent_port: int) -> None:
+async def test_a_service_that_is_stopped_during_a_reload_applies_nothing(silent_port: int) -> None:
     changing = ChangingSource({})
     app = changing.build_app()
     service = read_service(app)
@@ -145,7 +147,9 @@ async def test_a_service_that_is_stopped_meanwhile_takes_nothing_over(silent_por
     assert not [each for each in asyncio.all_tasks() if "shop" in each.get_name()]
 
 
-async def test_recreating_what_a_reload_replaces_says_so(up: dict[str, Any]) -> None:
+async def test_recreating_a_database_that_a_reload_replaces_is_a_conflict(
+    up: dict[str, Any],
+) -> None:
     changing = ChangingSource({"shop": up})
     app = changing.build_app()
     async with open_client(app) as client:
@@ -162,7 +166,7 @@ async def test_recreating_what_a_reload_replaces_says_so(up: dict[str, Any]) -> 
     assert "a reload has replaced the database" in response.json()["error"]
 
 
-async def test_the_folder_of_the_application_and_the_log_follow(
+async def test_the_folder_of_the_application_follows_its_setting(
     up: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -179,7 +183,7 @@ async def test_the_folder_of_the_application_and_the_log_follow(
     assert "listen changed; restart the exporter to serve there" in caplog.text
 
 
-async def test_an_url_file_that_names_another_driver_needs_a_reload(
+async def test_an_url_file_that_names_another_driver_is_a_changed_database(
     up: dict[str, Any], tmp_path: Path, postgres: EmbeddedPostgres
 ) -> None:
     file = tmp_path / "url"
@@ -193,7 +197,7 @@ async def test_an_url_file_that_names_another_driver_needs_a_reload(
     assert 'dialect="postgresql",driver="asyncpg"' in metrics
 
 
-async def test_a_listener_that_is_configured_back_is_no_change(
+async def test_an_address_that_is_configured_back_is_not_logged(
     up: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -205,7 +209,7 @@ async def test_a_listener_that_is_configured_back_is_no_change(
     assert len([message for message in caplog.messages if "restart" in message]) == 1
 
 
-async def test_reloads_in_quick_succession_end_each_probe_once(
+async def test_reloads_in_quick_succession_stop_each_probe_once(
     up: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     changing = ChangingSource({"shop": up})

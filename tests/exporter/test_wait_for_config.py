@@ -1,4 +1,4 @@
-"""serve --wait-for-config: what cannot be used yet ends nothing, gives nothing away, is taken over.
+"""serve --wait-for-config: an invalid configuration neither ends the exporter nor opens it to all.
 
 In Kubernetes an exporter that ends takes the pod of its application out of its Service.
 """
@@ -78,12 +78,14 @@ def read_to_end(connection: socket.socket) -> bytes:
 
 @contextmanager
 def run_closed(log: Path, *arguments: str, **settings: str) -> Iterator[RunningExporter]:
-    """Yields an exporter of which nobody is told anything but that it runs."""
+    """Yield an exporter that answers nothing except that it runs."""
     with run_exporter(log, OPTION, *arguments, settings=settings) as exporter:
         exporter.wait_for_log("configuration not loaded")
         assert ask(exporter, "/-/healthy").status_code == 200
-        told = {(each.status_code, each.text) for each in (ask(exporter, path) for path in PATHS)}
-        ((status, text),) = told
+        answers = {
+            (each.status_code, each.text) for each in (ask(exporter, path) for path in PATHS)
+        }
+        ((status, text),) = answers
         assert status == 503
         assert re.fullmatch("The configuration cannot be used.*the log says why.\n", text)
         yield exporter
@@ -92,7 +94,7 @@ def run_closed(log: Path, *arguments: str, **settings: str) -> Iterator[RunningE
     assert "Traceback" not in log.read_text()
 
 
-def test_a_bad_secret_of_a_database_leaves_the_pools_of_the_app(
+def test_an_invalid_secret_of_a_database_leaves_the_pools_of_the_app(
     log: Path, tmp_path: Path, pools: Path, url: str
 ) -> None:
     secrets = MountedSecrets(tmp_path / "secrets", **{SECRET: f"sqlite{CANARY}", "other": "\xff"})
@@ -129,7 +131,7 @@ def test_a_bad_secret_of_a_database_leaves_the_pools_of_the_app(
     assert CANARY not in log.read_text()
 
 
-def test_a_secret_that_is_not_there_is_told_once_and_used_when_it_comes(
+def test_a_missing_secret_is_logged_once_and_used_when_it_comes(
     log: Path, tmp_path: Path, url: str
 ) -> None:
     """The folder is empty as that of an optional Secret, then what is in it cannot be used."""
@@ -144,10 +146,8 @@ def test_a_secret_that_is_not_there_is_told_once_and_used_when_it_comes(
         assert len(read_errors(log)) == 2
 
 
-def test_a_hangup_signal_reads_at_once_what_is_waited_for(
-    log: Path, tmp_path: Path, url: str
-) -> None:
-    """What is not databases' is taken over although those cannot be used yet."""
+def test_sighup_reads_at_once_what_is_waited_for(log: Path, tmp_path: Path, url: str) -> None:
+    """Other settings are applied although the databases are still invalid."""
     file = write(tmp_path / "exporter.yaml", f"databases: {{shop: {{url: {CANARY}}}}}\n")
     with run_exporter(log, OPTION, "--config", str(file)) as exporter:
         exporter.wait_for_log("configuration not loaded: databases.shop.url")
@@ -160,10 +160,10 @@ def test_a_hangup_signal_reads_at_once_what_is_waited_for(
         assert exporter.stop() == 0
 
 
-def test_users_of_the_web_configuration_alone_may_ask_while_a_database_is_waited_for(
+def test_only_users_of_the_web_configuration_may_ask_while_a_database_is_waited_for(
     log: Path, tmp_path: Path, url: str
 ) -> None:
-    """And nobody has to tell that a file has come which only the settings know of."""
+    """And a file that only the settings name is noticed when it comes."""
     settings = {
         "WEB__CONFIG_FILE": str(write_users(tmp_path / "web.yaml")),
         "DATABASES__SHOP__URL_FILE": str(tmp_path / "absent"),
@@ -177,7 +177,7 @@ def test_users_of_the_web_configuration_alone_may_ask_while_a_database_is_waited
         exporter.wait_for_log("configuration loaded: added shop")
 
 
-def test_a_missing_file_is_waited_for_and_nothing_given_away(
+def test_a_missing_file_is_waited_for_and_nothing_is_shown(
     log: Path, tmp_path: Path, pools: Path, url: str
 ) -> None:
     file = tmp_path / "exporter.yaml"
@@ -190,7 +190,7 @@ def test_a_missing_file_is_waited_for_and_nothing_given_away(
     assert str(file) in error
 
 
-def test_what_could_be_used_without_databases_is_used_when_the_rest_is_mended(
+def test_everything_but_databases_is_applied_once_it_is_valid(
     log: Path, tmp_path: Path, pools: Path
 ) -> None:
     file = write(tmp_path / "exporter.yaml", f"databases: {{shop: {{url: {CANARY}}}}}\nap: {{}}\n")
@@ -204,7 +204,7 @@ def test_what_could_be_used_without_databases_is_used_when_the_rest_is_mended(
 
 
 @pytest.mark.parametrize("has_other_mistake", [False, True])
-def test_a_broken_web_configuration_gives_nothing_away_and_asks_for_passwords_when_mended(
+def test_an_invalid_web_configuration_shows_nothing_and_asks_for_passwords_when_corrected(
     log: Path, tmp_path: Path, url: str, *, has_other_mistake: bool
 ) -> None:
     web = write(tmp_path / "web.yaml", f"basic_auth_users: {{ops: {CANARY}}}\n")
@@ -224,7 +224,7 @@ def test_a_broken_web_configuration_gives_nothing_away_and_asks_for_passwords_wh
         assert "restart" not in log.read_text()
 
 
-def test_a_connection_from_before_is_told_nothing_when_certificates_are_asked_for(
+def test_an_older_connection_is_shown_nothing_when_certificates_are_required(
     log: Path, tmp_path: Path
 ) -> None:
     authority = Authority()
@@ -248,8 +248,8 @@ def test_a_connection_from_before_is_told_nothing_when_certificates_are_asked_fo
     assert b"sqlalchemy" not in answer
 
 
-def test_the_address_of_the_options_is_served_on_whatever_is_wrong(tmp_path: Path) -> None:
-    """As is what cannot be listened on: it ends the exporter, and is one line."""
+def test_the_address_of_the_options_is_used_whatever_is_wrong(tmp_path: Path) -> None:
+    """An address that is taken ends the exporter with one line."""
     file = write(tmp_path / "exporter.yaml", "listen: 192.0.2.1:1\n{")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -263,7 +263,7 @@ def test_the_address_of_the_options_is_served_on_whatever_is_wrong(tmp_path: Pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_whoever_waits_ends_when_told_to(log: Path, tmp_path: Path, number: int) -> None:
+def test_a_waiting_exporter_ends_on_a_signal(log: Path, tmp_path: Path, number: int) -> None:
     with run_exporter(log, OPTION, "--config", str(tmp_path / "absent.yaml")) as exporter:
         exporter.wait_for_log("configuration not loaded")
         assert exporter.stop(number) == 0

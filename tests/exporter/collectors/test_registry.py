@@ -15,7 +15,7 @@ DURATION = "sqlalchemy_pool_exporter_collector_duration_seconds"
 
 
 class Breakable(Collector):
-    """Yields one family, and then breaks when told to."""
+    """Yields one family, and raises if it is broken."""
 
     def __init__(self, family: str) -> None:
         self.family = family

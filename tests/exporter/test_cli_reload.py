@@ -1,4 +1,4 @@
-"""The running command takes changed settings over: by SIGHUP, and when its files change."""
+"""The running command reloads its configuration: on SIGHUP, and when its files change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_metrics(exporter: RunningExporter) -> str:
         return client.get("/metrics").text
 
 
-def test_a_hangup_signal_reloads_and_a_bad_file_keeps_what_was(tmp_path: Path) -> None:
+def test_sighup_reloads_and_an_invalid_file_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     write_config(file, "shop")
     with run_exporter(tmp_path / "log", "--config", str(file)) as exporter:
@@ -84,7 +84,7 @@ def test_a_changed_file_of_the_secrets_directory_is_noticed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("times", [50])
-def test_signals_in_a_row_leave_one_exporter_at_work(tmp_path: Path, times: int) -> None:
+def test_many_signals_in_a_row_end_with_the_last_configuration(tmp_path: Path, times: int) -> None:
     file = tmp_path / "exporter.yaml"
     write_config(file, "shop")
     with run_exporter(tmp_path / "log", "--config", str(file)) as exporter:
