@@ -7,7 +7,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from sqlalchemy_pool_exporter.dialects import ServerStatus, find_dialect
 from sqlalchemy_pool_exporter.failures import Failure
@@ -78,7 +78,7 @@ class QueryResult:
     server_error: Exception | None = None
 
 
-def run_probe_query(connection: Connection, *, query: str, metrics: bool) -> QueryResult:
+def run_probe_query(connection: Connection, *, query: str | None, metrics: bool) -> QueryResult:
     """Run the query and read the server's status. Blocks.
 
     Raises what the query raises. An error of the status is raised only if the connection is lost.
@@ -95,8 +95,11 @@ def run_probe_query(connection: Connection, *, query: str, metrics: bool) -> Que
         return QueryResult(query_seconds, None, error)
 
 
-def run_query(connection: Connection, query: str) -> None:
-    """Run a query as it is written: neither ":name" nor "%" is a parameter."""
+def run_query(connection: Connection, query: str | None) -> None:
+    """Run a query as it is written: neither ":name" nor "%" is a parameter. None is `select(1)`."""
+    if query is None:  # some servers need a FROM clause, which SQLAlchemy adds
+        connection.execute(select(1)).first()
+        return
     result = connection.exec_driver_sql(query, execution_options={"no_parameters": True})
     if result.returns_rows:
         result.first()

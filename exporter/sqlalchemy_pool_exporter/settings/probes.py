@@ -25,8 +25,11 @@ class ProbeSettings(Section):
         default=FRESH_CONNECTION_INTERVAL,
         description="How often a probe opens a new connection, at least the interval",
     )
-    query: str = Field(
-        default="SELECT 1", min_length=1, repr=False, description="What a probe asks"
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        repr=False,
+        description="The query that a probe runs; null is SELECT 1, as the database writes it",
     )
 
     @model_validator(mode="before")
