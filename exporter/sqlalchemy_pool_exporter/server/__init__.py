@@ -1,1 +1,1 @@
-"""What listens: uvicorn with our sockets, TLS and limits."""
+"""Listening: uvicorn with our own sockets, TLS, limits and signals."""

@@ -1,40 +1,40 @@
-"""The HTTP server around the application, and an end of it that cannot be held up.
-
-It knows uvicorn and signals, nothing of what is served.
-"""
+"""Uvicorn with our own sockets, TLS, limits and signals."""
 
 import asyncio
 import logging
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import uvicorn
 from starlette.applications import Starlette
 
 from sqlalchemy_pool_exporter.reload import Reloader
-from sqlalchemy_pool_exporter.server.connections import Entrance
-from sqlalchemy_pool_exporter.server.limits import Complaints, Limits
-from sqlalchemy_pool_exporter.server.protocol import HTTPProtocol
+from sqlalchemy_pool_exporter.server.limits import ClientLogFilter, HTTPProtocol, Limits
 from sqlalchemy_pool_exporter.service import Service
 
 logger = logging.getLogger(__name__)
 
-# Prometheus keeps its connection between scrapes, which are a minute apart at most.
-KEEP_ALIVE_SECONDS: Final = 75
-# What clients get to read what was asked for; then their connections are dropped.
+# What clients get to read their last answers; then their connections are dropped.
 GRACE_SECONDS: Final = 1
+# How long no connection is accepted after the process has run out of descriptors or memory.
+ACCEPT_PAUSE_SECONDS: Final = 1.0
 LIMITS: Final = Limits()
 
 Handlers: TypeAlias = dict[signal.Signals, Callable[[int, FrameType | None], None]]
 
 
 class Server(uvicorn.Server):
-    """Stops the service while clients read their last answers, not after."""
+    """A server that accepts connections itself, and stops the service while clients still read.
+
+    asyncio's own servers keep one TLS context for good. Here each connection begins with the
+    context that is in force then, so that a reload exchanges certificates and policy.
+    """
 
     def __init__(
         self, config: uvicorn.Config, limits: Limits, exit_within: float | None = None
@@ -42,66 +42,107 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service: Service = config.app.state.service  # type: ignore[union-attr]
         self._reloader: Reloader = config.app.state.reloader  # type: ignore[union-attr]
-        self._limits = limits.fit_descriptors()
-        self._complaints = Complaints()
-        self._entrance = self._build_entrance()
-        self._looking: asyncio.Task[None] | None = None
+        self._limits = limits
         self._exit_within = exit_within
+        self._log_filter = ClientLogFilter()
+        self._accepting: set[asyncio.Task[None]] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
         self._reloading: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to serve; from now on SIGHUP reloads a configuration that has a source."""
-        await super().startup([])  # without sockets of its own
+        """Begin to serve; from now on SIGHUP reloads a configuration that has a source."""
+        await super().startup([])  # starts the application, and listens nowhere
         loop = asyncio.get_running_loop()
-        backlog = self.config.backlog
-        open_door = self._entrance.open_door
-        self.servers = [
-            await loop.create_server(open_door, sock=listener, backlog=backlog)
-            for listener in sockets or ()
-        ]
-        self._looking = loop.create_task(self._entrance.look(), name="look at clients")
+        for source in (logger, logging.getLogger("uvicorn.error")):
+            source.addFilter(self._log_filter)
+        for listener in sockets or ():
+            listener.setblocking(False)
+            self._accepting.add(loop.create_task(self._accept(listener), name="accept clients"))
         if self._reloader.has_source and threading.current_thread() is threading.main_thread():
             loop.add_signal_handler(signal.SIGHUP, self._reload)
 
-    def _reload(self) -> None:
-        self._reloading = asyncio.create_task(self._reloader.reload_quietly())
-
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begins the end, on SIGTERM or SIGINT."""
+        """Begin to stop, on SIGTERM or SIGINT."""
         if self._exit_within is not None and not self.should_exit:
             start_countdown(self._exit_within)
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends the checks that requests wait for, then the requests."""
+        """Stop accepting, end the checks that requests wait for, then the requests."""
         logger.info("stopping")
         stopping = asyncio.create_task(self._service.stop())
-        if self._looking is not None:
-            self._looking.cancel()
-        self._entrance.close()
+        ending = [*self._accepting, *self._connecting]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         await super().shutdown(sockets)
         await stopping
+        for source in (logger, logging.getLogger("uvicorn.error")):
+            source.removeFilter(self._log_filter)
 
-    def _build_entrance(self) -> Entrance:
-        return Entrance(
-            self._service.web_policy,
-            self._limits,
-            self._complaints,
-            cast(set[HTTPProtocol], self.server_state.connections),
-            self._build_protocol,
-        )
+    def _reload(self) -> None:
+        self._reloading = asyncio.create_task(self._reloader.reload_quietly())
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            # A client that waits is accepted without a turn of the loop: leave room for others.
+            await asyncio.sleep(0)
+            try:
+                client, _ = await loop.sock_accept(listener)
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                logger.warning("no connection can be accepted", extra={"reason": error.strerror})
+                await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
+                continue
+            open_now = len(self.server_state.connections) + len(self._connecting)
+            if open_now >= self._limits.connections:
+                client.close()
+                extra = {"limit": self._limits.connections}
+                logger.warning("connection refused: too many are open", extra=extra)
+                continue
+            task = loop.create_task(self._connect(client))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, client: socket.socket) -> None:
+        """Hand the connection to uvicorn, after the TLS handshake if the web policy asks for it."""
+        loop = asyncio.get_running_loop()
+        context = self._service.web_policy.context
+        options: dict[str, Any] = {}
+        if context is not None:
+            options["ssl_handshake_timeout"] = self._limits.handshake_seconds
+            options["ssl_shutdown_timeout"] = self._limits.goodbye_seconds
+        try:
+            end_unread_answers(client, self._limits.answer_seconds)
+            await loop.connect_accepted_socket(self._build_protocol, client, ssl=context, **options)
+        except ssl.SSLError as error:
+            logger.warning("TLS handshake failed", extra={"reason": error.reason})
+        except OSError:
+            pass  # the client hung up, or was not done in time
 
     def _build_protocol(self) -> HTTPProtocol:
+        tls = self._service.web_policy.config.tls_server_config
         return HTTPProtocol(
-            self.config, self.server_state, self.lifespan.state, self._limits, self._complaints
+            self.config,
+            self.server_state,
+            self.lifespan.state,
+            self._limits.request_seconds,
+            tls.client_allowed_sans,
         )
 
 
 def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, in the main thread; closes the listener.
+    """Serve until SIGTERM or SIGINT, in the main thread; close the listener.
 
-    Serving ends within two seconds of the signal. With `exit_within` the whole process does, so
-    many seconds after it and whatever still hangs: for callers that have nothing left to do.
+    Serving ends within two seconds of the signal.
+
+    Args:
+        app: What to serve; its state holds the service.
+        listener: Where clients wait to be accepted.
+        exit_within: Seconds after the signal until the whole process ends, whatever still hangs.
+            For callers that have nothing left to do.
     """
     server = build_server(app, exit_within=exit_within)
     handlers: Handlers = dict.fromkeys((signal.SIGTERM, signal.SIGINT), server.handle_exit)
@@ -115,10 +156,11 @@ def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None 
 def build_server(
     app: Starlette, limits: Limits = LIMITS, exit_within: float | None = None
 ) -> Server:
-    """Returns a server for the app; its `run` takes the listener."""
+    """Return a server for the app; its `run` takes the listener."""
+    limits = limits.fit_descriptors()
     config = uvicorn.Config(
         app,
-        http=HTTPProtocol,
+        http="h11",
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -126,19 +168,31 @@ def build_server(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        limit_concurrency=limits.requests,
+        timeout_keep_alive=limits.idle_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=limits.head_bytes,
     )
     return Server(config, limits, exit_within)
 
 
+def end_unread_answers(client: socket.socket, seconds: float) -> None:
+    """Let the kernel end the connection when the client takes nothing of an answer for so long.
+
+    Linux counts from the moment at which the client's receive window is full. Systems without this
+    option keep such a connection.
+    """
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        milliseconds = int(seconds * 1000)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
 def start_countdown(seconds: float) -> None:
-    """Ends the process in so many seconds unless it ends by itself; in the main thread only.
+    """End the process in so many seconds unless it ends by itself; in the main thread only.
 
     Python waits for every thread of an executor, and one that asks a silent name server may take
-    half a minute. The kernel does not; and a signal handler, which may interrupt the start of a
-    thread, must not start one.
+    half a minute. The kernel does not. A thread would not do: a signal handler may interrupt the
+    start of a thread, and must not start one.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -146,7 +200,7 @@ def start_countdown(seconds: float) -> None:
 
 @contextmanager
 def handle_signals(handlers: Handlers) -> Iterator[None]:
-    """Handles signals that come before uvicorn does, and those that it raises again at its end."""
+    """Handle signals that come before uvicorn does, and those that it raises again at its end."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

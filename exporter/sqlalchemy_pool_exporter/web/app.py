@@ -1,4 +1,4 @@
-"""The web application: which handler answers which path, and when its parts start and stop."""
+"""The web application: the routes, the middleware, and a lifespan that runs the service."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ from sqlalchemy_pool_exporter.web.responses import (
     answer_method_not_allowed,
     answer_not_found,
 )
-from sqlalchemy_pool_exporter.web.status_page import answer_landing_page
+from sqlalchemy_pool_exporter.web.status_page import answer_status_page
 
 
 def create_app(
@@ -73,7 +73,7 @@ def create_app(
         exception_handlers={404: answer_not_found, 405: answer_method_not_allowed},
         lifespan=live,
     )
-    # A redirect would be built from the client's Host header; whoever adds a slash gets the list.
+    # A redirect would be built from the client's Host header.
     app.router.redirect_slashes = False
     app.state.service = service
     app.state.reloader = reloader
@@ -81,9 +81,9 @@ def create_app(
 
 
 def build_routes() -> list[Route]:
-    """Returns the routes; Starlette adds HEAD wherever there is GET."""
+    """Return the routes; Starlette adds HEAD wherever there is GET."""
     return [
-        Route("/", answer_landing_page),
+        Route("/", answer_status_page),
         Route("/metrics", answer_metrics),
         Route("/health/db", answer_all_health),
         Route("/health/db/{name}", answer_health),

@@ -1,7 +1,4 @@
-"""GET /health/db and /health/db/{name}: the databases, checked now.
-
-It knows how a check becomes JSON, not how databases are checked.
-"""
+"""GET /health/db and /health/db/{name}: the databases, checked now."""
 
 import asyncio
 from collections.abc import Collection
@@ -20,11 +17,11 @@ Health = dict[str, Any]
 
 
 class NotReadyError(Exception):
-    """The probes do not run, not yet or no longer."""
+    """The probes do not run yet, or no longer."""
 
 
 async def answer_all_health(request: Request) -> Response:
-    """Checks all databases at the same time: 200 when every one is healthy, else 503."""
+    """Check all databases at the same time: 200 when every one is healthy, else 503."""
     service = read_service(request)
     probes = service.probes.probes.values()
     try:
@@ -39,7 +36,7 @@ async def answer_all_health(request: Request) -> Response:
 
 
 async def answer_health(request: Request) -> Response:
-    """Checks one database: 200, 503, or 404 with the names there are."""
+    """Check one database: 200, 503, or 404 with the names of the databases."""
     service = read_service(request)
     name = request.path_params["name"]
     if name not in service.probes.probes:
@@ -53,40 +50,43 @@ async def answer_health(request: Request) -> Response:
 
 
 def answer_unknown(service: Service, name: str) -> Response:
-    """Answers 404: whoever mistypes a name sees the right one; 503 while no name is known."""
+    """Answer 404 with the names of the databases; 503 while none has been read yet."""
     if service.state is State.WAITING:
         return answer_not_ready(service, name)
-    known = list(service.probes.probes)
-    return answer_json({"error": f"no database {name!r}", "databases": known}, 404)
+    names = list(service.probes.probes)
+    return answer_json({"error": f"no database {name!r}", "databases": names}, 404)
 
 
 def answer_not_ready(service: Service, name: str) -> Response:
-    """Answers 503 for one database: it is not known how it is."""
+    """Answer 503 for one database: its probe does not run."""
     return answer_json({"name": name, "status": "unhealthy", "error": describe_state(service)}, 503)
 
 
 async def check_databases(service: Service, probes: Collection[Probe]) -> list[Check]:
-    """Returns each probe's outcome, in no more time than the slowest may take.
+    """Return each probe's outcome, in no more time than the slowest may take.
 
-    Whoever asks at the same time shares one check. Raises NotReadyError, also when the service
-    stops meanwhile: it cancels the checks, which is no request's cancellation.
+    Requests at the same time share one check.
+
+    Raises:
+        NotReadyError: The probes do not run, or the service has stopped in the meantime.
     """
     if service.is_ready:
         try:
             return await asyncio.gather(*(probe.check() for probe in probes))
         except asyncio.CancelledError:
+            # A service that stops cancels the checks; that is not a cancelled request.
             if service.is_ready or is_cancelled():
                 raise
     raise NotReadyError(describe_state(service))
 
 
 def describe_state(service: Service) -> str:
-    """Returns where the service is in its life, as a sentence."""
+    """Return the state of the service as a sentence."""
     return f"the exporter is {service.state}"
 
 
 def build_health(probe: Probe, check: Check) -> Health:
-    """Returns one database's health; null is a size the pool does not have."""
+    """Return one database's health; null is a size that the pool does not have."""
     pool = probe.database.read_pool()
     health = {
         "name": probe.name,

@@ -1,7 +1,7 @@
-"""Requests that change something: who may make them.
+"""The paths below /-/: whether the exporter runs, and the requests that change something.
 
-Only with web.enable_lifecycle: whoever reaches the port could otherwise make the exporter log in
-again and again.
+Those need web.enable_lifecycle: otherwise anybody who reaches the port could make the exporter
+log in again and again.
 """
 
 import logging
@@ -17,50 +17,59 @@ from sqlalchemy_pool_exporter.service import Service, read_service
 from sqlalchemy_pool_exporter.web.health import answer_health, answer_not_ready, answer_unknown
 from sqlalchemy_pool_exporter.web.responses import answer_json, answer_text
 
+logger = logging.getLogger(__name__)
+
 DISABLED: Final = "Lifecycle requests are disabled; start the exporter with --web.enable-lifecycle."
 
 
-def find_refusal(service: Service) -> Response | None:
-    """Returns 403 for an exporter that allows no such request; None for one that does."""
-    return None if service.settings.web.enable_lifecycle else answer_text(DISABLED, 403)
-
-
 async def answer_healthy(_request: Request) -> Response:
-    """Answers 200: the event loop turns."""
+    """Answer 200: the event loop turns."""
     return answer_text("healthy")
 
 
 async def answer_ready(request: Request) -> Response:
-    """Answers 200 between start and stop, else 503."""
+    """Answer 200 between start and stop, else 503."""
     service = read_service(request)
     return answer_text(service.state, 200 if service.is_ready else 503)
 
 
-logger = logging.getLogger(__name__)
+async def answer_reload(request: Request) -> Response:
+    """Answer with what changed, or 422 with what is wrong: then the configuration stays."""
+    service = read_service(request)
+    if not service.settings.web.enable_lifecycle:
+        return answer_text(DISABLED, 403)
+    if not service.is_running:
+        return answer_text(f"the exporter is {service.state}", 503)
+    reloader: Reloader = request.app.state.reloader
+    try:
+        change = await reloader.reload()
+    except ReloadError as error:
+        return answer_text(f"configuration not reloaded:\n{error}", 422)
+    return answer_text(f"configuration reloaded: {change}")
 
 
 async def answer_recreate(request: Request) -> Response:
-    """Replaces the pool and checks the new one: 200 or 503 with its health."""
+    """Replace the pool and check the new one: 200 or 503 with its health."""
     service = read_service(request)
     name = request.path_params["name"]
-    if refusal := find_refusal(service):
-        return refusal
+    if not service.settings.web.enable_lifecycle:
+        return answer_text(DISABLED, 403)
     if name not in service.probes.probes:
         return answer_unknown(service, name)
     if not service.is_ready:
         return answer_not_ready(service, name)
-    # A service that stops meanwhile forgets its databases.
+    # Kept here, because a service that stops in the meantime forgets its databases.
     database = service.databases.get(name)
     try:
         await database.recreate()
     except Exception as error:  # whatever a driver raises, it is the database that failed
-        return answer_failure(service, database, error)
+        return answer_not_recreated(service, database, error)
     logger.info("pool recreated", extra={"database": name})
     return await answer_health(request)
 
 
-def answer_failure(service: Service, database: Database, error: Exception) -> Response:
-    """Answers 503 with why the new pool got no connection, and logs it."""
+def answer_not_recreated(service: Service, database: Database, error: Exception) -> Response:
+    """Answer 503 with why the new pool got no connection, and log it."""
     if not service.is_ready:
         return answer_not_ready(service, database.name)
     if database not in service.databases:
@@ -71,18 +80,3 @@ def answer_failure(service: Service, database: Database, error: Exception) -> Re
     logger.warning("pool not recreated: %s", failure.message, extra=extra)
     health = {"name": database.name, "status": "unhealthy"}
     return answer_json(health | {"reason": failure.reason, "message": failure.message}, 503)
-
-
-async def answer_reload(request: Request) -> Response:
-    """Answers what changed, or 422 with what is wrong: the configuration in use stays."""
-    service = read_service(request)
-    if refusal := find_refusal(service):
-        return refusal
-    if not service.is_running:
-        return answer_text(f"the exporter is {service.state}", 503)
-    reloader: Reloader = request.app.state.reloader
-    try:
-        change = await reloader.reload()
-    except ReloadError as error:
-        return answer_text(f"configuration not reloaded:\n{error}", 422)
-    return answer_text(f"configuration reloaded: {change}")

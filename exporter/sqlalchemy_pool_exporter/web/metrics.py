@@ -1,4 +1,4 @@
-"""GET /metrics: everything known, from memory; it never touches a database."""
+"""GET /metrics: all metrics, from memory; a scrape never touches a database."""
 
 from collections.abc import Collection, Iterator
 
@@ -12,14 +12,14 @@ from sqlalchemy_pool_exporter.service import read_service
 
 
 class Selection(Collector):
-    """The families asked for by their own name or by that of one of their samples."""
+    """The families with one of these names, or with a sample of one of these names."""
 
     def __init__(self, families: Collector, names: Collection[str]) -> None:
         self._families = families
         self._names = frozenset(names)
 
     def collect(self) -> Iterator[Metric]:
-        """Yields the selected families whole."""
+        """Yield the selected families whole."""
         for family in self._families.collect():
             names = {family.name, *(sample.name for sample in family.samples)}
             if not self._names.isdisjoint(names):
@@ -27,7 +27,7 @@ class Selection(Collector):
 
 
 async def answer_metrics(request: Request) -> Response:
-    """Answers in the format the client prefers, with the families of `name[]` or with all."""
+    """Answer in the format the client prefers, with all families or those that `name[]` names."""
     service = read_service(request)
     names = frozenset(request.query_params.getlist("name[]"))
     exposition = choose_exposition(read_list(request, "accept"))
@@ -46,5 +46,5 @@ async def answer_metrics(request: Request) -> Response:
 
 
 def read_list(request: Request, header: str) -> str:
-    """Returns a header's value; a list may come as several lines."""
+    """Return a header's value; a list may come as several headers."""
     return ", ".join(request.headers.getlist(header))

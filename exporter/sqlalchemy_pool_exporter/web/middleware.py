@@ -1,7 +1,6 @@
-"""Who gets an answer at all: users with their passwords, and not more often than allowed.
+"""ASGI middleware: headers on every answer, and who gets an answer at all.
 
-Every path is protected, those for Kubernetes, too, as by Prometheus' exporter-toolkit. As long as
-nobody knows who may ask, nobody gets an answer, but for the one that the process runs.
+Every path is protected, the ones for Kubernetes too, as in Prometheus' exporter-toolkit.
 """
 
 import asyncio
@@ -24,72 +23,6 @@ from sqlalchemy_pool_exporter.web.responses import HEALTHY, answer_text
 from sqlalchemy_pool_exporter.web_config import RateLimit
 from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
 
-UNAUTHORIZED: Final = "Unauthorized: basic_auth_users of the web configuration may ask."
-TOO_OFTEN: Final = "Too many requests: see rate_limit of the web configuration."
-CLOSED: Final = "The configuration cannot be used: nothing is shown until it can, the log says why."
-PLAIN: Final = "This connection is without TLS, and the web configuration asks for it."
-BUSY: Final = "Too many passwords are being checked; ask again."
-
-
-class AccessMiddleware:
-    """Lets a request pass, or answers 401, 429 or 503 by itself; by the rules in force then."""
-
-    def __init__(self, app: ASGIApp, policy: WebPolicy) -> None:
-        self._app = app
-        self._policy = policy
-        self._logins = PasswordChecker()
-        self._bucket = TokenBucket(policy.config.rate_limit)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one connection of the ASGI server."""
-        refusal = None
-        if scope["type"] == "http":
-            refusal = self._refuse_closed(scope) or self._refuse_plain(scope)
-            refusal = (
-                refusal or self._refuse_often() or await self._refuse_unknown(Headers(scope=scope))
-            )
-        await (refusal or self._app)(scope, receive, send)
-
-    def _refuse_closed(self, scope: Scope) -> Response | None:
-        is_refused = self._policy.deny_all and scope["path"] != HEALTHY
-        return answer_text(CLOSED, 503) if is_refused else None
-
-    def _refuse_plain(self, scope: Scope) -> Response | None:
-        """Ends connections from before the rules asked for TLS, and perhaps for a certificate."""
-        if self._policy.context is None or scope["scheme"] == "https":
-            return None
-        return answer_text(PLAIN, 400, {"Connection": "close"})
-
-    def _refuse_often(self) -> Response | None:
-        if self._bucket.limit != self._policy.config.rate_limit:
-            self._bucket = TokenBucket(self._policy.config.rate_limit)
-        return None if self._bucket.take() else answer_text(TOO_OFTEN, 429)
-
-    async def _refuse_unknown(self, headers: Headers) -> Response | None:
-        users = self._policy.users
-        if not users:
-            return None
-        name, password = parse_credentials(headers.getlist("authorization"))
-        try:
-            if name is not None and await self._logins.check(users, name, password):
-                return None
-        except BusyError:
-            return answer_text(BUSY, 503, {"Retry-After": "1"})
-        return answer_text(UNAUTHORIZED, 401, {"WWW-Authenticate": "Basic"})
-
-
-def parse_credentials(values: list[str]) -> tuple[str | None, bytes]:
-    """Returns the name and the password of a basic authentication; None for anything else."""
-    scheme, _, encoded = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-    if scheme.lower() != "basic":
-        return None, b""
-    try:
-        name, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
-        return (name.decode() if colon else None), password
-    except (binascii.Error, ValueError):  # no base64, no ASCII, no UTF-8
-        return None, b""
-
-
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -100,16 +33,31 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
+NOT_CONFIGURED: Final = "The configuration cannot be used yet; the exporter's log says why."
+TWO_LENGTHS: Final = "A request must not have both Content-Length and Transfer-Encoding."
+TLS_REQUIRED: Final = "The web configuration requires TLS, and this connection has none."
+TOO_MANY_REQUESTS: Final = "Too many requests: see rate_limit in the web configuration."
+TOO_MANY_PASSWORDS: Final = "Too many passwords are being checked; try again."
+UNAUTHORIZED: Final = "Unauthorized: see basic_auth_users in the web configuration."
+
+BODY_LENGTHS: Final = frozenset({"content-length", "transfer-encoding"})
+MAX_CACHED: Final = 100
+MAX_PENDING: Final = 64
+# Salt and digest of no known password; an unknown user waits as long as a known one.
+DUMMY_DIGEST: Final = "3ll7pWrtAhA3RgIDXaztHOpOlz0Cm43uWlBHppOZCu7gakYYas/MS"
+# bcrypt ignores what follows; newer versions refuse it.
+MAX_PASSWORD_BYTES: Final = 72
+
 
 class HeadersMiddleware:
-    """Adds HEADERS to each answer that does not say otherwise; what the rules say replaces them."""
+    """Adds HEADERS to each answer that has none of that name, and sets those of the policy."""
 
     def __init__(self, app: ASGIApp, policy: WebPolicy) -> None:
         self._app = app
         self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one connection of the ASGI server."""
+        """Serve one request."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -127,59 +75,112 @@ class HeadersMiddleware:
                 del headers[name]
 
 
-MOST_KEPT: Final = 100
-MOST_WAITING: Final = 64
-# Of a password that nobody knows: who is no user waits as long as who is one.
-FAKE: Final = "3ll7pWrtAhA3RgIDXaztHOpOlz0Cm43uWlBHppOZCu7gakYYas/MS"
-# What bcrypt looks at; the rest says nothing, in Go, too.
-LONGEST_BYTES: Final = 72
+class AccessMiddleware:
+    """Lets a request pass, or refuses it, by the policy in force at that moment."""
+
+    def __init__(self, app: ASGIApp, policy: WebPolicy) -> None:
+        self._app = app
+        self._policy = policy
+        self._passwords = PasswordChecker()
+        self._bucket = TokenBucket(policy.config.rate_limit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or an event of the server's life."""
+        refusal = await self._refuse(scope) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
+
+    async def _refuse(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if self._policy.deny_all and scope["path"] != HEALTHY:
+            return answer_text(NOT_CONFIGURED, 503)
+        if BODY_LENGTHS.issubset(headers.keys()):
+            # A proxy in front may see the end of such a body elsewhere: RFC 9112, 6.3.
+            return answer_text(TWO_LENGTHS, 400, {"Connection": "close"})
+        if self._policy.context is not None and scope["scheme"] != "https":
+            # The connection was opened before a reload asked for TLS.
+            return answer_text(TLS_REQUIRED, 400, {"Connection": "close"})
+        if self._is_too_often():
+            return answer_text(TOO_MANY_REQUESTS, 429)
+        return await self._refuse_user(headers)
+
+    def _is_too_often(self) -> bool:
+        limit = self._policy.config.rate_limit
+        if self._bucket.limit != limit:
+            self._bucket = TokenBucket(limit)
+        return not self._bucket.take()
+
+    async def _refuse_user(self, headers: Headers) -> Response | None:
+        users = self._policy.users
+        if not users:
+            return None
+        name, password = parse_credentials(headers.getlist("authorization"))
+        try:
+            if name is not None and await self._passwords.check(users, name, password):
+                return None
+        except TooManyPasswordsError:
+            return answer_text(TOO_MANY_PASSWORDS, 503, {"Retry-After": "1"})
+        return answer_text(UNAUTHORIZED, 401, {"WWW-Authenticate": "Basic"})
 
 
-class BusyError(Exception):
+def parse_credentials(values: list[str]) -> tuple[str | None, bytes]:
+    """Return the name and password in a request's Authorization headers; no name if malformed."""
+    scheme, _, encoded = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    if scheme.lower() != "basic":
+        return None, b""
+    try:
+        name, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+        return (name.decode() if colon else None), password
+    except (binascii.Error, ValueError):  # not base64, not ASCII, not UTF-8
+        return None, b""
+
+
+class TooManyPasswordsError(Exception):
     """Too many passwords wait to be checked."""
 
 
 class PasswordChecker:
-    """Outcomes of checks, the right ones apart from wrong ones, so that guessing displaces none.
+    """Checks passwords in a thread, one at a time, and caches the outcomes.
 
-    One check at a time, in a thread; whoever asks for the same meanwhile shares it.
+    Right and wrong ones are cached apart, so that guessing displaces no right one. Requests with
+    the same credentials at the same time share one check.
     """
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
-        self._kept: dict[bool, dict[bytes, None]] = {True: {}, False: {}}
-        self._running: dict[bytes, asyncio.Task[bool]] = {}
-        self._turn = asyncio.Lock()
+        self._cached: dict[bool, dict[bytes, None]] = {True: {}, False: {}}
+        self._pending: dict[bytes, asyncio.Task[bool]] = {}
+        self._lock = asyncio.Lock()
 
     async def check(self, users: Mapping[str, str], name: str, password: bytes) -> bool:
-        """Whether the user is known and the password right. Raises BusyError."""
+        """Return whether it is the password of a user. Raises TooManyPasswordsError."""
         hashed = users.get(name) or build_dummy_hash(users)
         key = self._digest(name, hashed, password)
-        for outcome, kept in self._kept.items():
-            if key in kept:
+        for outcome, cached in self._cached.items():
+            if key in cached:
                 return outcome
-        if key not in self._running:
-            if len(self._running) >= MOST_WAITING:
-                raise BusyError
-            comparing = self._compare(key, hashed, password, is_known=name in users)
-            self._running[key] = asyncio.create_task(comparing)
-        return await asyncio.shield(self._running[key])
+        if key not in self._pending:
+            if len(self._pending) >= MAX_PENDING:
+                raise TooManyPasswordsError
+            comparing = self._compare(key, hashed, password, is_user=name in users)
+            self._pending[key] = asyncio.create_task(comparing)
+        # One client that hangs up must not cancel the check that others wait for.
+        return await asyncio.shield(self._pending[key])
 
-    async def _compare(self, key: bytes, hashed: str, password: bytes, *, is_known: bool) -> bool:
+    async def _compare(self, key: bytes, hashed: str, password: bytes, *, is_user: bool) -> bool:
         try:
-            async with self._turn:
-                compare = partial(is_right, hashed, password)
-                outcome = await call_in_daemon(compare, "password") and is_known
-            self._keep(key, outcome)
+            async with self._lock:
+                compare = partial(is_password, hashed, password)
+                outcome = await call_in_daemon(compare, "password") and is_user
+            self._cache(key, outcome)
             return outcome
         finally:
-            del self._running[key]
+            del self._pending[key]
 
-    def _keep(self, key: bytes, outcome: bool) -> None:
-        kept = self._kept[outcome]
-        if len(kept) >= MOST_KEPT:
-            del kept[next(iter(kept))]
-        kept[key] = None
+    def _cache(self, key: bytes, outcome: bool) -> None:
+        cached = self._cached[outcome]
+        if len(cached) >= MAX_CACHED:
+            del cached[next(iter(cached))]
+        cached[key] = None
 
     def _digest(self, name: str, hashed: str, password: bytes) -> bytes:
         digest = hashlib.blake2b(key=self._secret)
@@ -188,25 +189,26 @@ class PasswordChecker:
         return digest.digest()
 
     def __repr__(self) -> str:
-        return f"<PasswordChecker {len(self._kept[True])} right, {len(self._kept[False])} wrong>"
+        right, wrong = len(self._cached[True]), len(self._cached[False])
+        return f"<PasswordChecker {right} right, {wrong} wrong>"
 
 
-def is_right(hashed: str, password: bytes) -> bool:
-    """Compares; takes as long as the hash says."""
+def is_password(hashed: str, password: bytes) -> bool:
+    """Compare a password with a bcrypt hash; blocks for as long as the hash's cost demands."""
     try:
-        return bcrypt.checkpw(password[:LONGEST_BYTES], hashed.encode())
+        return bcrypt.checkpw(password[:MAX_PASSWORD_BYTES], hashed.encode())
     except ValueError:  # a zero byte, or a hash that only looks like one
         return False
 
 
 def build_dummy_hash(users: Mapping[str, str]) -> str:
-    """A hash as costly as the costliest of the users'."""
+    """Return a hash that takes as long to compare as the costliest of the users'."""
     cost = max(hashed.split("$")[2] for hashed in users.values())
-    return f"$2b${cost}${FAKE}"
+    return f"$2b${cost}${DUMMY_DIGEST}"
 
 
 class TokenBucket:
-    """Holds up to `burst` tokens and gets a new one every `interval` seconds."""
+    """Holds up to `burst` tokens and gains one every `interval` seconds; it starts full."""
 
     def __init__(self, limit: RateLimit, read_clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
@@ -215,7 +217,7 @@ class TokenBucket:
         self._filled_at = read_clock()
 
     def take(self) -> bool:
-        """Whether it may happen now; always without an interval."""
+        """Take a token; return whether there was one. Without an interval there always is."""
         if not self.limit.interval:
             return True
         now = self._read_clock()

@@ -1,7 +1,7 @@
-"""GET /: a plain page for people who open the exporter's address.
+"""GET /: a page for people who open the exporter's address.
 
-It shows names and states: of databases from memory, of the application's pools as its folder says
-now. Of the configuration it shows that folder alone; it must not check anything.
+It shows the databases from memory and the application's pools from the shared folder. It checks
+nothing, and of the configuration it shows only that folder.
 """
 
 import os
@@ -21,6 +21,10 @@ from sqlalchemy_pool_exporter.service import Service, State, read_service
 from sqlalchemy_pool_exporter.shared_files import AppReading
 from sqlalchemy_pool_exporter.web.responses import PATHS
 from sqlalchemy_pool_metrics import Snapshot
+
+MAX_ROWS: Final = 100
+# The labels of a sum, and the sum.
+Row: TypeAlias = tuple[Mapping[str, str], Snapshot]
 
 PAGE: Final = Template("""\
 <!doctype html>
@@ -76,81 +80,11 @@ DATABASES: Final = Template("""\
 $rows
 </tbody>
 </table>""")
-
-WARNING: Final = """\
-<p class="down">The configuration could not be reloaded: an earlier one is in use, the log says why.
-</p>"""
-WAITING: Final = """\
-<p class="down">The configuration cannot be used, and no database is probed: the log says why.
-</p>"""
-
-
-async def answer_landing_page(request: Request) -> Response:
-    """Answers with the page, 200 whatever the databases' state."""
-    service = read_service(request)
-    probes = service.probes.probes.values()
-    return HTMLResponse(build_page(probes, read_app_pools(service), choose_warning(service)))
-
-
-def choose_warning(service: Service) -> str:
-    """Returns what people are to know of the configuration; empty when it is in use."""
-    if service.state is State.WAITING:
-        return WAITING
-    return "" if service.reload_status.is_successful else WARNING
-
-
-def read_app_pools(service: Service) -> str:
-    """Returns the part about the application's pools; empty when it shares none."""
-    path = service.shared_folder.path
-    if path is None:
-        return ""
-    reading = service.shared_folder.read()
-    return build_app_pools(path, reading, list(service.pool_sums.sum(reading)))
-
-
-def build_page(probes: Iterable[Probe], app_pools: str = "", warning: str = "") -> str:
-    """Returns the whole page, with only the parts there is something for; all is escaped."""
-    rows = "\n".join(map(build_row, probes))
-    return PAGE.substitute(
-        version=escape(read_version()),
-        warning=warning,
-        databases=DATABASES.substitute(rows=rows) if rows else "",
-        app_pools=app_pools,
-        paths="\n".join(build_path(path, meaning) for path, meaning in PATHS.items()),
-    )
-
-
-def build_row(probe: Probe) -> str:
-    """Returns one database: its name, its state as a word, and why it is down."""
-    state = "not probed yet" if probe.last is None else "up" if probe.up else "down"
-    failure = probe.last.failure if probe.last else None
-    reason = f"{failure.reason}: {failure.message}" if failure else ""
-    name = build_link(f"/health/db/{quote(probe.name, safe='')}", probe.name)
-    return (
-        f'<tr><th scope="row">{name}</th><td class="{state.split()[0]}">{state}</td>'
-        f"<td>{escape(reason)}</td></tr>"
-    )
-
-
-def build_path(path: str, meaning: str) -> str:
-    """Returns one path, a link where that leads somewhere as it is."""
-    is_address = path.startswith("/") and "{" not in path
-    shown = build_link(path, path) if is_address else escape(path)
-    return f'<tr><th scope="row">{shown}</th><td>{escape(meaning)}</td></tr>'
-
-
-def build_link(address: str, text: str) -> str:
-    """Returns a link that stays inside a proxy's prefix: relative to this page."""
-    return f'<a href="{escape(address.removeprefix("/") or "./")}">{escape(text)}</a>'
-
-
-MAX_ROWS: Final = 100
-
-PART: Final = Template("""\
+APP_POOLS: Final = Template("""\
 <h2>Pools of the application</h2>
 $pools
 <p>$folder</p>""")
-POOLS: Final = Template("""\
+POOL_TABLE: Final = Template("""\
 <table class="pools">
 <thead>
 <tr><th scope="col">Pool</th><th scope="col">Database</th><th scope="col">Application</th>
@@ -162,27 +96,90 @@ $rows
 </tbody>
 </table>""")
 
-# The labels of a sum, and the sum.
-Row: TypeAlias = tuple[Mapping[str, str], Snapshot]
+WARNING: Final = """\
+<p class="down">The configuration could not be reloaded: an earlier one is in use, the log says why.
+</p>"""
+WAITING: Final = """\
+<p class="down">The configuration cannot be used, and no database is probed: the log says why.
+</p>"""
+
+
+async def answer_status_page(request: Request) -> Response:
+    """Answer with the page, 200 whatever the state of the databases."""
+    service = read_service(request)
+    probes = service.probes.probes.values()
+    return HTMLResponse(build_page(probes, read_app_pools(service), choose_warning(service)))
+
+
+def choose_warning(service: Service) -> str:
+    """Return a warning unless the configuration is in use as it stands."""
+    if service.state is State.WAITING:
+        return WAITING
+    return "" if service.reload_status.is_successful else WARNING
+
+
+def read_app_pools(service: Service) -> str:
+    """Return the part about the application's pools; empty without a shared folder."""
+    path = service.shared_folder.path
+    if path is None:
+        return ""
+    reading = service.shared_folder.read()
+    return build_app_pools(path, reading, list(service.pool_sums.sum(reading)))
+
+
+def build_page(probes: Iterable[Probe], app_pools: str = "", warning: str = "") -> str:
+    """Return the whole page, escaped, without the parts that would be empty."""
+    rows = "\n".join(map(build_database_row, probes))
+    return PAGE.substitute(
+        version=escape(read_version()),
+        warning=warning,
+        databases=DATABASES.substitute(rows=rows) if rows else "",
+        app_pools=app_pools,
+        paths="\n".join(build_path_row(path, meaning) for path, meaning in PATHS.items()),
+    )
+
+
+def build_database_row(probe: Probe) -> str:
+    """Return the row of one database: its name, its state, and why it is down."""
+    state = "not probed yet" if probe.last is None else "up" if probe.up else "down"
+    failure = probe.last.failure if probe.last else None
+    reason = f"{failure.reason}: {failure.message}" if failure else ""
+    name = build_link(f"/health/db/{quote(probe.name, safe='')}", probe.name)
+    return (
+        f'<tr><th scope="row">{name}</th><td class="{state.split()[0]}">{state}</td>'
+        f"<td>{escape(reason)}</td></tr>"
+    )
+
+
+def build_path_row(path: str, meaning: str) -> str:
+    """Return the row of one path, with a link if a browser can open it as it is."""
+    is_address = path.startswith("/") and "{" not in path
+    shown = build_link(path, path) if is_address else escape(path)
+    return f'<tr><th scope="row">{shown}</th><td>{escape(meaning)}</td></tr>'
+
+
+def build_link(address: str, text: str) -> str:
+    """Return a link relative to this page, so that it stays below a proxy's prefix."""
+    return f'<a href="{escape(address.removeprefix("/") or "./")}">{escape(text)}</a>'
 
 
 def build_app_pools(path: Path, reading: AppReading, rows: Sequence[Row]) -> str:
-    """Returns a table with a row for each pool, if there is one, and what is in the folder."""
-    shown = sorted(rows, key=find_place)[:MAX_ROWS]
-    table = POOLS.substitute(rows="\n".join(map(build_pool, shown))) if shown else ""
+    """Return a table with a row for each pool, if any, and what is in the folder."""
+    shown = sorted(rows, key=rank)[:MAX_ROWS]
+    table = POOL_TABLE.substitute(rows="\n".join(map(build_pool_row, shown))) if shown else ""
     if more := len(rows) - len(shown):
         table += f'\n<p>… and {more} more, see <a href="metrics">/metrics</a></p>'
-    return PART.substitute(pools=table, folder=describe_folder(path, reading, bool(rows)))
+    return APP_POOLS.substitute(pools=table, folder=describe_folder(path, reading, bool(rows)))
 
 
-def find_place(row: Row) -> tuple[bool, str, str, str]:
-    """Returns where a row stands: pools that are in use come first."""
+def rank(row: Row) -> tuple[bool, str, str, str]:
+    """Return a row's sort key: pools that have processes come first."""
     labels, pool = row
     return not pool.processes, labels["application"], labels["pool"], labels["database"]
 
 
-def build_pool(row: Row) -> str:
-    """Returns one pool; of one that no process has any more only what it counted."""
+def build_pool_row(row: Row) -> str:
+    """Return the row of one pool; without processes, only its counters are shown."""
     labels, pool = row
     processes, in_use, waiting = "ended", "", ""
     if pool.processes:
@@ -198,8 +195,8 @@ def build_pool(row: Row) -> str:
 
 
 def describe_folder(path: Path, reading: AppReading, has_pools: bool) -> str:
-    """Returns the line about the folder: its files by state, or why there are none."""
-    # A path need not be text.
+    """Return the line about the folder: its files by state, or why there are none."""
+    # A path need not be valid UTF-8.
     folder = f"<bdi>{escape(os.fsencode(path).decode(errors='replace'))}</bdi>"
     if reading.problem:
         return f"{folder} cannot be read: {escape(reading.problem)}."

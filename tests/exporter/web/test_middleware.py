@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from sqlalchemy_pool_exporter.web import middleware
+from sqlalchemy_pool_exporter.web.middleware import TokenBucket
 from sqlalchemy_pool_exporter.web.responses import PATHS
+from sqlalchemy_pool_exporter.web_config import RateLimit
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.serving import build_guarded_app, serve, write_web_config
 
@@ -50,7 +52,9 @@ async def test_the_right_password_gets_an_answer(prefix: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "auth", [(USER, "wrong"), (USER, ""), ("", PASSWORD), ("nobody", PASSWORD), ("é", "\0"), None]
 )
-async def test_nobody_else_gets_one(auth: tuple[str, str] | None, tmp_path: Path) -> None:
+async def test_a_wrong_or_missing_password_gets_401(
+    auth: tuple[str, str] | None, tmp_path: Path
+) -> None:
     file = write_web_config(tmp_path, build_users())
     async with (
         serve(build_guarded_app(file)) as served,
@@ -93,14 +97,14 @@ def encode(text: bytes) -> bytes:
         encode(f"{USER}:{PASSWORD}".encode()),
     ],
 )
-async def test_a_malformed_header_is_no_password(value: bytes, tmp_path: Path) -> None:
+async def test_a_malformed_authorization_gets_401(value: bytes, tmp_path: Path) -> None:
     file = write_web_config(tmp_path, build_users())
     async with serve(build_guarded_app(file)) as served, served.connect() as connection:
         await connection.send(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: " + value + b"\r\n\r\n")
         assert (await connection.read_answer())[0] == 401
 
 
-async def test_two_headers_are_no_password(tmp_path: Path) -> None:
+async def test_two_authorizations_get_401(tmp_path: Path) -> None:
     header = b"Authorization: Basic " + encode(f"{USER}:{PASSWORD}".encode()) + b"\r\n"
     file = write_web_config(tmp_path, build_users())
     async with serve(build_guarded_app(file)) as served, served.connect() as connection:
@@ -109,7 +113,7 @@ async def test_two_headers_are_no_password(tmp_path: Path) -> None:
             assert (await connection.read_answer())[0] == status
 
 
-async def test_a_password_is_as_long_as_bcrypt_reads_it(tmp_path: Path) -> None:
+async def test_only_the_first_72_bytes_of_a_password_count(tmp_path: Path) -> None:
     file = write_web_config(tmp_path, build_users(long="x" * 72))
     async with serve(build_guarded_app(file)) as served:
         for length, status in ((71, 401), (72, 200), (73, 200)):
@@ -117,7 +121,7 @@ async def test_a_password_is_as_long_as_bcrypt_reads_it(tmp_path: Path) -> None:
                 assert (await client.get("/-/healthy")).status_code == status
 
 
-async def test_users_come_and_go_while_connections_stay(tmp_path: Path) -> None:
+async def test_changed_users_count_on_open_connections(tmp_path: Path) -> None:
     file = write_web_config(tmp_path, build_users())
     async with (
         serve(build_guarded_app(file)) as served,
@@ -150,13 +154,13 @@ async def test_many_requests_of_one_user_cost_one_comparison(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[str] = []
-    is_right = middleware.is_right
+    is_password = middleware.is_password
 
     def count(hashed: str, password: bytes) -> bool:
         compared.append(hashed)
-        return is_right(hashed, password)
+        return is_password(hashed, password)
 
-    monkeypatch.setattr(middleware, "is_right", count)
+    monkeypatch.setattr(middleware, "is_password", count)
     file = write_web_config(tmp_path, build_users())
     async with (
         serve(build_guarded_app(file)) as served,
@@ -167,20 +171,22 @@ async def test_many_requests_of_one_user_cost_one_comparison(
     assert len(compared) == 1
 
 
-async def test_guessing_displaces_no_right_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "MOST_KEPT", 3)
+async def test_wrong_passwords_displace_no_right_one_from_the_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(middleware, "MAX_CACHED", 3)
     users = build_users()["basic_auth_users"]
-    checks = middleware.PasswordChecker()
-    assert await checks.check(users, USER, PASSWORD.encode())
+    passwords = middleware.PasswordChecker()
+    assert await passwords.check(users, USER, PASSWORD.encode())
     for number in range(5):
-        assert not await checks.check(users, USER, b"%d" % number)
-    assert repr(checks) == "<PasswordChecker 1 right, 3 wrong>"
+        assert not await passwords.check(users, USER, b"%d" % number)
+    assert repr(passwords) == "<PasswordChecker 1 right, 3 wrong>"
 
 
-async def test_more_passwords_than_can_be_checked_are_sent_away(
+async def test_too_many_pending_passwords_get_503(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(middleware, "MOST_WAITING", 1)
+    monkeypatch.setattr(middleware, "MAX_PENDING", 1)
     users = {"basic_auth_users": {USER: bcrypt.hashpw(b"x", bcrypt.gensalt(12)).decode()}}
     async with serve(build_guarded_app(write_web_config(tmp_path, users))) as served:
         clients = [served.open_client(auth=(USER, f"{number}")) for number in range(8)]
@@ -189,16 +195,16 @@ async def test_more_passwords_than_can_be_checked_are_sent_away(
             await client.aclose()
     refused = [answer for answer in answers if answer.status_code == 503]
     assert refused
-    assert all(answer.text == f"{middleware.BUSY}\n" for answer in refused)
+    assert all(answer.text == f"{middleware.TOO_MANY_PASSWORDS}\n" for answer in refused)
     assert {answer.status_code for answer in answers} <= {401, 503}
 
 
-def test_who_is_unknown_is_compared_with_a_hash_as_costly_as_the_users() -> None:
+def test_an_unknown_user_costs_as_much_as_the_costliest_one() -> None:
     users = {name: bcrypt.hashpw(b"", bcrypt.gensalt(cost)).decode() for name, cost in
              (("cheap", 4), ("dear", 6))}  # fmt: skip
-    fake = middleware.build_dummy_hash(users)
-    assert fake.startswith("$2b$06$")
-    assert not bcrypt.checkpw(b"", fake.encode())
+    dummy = middleware.build_dummy_hash(users)
+    assert dummy.startswith("$2b$06$")
+    assert not bcrypt.checkpw(b"", dummy.encode())
 
 
 async def test_headers_of_the_file_replace_ours(tmp_path: Path) -> None:
@@ -221,18 +227,18 @@ async def test_headers_of_the_file_replace_ours(tmp_path: Path) -> None:
             assert shown["referrer-policy"] == "no-referrer"
 
 
-async def test_requests_beyond_the_rate_are_told_so(tmp_path: Path) -> None:
+async def test_requests_beyond_the_rate_get_429(tmp_path: Path) -> None:
     file = write_web_config(tmp_path, {"rate_limit": {"interval": "1h", "burst": 2}})
     async with serve(build_guarded_app(file)) as served, served.open_client() as client:
         answers = [await client.get("/-/healthy") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
-        assert answers[2].text == f"{middleware.TOO_OFTEN}\n"
+        assert answers[2].text == f"{middleware.TOO_MANY_REQUESTS}\n"
         write_web_config(tmp_path, {"rate_limit": {"interval": "1ms", "burst": 1}})
         await served.reload()
         assert (await client.get("/-/healthy")).status_code == 200
 
 
-async def test_nothing_of_the_file_is_on_any_page(tmp_path: Path) -> None:
+async def test_no_page_shows_anything_of_the_file(tmp_path: Path) -> None:
     users = build_users()
     file = write_web_config(tmp_path, users)
     async with (
@@ -244,3 +250,29 @@ async def test_nothing_of_the_file_is_on_any_page(tmp_path: Path) -> None:
             for secret in (USER, PASSWORD, str(file), users["basic_auth_users"][USER]):
                 assert secret not in text
     await wait_for(lambda: not served.connections)
+
+
+def build_bucket(now: list[float], **limit: object) -> TokenBucket:
+    return TokenBucket(RateLimit.model_validate(limit), lambda: now[0])
+
+
+def test_a_bucket_without_an_interval_never_runs_out() -> None:
+    bucket = build_bucket([0.0])
+    assert all(bucket.take() for _ in range(1000))
+
+
+def test_a_burst_is_taken_at_once_and_then_one_token_each_interval() -> None:
+    now = [0.0]
+    bucket = build_bucket(now, interval="2s", burst=3)
+    assert [bucket.take() for _ in range(4)] == [True, True, True, False]
+    now[0] = 1.9
+    assert not bucket.take()
+    now[0] = 2.0
+    assert [bucket.take(), bucket.take()] == [True, False]
+
+
+def test_tokens_beyond_the_burst_are_lost() -> None:
+    now = [0.0]
+    bucket = build_bucket(now, interval="1s", burst=2)
+    now[0] = 3600.0
+    assert [bucket.take() for _ in range(3)] == [True, True, False]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import gc
 import logging
-import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from sqlalchemy_pool_exporter.server.connections import Door
 from sqlalchemy_pool_exporter.server.limits import Limits
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.serving import Served, build_guarded_app, serve, write_web_config
@@ -21,7 +17,6 @@ from tests.servers.tls import Authority, Certificates
 
 pytestmark = pytest.mark.anyio
 
-FEW = Limits(connections=3, request_seconds=3600, handshake_seconds=3600)
 REFUSED = (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError)
 
 
@@ -273,48 +268,6 @@ async def test_a_handshake_that_is_none_is_ended_without_a_traceback(
     lines = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert len(lines) <= 1
     assert not any(each.exc_info for each in lines)
-
-
-async def test_a_network_that_fails_in_a_handshake_ends_the_connection_without_a_word(
-    server: Certificates,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def fail(*_: object) -> None:
-        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-
-    monkeypatch.setattr(Door, "_start_tls", fail)
-    file = write_web_config(tmp_path, describe_tls(server))
-    async with serve(build_guarded_app(file)) as served, served.connect() as connection:
-        assert await connection.read_end() == b""
-    gc.collect()  # where asyncio complains about errors that nobody took
-    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
-
-
-async def test_whoever_opens_too_many_connections_keeps_nobody_out() -> None:
-    async with (
-        serve(build_guarded_app(None), FEW) as served,
-        served.connect() as first,
-        served.connect(),
-        served.connect(),
-    ):
-        await wait_for(lambda: served.connections == 3)
-        assert await ask(served, None) == 200
-        assert await first.read_end() == b""
-        assert served.connections <= 3
-
-
-async def test_handshakes_count_as_connections(server: Certificates, tmp_path: Path) -> None:
-    file = write_web_config(tmp_path, describe_tls(server))
-    async with (
-        serve(build_guarded_app(file), FEW) as served,
-        served.connect() as first,
-        served.connect(),
-        served.connect(),
-    ):
-        assert await ask(served, server.build_client_context()) == 200
-        assert await first.read_end() == b""
 
 
 async def test_open_connections_do_not_hold_up_the_end(

@@ -1,4 +1,4 @@
-"""Whoever asks for something else is told what there is."""
+"""Wrong paths and methods, and the headers of every answer."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 READABLE = [path for path in PATHS if path.startswith("/") and "{" not in path]
 
 
-async def test_unknown_path_gets_the_list_of_paths() -> None:
+async def test_an_unknown_path_gets_404_with_the_list_of_paths() -> None:
     async with open_client(build_app({})) as client:
         response = await client.get("/metric")
     assert response.status_code == 404
@@ -24,7 +24,7 @@ async def test_unknown_path_gets_the_list_of_paths() -> None:
 @pytest.mark.parametrize(
     "path", ["/metrics/", "/health/db/", "/metrics//", "/health", "/-/", "/%2F"]
 )
-async def test_nearly_right_path_is_not_redirected(path: str) -> None:
+async def test_a_path_with_a_mistake_is_not_redirected(path: str) -> None:
     async with open_client(build_app({})) as client:
         response = await client.get(path, headers={"Host": "evil.example"})
     assert response.status_code == 404
@@ -33,7 +33,7 @@ async def test_nearly_right_path_is_not_redirected(path: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize("path", READABLE)
-async def test_other_methods_are_not_allowed(method: str, path: str) -> None:
+async def test_other_methods_get_405(method: str, path: str) -> None:
     async with open_client(build_app({})) as client:
         response = await client.request(method, path)
     assert response.status_code == 405
@@ -42,7 +42,7 @@ async def test_other_methods_are_not_allowed(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", READABLE)
-async def test_head_has_the_headers_of_get(path: str) -> None:
+async def test_head_answers_with_the_headers_of_get(path: str) -> None:
     async with open_client(build_app({})) as client:
         get, head = await client.get(path), await client.head(path)
     assert head.status_code == get.status_code
@@ -51,7 +51,7 @@ async def test_head_has_the_headers_of_get(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*READABLE, "/unknown"])
-async def test_every_answer_has_the_headers_of_all(path: str) -> None:
+async def test_every_answer_has_the_security_headers(path: str) -> None:
     async with open_client(build_app({})) as client:
         response = await client.get(path)
     for name, value in HEADERS.items():

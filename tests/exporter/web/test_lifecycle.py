@@ -1,4 +1,4 @@
-"""New connections on request, for whom it is enabled."""
+"""The paths below /-/ that answer for the process and recreate a pool."""
 
 import asyncio
 from typing import Any
@@ -19,7 +19,29 @@ pytestmark = pytest.mark.anyio
 ENABLED: dict[str, Any] = {"web": {"enable_lifecycle": True}}
 
 
-async def test_recreating_replaces_the_pool_and_answers_with_health(up: dict[str, Any]) -> None:
+@pytest.mark.parametrize("path", ["/-/healthy", "/-/ready"])
+async def test_the_exporter_is_healthy_and_ready_while_its_database_hangs(
+    path: str, silent_port: int
+) -> None:
+    async with open_client(build_app({"shop": build_down(silent_port)})) as client:
+        response = await client.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain")
+
+
+async def test_the_exporter_is_ready_only_between_start_and_stop() -> None:
+    app = build_app({})
+    async with connect(app) as client:
+        assert (await client.get("/-/ready")).status_code == 503
+        async with app.router.lifespan_context(app):
+            ready = await client.get("/-/ready")
+        stopping = await client.get("/-/ready")
+        assert (await client.get("/-/healthy")).status_code == 200
+    assert (ready.status_code, ready.text) == (200, "ready\n")
+    assert (stopping.status_code, stopping.text) == (503, "stopping\n")
+
+
+async def test_recreate_replaces_the_pool_and_answers_with_its_health(up: dict[str, Any]) -> None:
     app = build_app({"shop": up}, **ENABLED)
     async with open_client(app) as client:
         await client.get("/health/db/shop")
@@ -32,7 +54,7 @@ async def test_recreating_replaces_the_pool_and_answers_with_health(up: dict[str
     assert response.json()["status"] == "healthy"
 
 
-async def test_recreating_counts_on_where_the_pool_stopped(up: dict[str, Any]) -> None:
+async def test_recreate_keeps_the_counters(up: dict[str, Any]) -> None:
     app = build_app({"shop": up}, **ENABLED)
     async with open_client(app) as client:
         await client.get("/health/db/shop")
@@ -42,7 +64,7 @@ async def test_recreating_counts_on_where_the_pool_stopped(up: dict[str, Any]) -
     assert pool.checked_out == 0
 
 
-async def test_database_that_is_down_says_why(closed_port: int) -> None:
+async def test_recreate_answers_with_the_reason_when_the_database_is_down(closed_port: int) -> None:
     app = build_app({"shop": build_down(closed_port)}, **ENABLED)
     async with open_client(app) as client:
         response = await client.post("/-/databases/shop/recreate")
@@ -52,7 +74,7 @@ async def test_database_that_is_down_says_why(closed_port: int) -> None:
     assert CANARY not in response.text
 
 
-async def test_request_that_waits_when_the_exporter_stops_is_told_so(silent_port: int) -> None:
+async def test_a_recreate_that_waits_when_the_exporter_stops_gets_503(silent_port: int) -> None:
     app = build_app({"shop": build_down(silent_port)}, **ENABLED)
     called = asyncio.Event()
     async with connect(app) as client, asyncio.timeout(15):
@@ -60,11 +82,11 @@ async def test_request_that_waits_when_the_exporter_stops_is_told_so(silent_port
             database = read_service(app).databases.get("shop")
             recreate = database.recreate
 
-            async def tell_and_recreate() -> None:
+            async def note_and_recreate() -> None:
                 called.set()
                 await recreate()
 
-            database.recreate = tell_and_recreate  # type: ignore[method-assign]
+            database.recreate = note_and_recreate  # type: ignore[method-assign]
             waiting = asyncio.create_task(client.post("/-/databases/shop/recreate"))
             await called.wait()
         response = await waiting
@@ -73,7 +95,9 @@ async def test_request_that_waits_when_the_exporter_stops_is_told_so(silent_port
 
 
 @pytest.mark.parametrize("state", ["starting", "stopping"])
-async def test_exporter_that_does_not_run_recreates_nothing(up: dict[str, Any], state: str) -> None:
+async def test_recreate_does_nothing_before_the_start_and_after_the_stop(
+    up: dict[str, Any], state: str
+) -> None:
     app = build_app({"shop": up}, **ENABLED)
     engine = read_service(app).databases.get("shop").engine
     if state == "stopping":
@@ -87,14 +111,14 @@ async def test_exporter_that_does_not_run_recreates_nothing(up: dict[str, Any], 
     assert response.json()["error"] == f"the exporter is {state}"
 
 
-async def test_unknown_database_is_told_the_known_ones(up: dict[str, Any]) -> None:
+async def test_recreate_of_an_unknown_database_gets_404_with_the_names(up: dict[str, Any]) -> None:
     async with open_client(build_app({"shop": up}, **ENABLED)) as client:
         response = await client.post("/-/databases/shpo/recreate")
     assert response.status_code == 404
     assert response.json()["databases"] == ["shop"]
 
 
-async def test_without_lifecycle_it_is_forbidden_and_says_how(up: dict[str, Any]) -> None:
+async def test_recreate_without_lifecycle_gets_403_with_the_option(up: dict[str, Any]) -> None:
     app = build_app({"shop": up})
     async with open_client(app) as client:
         pool = read_service(app).databases.get("shop").engine.pool
@@ -104,7 +128,7 @@ async def test_without_lifecycle_it_is_forbidden_and_says_how(up: dict[str, Any]
     assert "--web.enable-lifecycle" in response.text
 
 
-async def test_reading_a_lifecycle_path_names_its_method(up: dict[str, Any]) -> None:
+async def test_get_of_recreate_gets_405_with_the_method(up: dict[str, Any]) -> None:
     async with open_client(build_app({"shop": up}, **ENABLED)) as client:
         response = await client.get("/-/databases/shop/recreate")
     assert response.status_code == 405
