@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import stat
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 READ_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 5.0
+# Much more than any configuration has. A change beyond it is not noticed.
 MAX_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -129,8 +129,7 @@ class Reloader:
                 logger.exception("configuration not %s", self._verb)
                 self._fail("internal error of the exporter, see its log")
             logger.info("configuration %s: %s", self._verb, change)
-            self._service.reload_status.is_successful = True
-            self._service.reload_status.succeeded_at = time.time()
+            self._service.reload_status.succeed()
             self._logged_problem = ""
         return change
 
@@ -184,7 +183,7 @@ class Reloader:
 
     def _fail(self, problem: str) -> NoReturn:
         """Log a problem, once while it stays the same, and raise it."""
-        self._service.reload_status.is_successful = False
+        self._service.reload_status.fail()
         if problem != self._logged_problem:
             for line in problem.splitlines():
                 logger.error("configuration not %s: %s", self._verb, line)

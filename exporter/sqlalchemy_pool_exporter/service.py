@@ -66,7 +66,9 @@ class Service:
         self.databases.replace(self.databases.prepare(settings.databases))
         self.probes = ProbeSet(self.databases)
         self.shared_folder = SharedFolder(settings.app.dir)
-        self.reload_status = ReloadStatus() if wait_for_config else ReloadStatus.now()
+        self.reload_status = ReloadStatus()
+        if not wait_for_config:
+            self.reload_status.succeed()
         self.render_queue = RenderQueue()
         self._wait_for_config = wait_for_config
         self._first_listen = self._announced_listen = settings.listen

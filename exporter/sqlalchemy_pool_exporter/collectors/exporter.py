@@ -4,7 +4,6 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import sqlalchemy
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -23,10 +22,14 @@ class ReloadStatus:
     is_successful: bool = False
     succeeded_at: float | None = None
 
-    @classmethod
-    def now(cls) -> Self:
-        """Return the status of a configuration that has just been loaded."""
-        return cls(is_successful=True, succeeded_at=time.time())
+    def succeed(self) -> None:
+        """Note that a configuration has just been put into use."""
+        self.is_successful = True
+        self.succeeded_at = time.time()
+
+    def fail(self) -> None:
+        """Note that the last attempt failed."""
+        self.is_successful = False
 
 
 class ExporterCollector(Collector):

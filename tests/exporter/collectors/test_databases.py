@@ -1,4 +1,4 @@
-"""What the probes found becomes series, and what they did not find is absent."""
+"""What the probes found becomes series; what they did not find is absent."""
 
 from dataclasses import replace
 
@@ -32,14 +32,14 @@ def collect(*probes: Probe) -> CollectorRegistry:
     return build_registry(DatabaseCollector({probe.name: probe for probe in probes}))
 
 
-def test_database_is_down_until_a_probe_succeeded_and_nothing_else_is_known() -> None:
+def test_a_database_is_down_and_has_no_other_series_until_a_probe_succeeds() -> None:
     registry = collect(build_probe())
     assert read_series(registry, f"{PREFIX}_up") == {("shop",): 0}
     for name in (*KNOWN_WHILE_UP, "role_mismatch", "probe_last_success_timestamp_seconds"):
         assert read_series(registry, f"{PREFIX}_{name}") == {}
 
 
-def test_database_that_answered_is_described() -> None:
+def test_a_database_that_answered_has_all_its_series() -> None:
     probe = build_probe()
     probe.last, probe.last_success_timestamp = build_success(), 1234.5
     registry = collect(probe)
@@ -58,7 +58,7 @@ def test_database_that_answered_is_described() -> None:
     assert read_series(registry, name) == {("shop",): 1234.5}
 
 
-def test_what_is_no_longer_known_disappears_and_the_rest_stays() -> None:
+def test_series_of_the_server_disappear_when_it_is_down_and_others_stay() -> None:
     probe = build_probe()
     probe.last, probe.last_success_timestamp = build_failure(), 1234.5
     registry = collect(probe)
@@ -69,7 +69,7 @@ def test_what_is_no_longer_known_disappears_and_the_rest_stays() -> None:
     assert read_series(registry, name) == {("shop",): 1234.5}
 
 
-def test_what_the_server_does_not_tell_is_absent_and_not_zero() -> None:
+def test_a_value_that_the_server_does_not_report_is_absent_and_not_zero() -> None:
     probe = build_probe()
     server = replace(SERVER, writable=None, max_connections=None, connections=None)
     probe.last = build_success(server)
@@ -79,14 +79,14 @@ def test_what_the_server_does_not_tell_is_absent_and_not_zero() -> None:
     assert read_series(registry, f"{PREFIX}_server_reserved_connections") == {("shop",): 3}
 
 
-def test_state_the_server_does_not_tell_is_absent() -> None:
+def test_a_state_that_the_server_does_not_report_is_absent() -> None:
     probe = build_probe()
     probe.last = build_success(replace(SERVER, connections={"active": 0}))
     series = read_series(collect(probe), f"{PREFIX}_server_connections")
     assert series == {("shop", "active"): 0}
 
 
-def test_replica_tells_its_lag() -> None:
+def test_a_replica_shows_its_lag() -> None:
     probe = build_probe()
     probe.last = build_success(replace(SERVER, writable=False, replication_lag_seconds=2.5))
     registry = collect(probe)
@@ -95,7 +95,7 @@ def test_replica_tells_its_lag() -> None:
 
 
 @pytest.mark.parametrize("mismatch", [True, False])
-def test_contradicted_role_shows(mismatch: bool) -> None:
+def test_a_role_that_the_server_contradicts_is_a_mismatch(mismatch: bool) -> None:
     probe = build_probe()
     probe.last = build_success(mismatch=mismatch)
     assert read_series(collect(probe), f"{PREFIX}_role_mismatch") == {("shop",): mismatch}

@@ -1,4 +1,4 @@
-"""The exporter tells which versions run."""
+"""The exporter's versions, and how its reloads go."""
 
 import platform
 from importlib import metadata
@@ -13,7 +13,7 @@ from sqlalchemy_pool_exporter.collectors.exporter import ExporterCollector, Relo
 PREFIX = "sqlalchemy_pool_exporter"
 
 
-def test_as_long_as_no_configuration_was_in_use_there_is_no_time_of_it() -> None:
+def test_there_is_no_time_of_success_until_a_configuration_is_in_use() -> None:
     registry = CollectorRegistry()
     registry.register(ExporterCollector(ReloadStatus()))
     families = [family.name for family in registry.collect()]
@@ -21,7 +21,7 @@ def test_as_long_as_no_configuration_was_in_use_there_is_no_time_of_it() -> None
 
 
 @pytest.mark.parametrize("is_successful", [True, False])
-def test_build_and_configuration_are_told(*, is_successful: bool) -> None:
+def test_versions_and_reloads_are_shown(*, is_successful: bool) -> None:
     registry = CollectorRegistry()
     registry.register(ExporterCollector(ReloadStatus(is_successful, succeeded_at=1234.5)))
     versions = {

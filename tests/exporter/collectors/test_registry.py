@@ -33,7 +33,7 @@ def build_registry(**collectors: Collector) -> CollectorRegistry:
     return registry
 
 
-def test_each_collector_has_its_success_and_its_duration() -> None:
+def test_each_collector_has_a_success_and_a_duration() -> None:
     registry = build_registry(first=Breakable("one"), second=Breakable("two"))
     for name in ("first", "second"):
         assert registry.get_sample_value(SUCCESS, {"collector": name}) == 1
@@ -42,7 +42,7 @@ def test_each_collector_has_its_success_and_its_duration() -> None:
     assert registry.get_sample_value("two") == 1
 
 
-def test_failing_collector_loses_its_families_and_no_others() -> None:
+def test_a_failing_collector_loses_its_families_and_no_others() -> None:
     broken = Breakable("one")
     broken.broken = True
     registry = build_registry(first=broken, second=Breakable("two"))
@@ -51,7 +51,7 @@ def test_failing_collector_loses_its_families_and_no_others() -> None:
     assert registry.get_sample_value("two") == 1
 
 
-def test_failure_is_logged_once_until_the_collector_succeeds_again(
+def test_a_failure_is_logged_once_until_the_collector_succeeds_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     collector = Breakable("one")
