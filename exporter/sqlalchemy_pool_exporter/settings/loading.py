@@ -172,7 +172,7 @@ def _salvage(database: Mapping[str, Any]) -> DatabaseSettings | None:
 DATABASE_KEYS: Final = frozenset({"databases", "probe"})
 OF_START: Final = ("listen", "log")
 # Settings want something to do: at least one database, or an app.
-_PLACEHOLDER: Final[Mapping[str, Any]] = {"databases": {"none": {"url": "sqlite://"}}}
+_PLACEHOLDER: Final[Mapping[str, Any]] = {"databases": {"none": {"url": "none://"}}}
 
 
 def load_without_databases(

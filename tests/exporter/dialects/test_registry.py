@@ -1,12 +1,52 @@
 from __future__ import annotations
 
+import ast
+import re
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from sqlalchemy_pool_exporter import dialects
+from sqlalchemy_pool_exporter.dialects import registry
 from sqlalchemy_pool_exporter.dialects.registry import choose_driver
 from sqlalchemy_pool_exporter.urls import URLError
+
+PACKAGE = Path(dialects.__file__).parents[1]
+WORDS = {
+    word.lower()
+    for dialect in registry.DIALECTS
+    for word in (*dialect.names, *dialect.aliases, *dialect.driver_modules)
+} | {driver.name for dialect in registry.DIALECTS for driver in dialect.drivers}
+
+
+def list_modules() -> list[Path]:
+    """The modules that should work with any dialect."""
+    others = {PACKAGE / "dialects", PACKAGE / "demo"}
+    return [path for path in PACKAGE.rglob("*.py") if others.isdisjoint(path.parents)]
+
+
+def list_words(path: Path) -> Iterator[str]:
+    """The words of a module's code: not those of comments and of texts for people."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = "" if " " in node.value else node.value
+        else:
+            names = (getattr(node, key, None) for key in ("id", "attr", "arg", "name", "module"))
+            text = " ".join(name for name in names if isinstance(name, str))
+        yield from re.findall("[a-z0-9]+", re.sub("([A-Z]+)", r" \1", text).lower())
+        yield from re.findall("[a-z0-9_]+", text.lower())
+
+
+def test_nothing_else_names_a_dialect_or_a_driver() -> None:
+    named = {
+        str(path.relative_to(PACKAGE)): words
+        for path in list_modules()
+        if (words := WORDS.intersection(list_words(path)))
+    }
+    assert named == {}
 
 
 def uninstall(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
