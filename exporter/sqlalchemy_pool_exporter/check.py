@@ -1,7 +1,4 @@
-"""Checks a configuration as far as that goes without asking a database: `check-config`.
-
-It must not connect to anything.
-"""
+"""Check a configuration and the files that it names, without connecting to anything."""
 
 import os
 import sys
@@ -17,10 +14,17 @@ from sqlalchemy_pool_exporter.settings import (
     Settings,
     SettingsError,
     SettingsErrors,
-    load_settings,
 )
 from sqlalchemy_pool_exporter.settings.errors import render_key
-from sqlalchemy_pool_exporter.settings.loading import find_no_errors
+from sqlalchemy_pool_exporter.settings.loading import (
+    SYNTAX,
+    locate,
+    recover_valid_app,
+    recover_valid_databases,
+    validate,
+)
+from sqlalchemy_pool_exporter.settings.sources import EMPTY, read_sources
+from sqlalchemy_pool_exporter.settings.yaml_file import Document
 from sqlalchemy_pool_exporter.web_config import read_web_file
 
 
@@ -29,18 +33,28 @@ def check_config(
     environ: Mapping[str, str] = os.environ,
     output: TextIO | None = None,
     *,
+    options: Document = EMPTY,
     syntax_only: bool = False,
 ) -> int:
-    """Writes what is wrong with a configuration to `output` (standard output); returns the status.
+    """Write every mistake of a configuration, or that it is valid.
 
-    A line for each mistake (key, value, expectation, never a secret) and 1; otherwise
-    "configuration is valid: 2 databases" and 0. With `syntax_only` no files of secrets and
-    certificates are read, and a web configuration only if it is there.
+    Args:
+        config: The YAML file, if there is one.
+        environ: The environment.
+        output: Gets a line for each mistake (key, value, expectation, never a secret) or
+            "configuration is valid: 2 databases"; standard output by default.
+        options: What the command line says.
+        syntax_only: Read no secrets and certificates, and a web configuration only if it exists.
+
+    Returns:
+        The exit status: 0 if the configuration is valid, else 1.
     """
     output = output or sys.stdout
-    find_errors = find_no_errors if syntax_only else find_all_errors
     try:
-        settings = load_settings(config, environ, find_errors, reads_files=not syntax_only)
+        if syntax_only:
+            settings = validate(read_sources(config, environ, options, secrets={}), SYNTAX)
+        else:
+            settings = load_checked_settings(config, environ, options, check_app_dir=True)
         check_web_file(settings.web.config_file, syntax_only=syntax_only)
     except SettingsErrors as errors:
         output.write(f"{errors}\n")
@@ -50,33 +64,49 @@ def check_config(
     return 0
 
 
-def load_checked_settings(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """As `load_settings`, and reads the files that hold secrets and builds each database's URL."""
-    return load_settings(config, environ, find_errors)
+def load_checked_settings(
+    config: Path | None,
+    environ: Mapping[str, str] = os.environ,
+    options: Document = EMPTY,
+    *,
+    check_app_dir: bool = False,
+) -> Settings:
+    """Load the settings and check that the files they name can be read and make valid URLs.
 
+    Args:
+        config: The YAML file, if there is one.
+        environ: The environment.
+        options: What the command line says.
+        check_app_dir: Whether the application's folder must exist or be creatable. Serving starts
+            without it, since the application may create it later.
 
-def find_all_errors(
-    databases: Mapping[str, DatabaseSettings], app: AppSettings
-) -> list[SettingsError]:
-    """As `find_errors`, and what is wrong with the app's folder: serving begins without one."""
-    return [*find_errors(databases, app), *_find_folder_errors(app)]
-
-
-def find_errors(
-    databases: Mapping[str, DatabaseSettings], _app: AppSettings
-) -> list[SettingsError]:
-    """What is wrong with the files of databases, and with what is in them."""
-    return [
-        error
-        for name, database in databases.items()
-        for error in _find_errors(render_key(("databases", name)), database)
-    ]
+    Raises:
+        SettingsErrors: With the mistakes of settings and files together.
+    """
+    document = read_sources(config, environ, options)
+    errors: list[SettingsError] = []
+    try:
+        settings = validate(document)
+        databases, app = settings.databases, settings.app
+    except SettingsErrors as invalid:
+        errors += invalid.errors
+        databases = recover_valid_databases(document.data)
+        app = recover_valid_app(document.data)
+    found = [*_find_database_errors(databases)]
+    if check_app_dir:
+        found += _find_folder_errors(app)
+    errors += [locate(error, document.origins) for error in found]
+    if errors:
+        raise SettingsErrors(errors)
+    return settings
 
 
 def check_web_file(path: Path | None, *, syntax_only: bool = False) -> None:
-    """Reads the web configuration, if there is one, and the files it names.
+    """Check the web configuration and the files it names. Raises SettingsErrors.
 
-    With `syntax_only` only itself, if it is there. Raises SettingsErrors.
+    Args:
+        path: The file, if there is one.
+        syntax_only: Check the file alone, and only if it exists.
     """
     if path is None or (syntax_only and not path.exists()):
         return
@@ -85,8 +115,20 @@ def check_web_file(path: Path | None, *, syntax_only: bool = False) -> None:
         file.build_context()
 
 
+def _find_database_errors(databases: Mapping[str, DatabaseSettings]) -> Iterator[SettingsError]:
+    for name, database in databases.items():
+        path = render_key(("databases", name))
+        try:
+            url = database.read_url()
+        except SettingsErrors as errors:
+            yield from (error.below(path) for error in errors.errors)
+            continue
+        if url.is_async and database.pool.pool_class is PoolClass.SINGLETON_THREAD:
+            expected = f"queue, null, static or assertion with {url.url.drivername}"
+            yield SettingsError(f"{path}.pool.class", "got singleton_thread", expected)
+
+
 def _find_folder_errors(app: AppSettings) -> Iterator[SettingsError]:
-    """The app's folder may come with the app, but not the one above."""
     if app.dir is None:
         return
     shown = f"got {show_path(app.dir)}"
@@ -94,22 +136,8 @@ def _find_folder_errors(app: AppSettings) -> Iterator[SettingsError]:
         if app.dir.exists() and not app.dir.is_dir():
             yield SettingsError("app.dir", shown, "a folder, not a file")
         elif not app.dir.exists() and not app.dir.parent.is_dir():
-            expected = f"a folder, or room for one: {app.dir.parent} is none"
+            expected = f"a folder inside an existing one, which {app.dir.parent} is not"
             yield SettingsError("app.dir", shown, expected)
     except OSError as error:
         reason = (error.strerror or "not readable").lower()
         yield SettingsError("app.dir", shown, f"a readable folder ({reason})")
-
-
-def _find_errors(path: str, database: DatabaseSettings) -> Iterator[SettingsError]:
-    try:
-        url = database.read_url()
-    except SettingsErrors as errors:
-        yield from (error.below(path) for error in errors.errors)
-        return
-    except SettingsError as error:
-        yield error.below(path)
-        return
-    if url.is_async and database.pool.pool_class is PoolClass.SINGLETON_THREAD:
-        expected = f"queue, null, static or assertion with {url.url.drivername}"
-        yield SettingsError(f"{path}.pool.class", "got singleton_thread", expected)

@@ -1,15 +1,11 @@
-"""The command `sqlalchemy-pool-exporter`: its arguments, and one clear line when it cannot start.
-
-It must not know how anything is done: each subcommand hands over to the part that does it.
-"""
+"""The command `sqlalchemy-pool-exporter`: its options, and one clear line if it cannot start."""
 
 import argparse
 import logging
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from sqlalchemy_pool_exporter import DISTRIBUTION, read_version
 from sqlalchemy_pool_exporter.check import check_config, load_checked_settings
@@ -26,17 +22,18 @@ from sqlalchemy_pool_exporter.settings import (
     load_without_databases,
 )
 from sqlalchemy_pool_exporter.settings.fields import DEFAULT_LISTEN, AddressError, parse_address
+from sqlalchemy_pool_exporter.settings.yaml_file import Document, KeyPath
 from sqlalchemy_pool_exporter.web.app import create_app
 
 logger = logging.getLogger(__name__)
 
-# SIGTERM to gone, whatever hangs: Kubernetes and people are waiting.
+# From SIGTERM to the end of the process, whatever hangs.
 EXIT_SECONDS: Final = 1.8
 INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command. Returns its exit status: 0, 1 for what cannot be done, 2 for bad usage."""
+    """Run the command and return its exit status: 0, 1 for a failure, 2 for wrong usage."""
     options = build_parser().parse_args(arguments)
     configure_logging("info", "text")
     try:
@@ -47,17 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that knows what is meant by a file where a command belongs."""
+    """A parser that explains what to do with a file given in place of a command."""
 
     def error(self, message: str) -> NoReturn:
-        """Ends the process with status 2, the usage and the message."""
+        """Exit with status 2, the usage and the message."""
         if message.startswith("argument COMMAND:"):
             message += "; a configuration file is given as --config FILE"
         super().error(message)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Returns the parser; the options of `serve` stand with and without its name."""
+    """Return the parser, which takes the options of `serve` with and without that name."""
     parser = CommandParser(
         prog=DISTRIBUTION,
         description="Prometheus exporter that shows what SQLAlchemy's connection pools are doing.",
@@ -74,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Adds the subcommands, each with the function that runs it."""
+    """Add the subcommands, each with the function that runs it."""
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser(
         "serve",
@@ -105,9 +102,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def build_serve_options() -> argparse.ArgumentParser:
-    """Returns the options as a parent for one parser.
+    """Return the options of `serve`, as a parent for one parser.
 
-    Without defaults, or the subcommand's would replace what was given before its name.
+    They have no defaults: those of the subcommand would replace what is given before its name.
     """
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument(
@@ -139,7 +136,7 @@ def build_serve_options() -> argparse.ArgumentParser:
 
 
 def add_web_config_file(options: argparse.ArgumentParser) -> None:
-    """Adds the option that exporters of Prometheus have in common."""
+    """Add the option that Prometheus' exporters have in common."""
     options.add_argument(
         "--web.config.file",
         dest="web_config_file",
@@ -150,7 +147,7 @@ def add_web_config_file(options: argparse.ArgumentParser) -> None:
 
 
 def check_address(text: str) -> str:
-    """Returns the text of an address. Raises ArgumentTypeError for anything else."""
+    """Return the text of an address. Raises ArgumentTypeError."""
     try:
         return str(parse_address(text))
     except AddressError as error:
@@ -158,29 +155,29 @@ def check_address(text: str) -> str:
 
 
 def run_check_config(options: argparse.Namespace) -> int:
-    """Says everything that is wrong with a file."""
-    return check_config(options.file, build_environment(options), syntax_only=options.syntax_only)
+    """Print every mistake of a configuration."""
+    given = build_option_settings(options)
+    return check_config(options.file, options=given, syntax_only=options.syntax_only)
 
 
 def run_demo(options: argparse.Namespace) -> int:
-    """Shows the exporter at work; its parts are imported only here, production needs none."""
+    """Show the exporter at work. Only this imports the demo, which production does not need."""
     from sqlalchemy_pool_exporter import demo
 
     return demo.main(options.listen)
 
 
 def run_serve(options: argparse.Namespace) -> int:
-    """Serves until told to stop."""
-    environment = build_environment(options)
-    source = ConfigSource(options.config, environment)
+    """Serve until a signal ends it."""
+    given = build_option_settings(options)
+    source = ConfigSource(options.config, given)
     watcher = FileWatcher()
     watcher.add(source.list_files())  # before they are read: a change from now on is noticed
     try:
-        settings = (
-            load_bootstrap(options.config, environment)
-            if options.wait_for_config
-            else source.load()
-        )
+        if options.wait_for_config:
+            settings = load_bootstrap(options.config, options=given)
+        else:
+            settings = source.load()
         configure_logging(settings.log.level, settings.log.format)
         listener = open_listener(parse_address(settings.listen))
         app = create_app(settings, source, watcher, wait_for_config=options.wait_for_config)
@@ -192,7 +189,7 @@ def run_serve(options: argparse.Namespace) -> int:
 
 
 def log_start(address: str, settings: Settings | None) -> None:
-    """Says what runs where, and what it looks at if that is known."""
+    """Log what runs where, and what it reads if the settings are loaded."""
     extra: dict[str, object] = {"version": read_version(), "address": address}
     if settings is not None:
         extra["databases"] = len(settings.databases)
@@ -206,35 +203,39 @@ class ConfigSource:
     """The configuration that the command was given, read at the start and at every reload."""
 
     config: Path | None
-    environment: Mapping[str, str]
+    options: Document
 
     def load(self) -> Settings:
         """Return the settings. Raises SettingsErrors."""
-        return load_checked_settings(self.config, self.environment)
+        return load_checked_settings(self.config, options=self.options)
 
     def load_without_databases(self) -> Settings:
         """Return the settings without databases. Raises SettingsErrors."""
-        return load_without_databases(self.config, self.environment)
+        return load_without_databases(self.config, options=self.options)
 
     def list_files(self) -> list[Path]:
         """Return the files that the settings are read from."""
-        return list_files(self.config, self.environment)
+        return list_files(self.config)
 
 
-def build_environment(options: argparse.Namespace) -> Mapping[str, str]:
-    """Returns the environment with the options in it: what is nearest to the caller wins."""
-    environment = dict(os.environ)
+def build_option_settings(options: argparse.Namespace) -> Document:
+    """Return the options that are settings. They win over the environment and the file."""
+    data: dict[str, Any] = {}
+    origins: dict[KeyPath, str] = {}
     if options.listen is not None:
-        environment["POOL_EXPORTER_LISTEN"] = options.listen
+        data["listen"] = options.listen
+        origins["listen",] = "--listen"
     if options.enable_lifecycle:
-        environment["POOL_EXPORTER_WEB__ENABLE_LIFECYCLE"] = "true"
+        data["web"] = {"enable_lifecycle": True}
+        origins["web", "enable_lifecycle"] = "--web.enable-lifecycle"
     if options.web_config_file is not None:
-        environment["POOL_EXPORTER_WEB__CONFIG_FILE"] = options.web_config_file
-    return environment
+        data["web"] = {**data.get("web", {}), "config_file": options.web_config_file}
+        origins["web", "config_file"] = "--web.config.file"
+    return Document(data, origins)
 
 
 def complain(text: str) -> int:
-    """Logs each line of what is wrong; returns the exit status."""
+    """Log each line of an error and return the exit status."""
     for line in text.splitlines():
         logger.error(line)
     return 1

@@ -88,16 +88,11 @@ def hide_secret(text: str) -> str:
     return MASK if _LOOKS_SECRET.search(text) else text
 
 
-def may_be_secret(path: Path | str) -> bool:
-    """Return whether this looks like a URL or a password rather than a path."""
-    text = str(path)
-    return "@" in text or ":/" in text or redact(text) != text
-
-
 def show_path(path: Path | str) -> str:
-    """Return the path, masked if somebody wrote a secret where the path belongs."""
+    """Return the path, masked if it looks like a URL or a password, or cannot be printed."""
     text = str(path)
-    return text if text.isprintable() and not may_be_secret(text) else MASK
+    is_safe = text.isprintable() and "@" not in text and ":/" not in text
+    return text if is_safe and redact(text) == text else MASK
 
 
 def show_secret_path(path: Path) -> str:

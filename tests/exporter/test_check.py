@@ -62,7 +62,7 @@ def test_the_app_s_folder_may_come_with_the_app_but_needs_a_place(tmp_path: Path
     (tmp_path / "file").touch()
     for folder, expected in (
         (tmp_path / "file", "a folder, not a file"),
-        (tmp_path / "no" / "such", f"a folder, or room for one: {tmp_path}/no is none"),
+        (tmp_path / "no" / "such", f"a folder inside an existing one, which {tmp_path}/no is not"),
         (tmp_path / ("x" * 300), "a readable folder (file name too long)"),
     ):
         line = f"app.dir (POOL_EXPORTER_APP__DIR): got {folder}, expected {expected}"

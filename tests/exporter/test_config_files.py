@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from sqlalchemy_pool_exporter.settings import DatabaseSettings, Settings, load_settings
-from sqlalchemy_pool_exporter.settings.messages import list_paths
+from sqlalchemy_pool_exporter.settings.messages import list_keys, list_sections
 from sqlalchemy_pool_exporter.settings.schema import render_schema
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -22,6 +24,16 @@ SCHEMA = json.loads((CONFIG / "schema.json").read_text())
 
 def read_example() -> Any:
     return yaml.safe_load((CONFIG / "example.yaml").read_text())
+
+
+def list_paths(section: type[BaseModel] = Settings, above: str = "") -> Iterator[str]:
+    """Every key there is, dotted: `databases.*.pool.size`."""
+    sections = list_sections(section)
+    for key in list_keys(section):
+        yield f"{above}{key}"
+        if key in sections:
+            names = "*." if key == "databases" else ""
+            yield from list_paths(sections[key], f"{above}{key}.{names}")
 
 
 def find_paths(tree: object, above: str = "") -> set[str]:

@@ -1,4 +1,4 @@
-"""What the exporter is told to do: read, checked, and complained about in one line per mistake."""
+"""The configuration: its model, its sources, and one line for each mistake in it."""
 
 from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings, Role
 from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors

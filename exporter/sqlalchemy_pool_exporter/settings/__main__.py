@@ -1,4 +1,4 @@
-"""Prints the JSON Schema of the configuration file: python -m sqlalchemy_pool_exporter.settings."""
+"""Print the JSON Schema of the configuration file: python -m sqlalchemy_pool_exporter.settings."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""One database: where it is, what is expected of it, how it is probed."""
+"""The settings of one database: where it is, what it should be, how it is probed."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from sqlalchemy_pool_exporter.dialects import DatabaseURL, parse_url
-from sqlalchemy_pool_exporter.redaction import redact
+from sqlalchemy_pool_exporter.redaction import MASK, redact
 from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors, expect
 from sqlalchemy_pool_exporter.settings.fields import FilePath, OptionalDuration, Section
 from sqlalchemy_pool_exporter.settings.pools import PoolSettings
@@ -26,6 +26,23 @@ from sqlalchemy_pool_exporter.settings.secret_files import read_secret_file
 from sqlalchemy_pool_exporter.urls import URLError
 
 T = TypeVar("T")
+
+# https://prometheus.io/docs/concepts/data_model/
+_LABEL_NAME: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
+# Every label in docs/metrics.md.
+RESERVED_LABELS: Final = frozenset(
+    {
+        *("origin", "pool", "database", "application", "process"),
+        *("reason", "kind", "result", "phase", "state", "le", "quantile"),
+        *("dialect", "driver", "server_version", "collector", "version", "python", "sqlalchemy"),
+    }
+)
+_LABELS_SCHEMA: Final[dict[str, Any]] = {
+    "propertyNames": {
+        "pattern": rf"^(?!__){_LABEL_NAME}$",
+        "not": {"enum": sorted(RESERVED_LABELS)},
+    }
+}
 
 
 class Role(StrEnum):
@@ -45,55 +62,35 @@ def _check_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _check_label_value(value: str) -> str:
+    if redact(value) != value:
+        raise expect("text without a password, since metrics are public", shown=f"got {MASK}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # "\uD800" in YAML
+        raise expect("text in UTF-8", shown=f"got {MASK}") from None
+    return value
+
+
+def _check_label_name(name: str) -> str:
+    if not re.fullmatch(_LABEL_NAME, name) or name.startswith("__"):
+        raise expect("a label name of letters, digits and _, not starting with a digit or __")
+    if name in RESERVED_LABELS:
+        raise expect(f"another name, because the metrics have a label {name} of their own")
+    return name
+
+
 URL = Annotated[
     SecretStr,
     AfterValidator(_check_url),
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_+]*://"}),
 ]
-
-
-def check_label_value(value: str) -> str:
-    """Returns the value. Raises PydanticCustomError for one that holds a password."""
-    if redact(value) != value:
-        raise expect("text without a password: whoever reads the metrics reads it", shown="got ***")
-    return value
-
-
-LabelValue = Annotated[str, AfterValidator(check_label_value)]
-
-
-def check_label_name(name: str) -> str:
-    """Returns the name. Raises PydanticCustomError for one that is not free, or no name."""
-    if not re.fullmatch(PATTERN, name) or name.startswith("__"):
-        raise expect("a label name of letters, digits and _, not starting with a digit or __")
-    if name in RESERVED:
-        raise expect(f"another name: the metrics have a label {name} of their own")
-    return name
-
-
-LabelName = Annotated[str, AfterValidator(check_label_name)]
-
-
-# https://prometheus.io/docs/concepts/data_model/ and every label of the metric catalogue.
-PATTERN: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
-
-
-RESERVED: Final = frozenset(
-    {
-        *("origin", "pool", "database", "application", "process"),
-        *("reason", "kind", "result", "phase", "state", "le", "quantile"),
-        *("dialect", "driver", "server_version", "collector", "version", "python", "sqlalchemy"),
-    }
-)
-
-
-NAMES_SCHEMA: Final[dict[str, Any]] = {
-    "propertyNames": {"pattern": rf"^(?!__){PATTERN}$", "not": {"enum": sorted(RESERVED)}}
-}
+LabelName = Annotated[str, AfterValidator(_check_label_name)]
+LabelValue = Annotated[str, AfterValidator(_check_label_value)]
 
 
 class DatabaseSettings(Section):
-    """Needs `url` or `url_file`. Secrets in files are read anew by each `read_url()`."""
+    """One database. It needs `url` or `url_file`."""
 
     url: URL | None = Field(
         default=None, description="URL as the app has it: postgresql://app@db/orders"
@@ -121,7 +118,7 @@ class DatabaseSettings(Section):
     labels: dict[LabelName, LabelValue] = Field(
         default_factory=dict,
         description="Labels of this database's metrics",
-        json_schema_extra=NAMES_SCHEMA,
+        json_schema_extra=_LABELS_SCHEMA,
     )
     server_metrics: bool = Field(
         default=True, description="Read limits, connections and lag of the server"
@@ -130,7 +127,7 @@ class DatabaseSettings(Section):
     @field_validator("url_file")
     @classmethod
     def _check_one_url(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        """Says nothing where the url itself is wrong: it is not in `info` then."""
+        # An invalid url is not in `info`; its own error is enough.
         if "url" in info.data and value is None and info.data["url"] is None:
             raise expect(
                 "the database's URL, here or in a url_file", sibling="url", shown="missing"
@@ -140,10 +137,11 @@ class DatabaseSettings(Section):
         return value
 
     def read_url(self) -> DatabaseURL:
-        """The URL with its password, files read now: what they hold may change.
+        """Return the URL with its password. Blocks while it reads small files.
 
-        Raises SettingsErrors, with keys relative to the database and without secrets, when files
-        cannot be read or the URL not be used. Reads files: a few small ones, blocking.
+        Raises:
+            SettingsErrors: For files that cannot be read and URLs that are invalid, with keys
+                relative to the database and without secrets.
         """
         errors: list[SettingsError] = []
         password = _attempt(self._read_password, errors)
@@ -177,7 +175,7 @@ class DatabaseSettings(Section):
 
 
 def _attempt(read: Callable[[], T], errors: list[SettingsError]) -> T | None:
-    """What `read` gives; None when it raises, and then `errors` has what was wrong."""
+    """Return what `read` returns, or None after adding what it raised to `errors`."""
     try:
         return read()
     except SettingsErrors as several:

@@ -1,7 +1,4 @@
-"""What is wrong with the configuration: key, value, expectation, one line each, without secrets.
-
-It knows neither the settings nor where they come from.
-"""
+"""Mistakes in the configuration: key, value and expectation on one line each, without secrets."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +13,14 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}")
 
 
 class SettingsError(ValueError):
-    """One mistake. `shown` is what is there ("got 5", "missing"), `origin` where it stands."""
+    """One mistake.
+
+    Attributes:
+        key: Dotted path of the key, or the name of a file.
+        shown: What is there: "got 5", "missing".
+        expected: What belongs there.
+        origin: Where the value comes from: a line, a variable or an option.
+    """
 
     def __init__(self, key: str, shown: str, expected: str, origin: str = "") -> None:
         where = f" ({origin})" if origin else ""
@@ -27,12 +31,12 @@ class SettingsError(ValueError):
         self.origin = origin
 
     def below(self, path: str) -> "SettingsError":
-        """The same mistake, its key under `path`."""
+        """Return the same mistake with its key below `path`."""
         return SettingsError(f"{path}.{self.key}", self.shown, self.expected, self.origin)
 
 
 class SettingsErrors(SettingsError):  # noqa: N818 - several of them
-    """All mistakes of a configuration: `errors`, at least one; its text has a line for each."""
+    """All mistakes of a configuration, at least one. The text has a line for each."""
 
     def __init__(self, errors: Iterable[SettingsError]) -> None:
         self.errors = tuple(errors)
@@ -44,29 +48,48 @@ class SettingsErrors(SettingsError):  # noqa: N818 - several of them
 
 
 def expect(expected: str, **context: object) -> PydanticCustomError:
-    """The error a validator raises; `sibling` in the context names another key to blame."""
+    """Return the error for a validator to raise.
+
+    Args:
+        expected: What belongs there.
+        context: `shown` replaces the value in the message, `sibling` names another key of the
+            section as the wrong one, `problems` are several pairs of shown and expected.
+    """
     return PydanticCustomError("expected", "expected {expected}", {"expected": expected, **context})
 
 
 def render_key(path: Iterable[object]) -> str:
-    """Dotted path; a part that is no plain name may be a misplaced secret and is hidden."""
+    """Return a dotted path. Parts that are no plain names may be misplaced secrets: masked."""
     return ".".join(_render_part(str(part)) for part in path)
 
 
 def show_value(value: object) -> str:
-    """A value as it may stand in a message: short, on one line, hidden where it may be a secret."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, Mapping):
-        return "a mapping"
+    """Return a value for a message: short, on one line, masked if it may be a secret."""
     if isinstance(value, str):
         return MASK if hide_secret(value) == MASK else repr(_shorten(value))
-    if isinstance(value, Sequence | set):
-        return "a list"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, Mapping | Sequence | set):
+        return name_type(value)
     try:
         return _shorten(str(value))
-    except ValueError:  # a number of thousands of digits
+    except ValueError:  # an integer with more digits than Python converts
         return "a number too long to show"
+
+
+def name_type(value: object) -> str:
+    """Return what kind of value this is, in YAML's words, for values that must not be shown."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    return "a list" if isinstance(value, Sequence | set) else MASK
 
 
 def _render_part(part: str) -> str:

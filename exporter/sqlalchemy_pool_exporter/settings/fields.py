@@ -119,18 +119,20 @@ def _read_duration(text: str) -> float | None:
 def _reject_bool(value: Any) -> Any:
     # Python counts True as 1.
     if isinstance(value, bool):
-        raise expect("a whole number")
+        raise expect("a valid integer")
     return value
 
 
-def _reject_empty(value: Any) -> Any:
-    # Path("") is the current folder.
+def _check_path(value: Any) -> Any:
+    # Path("") would be the current folder.
     if value == "":
         raise expect("a path", shown="got ''")
+    if not isinstance(value, str | Path):
+        raise expect("a path")
     return value
 
 
-FilePath = Annotated[Path, BeforeValidator(_reject_empty)]
+FilePath = Annotated[Path, BeforeValidator(_check_path)]
 WholeNumber = Annotated[int, BeforeValidator(_reject_bool)]
 Duration = Annotated[
     float, BeforeValidator(parse_duration), WithJsonSchema({"anyOf": _DURATION_SCHEMA})

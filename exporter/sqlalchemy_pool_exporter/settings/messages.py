@@ -1,9 +1,10 @@
-"""Says in our own words what pydantic found wrong: key, value, expectation.
+"""Turn pydantic's errors into SettingsErrors: key, place, value and expectation.
 
-It never passes on pydantic's text, which may quote the input.
+The expectation is pydantic's own, or that of our validators. Its echo of the input is never used.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -14,11 +15,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from sqlalchemy_pool_exporter.redaction import MASK, show_path
+from sqlalchemy_pool_exporter.redaction import show_path
 from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings
 from sqlalchemy_pool_exporter.settings.errors import (
     SettingsError,
     SettingsErrors,
+    name_type,
     render_key,
     show_value,
 )
@@ -29,7 +31,13 @@ from sqlalchemy_pool_exporter.settings.yaml_file import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class MessageContext:
-    """What is explained. Values below `secret_keys` may be secrets, whatever they look like."""
+    """What messages must know of a model.
+
+    Attributes:
+        root: The outermost section.
+        secret_keys: Keys whose values, and what is below them, are never shown.
+        path_keys: Keys whose values are paths of files.
+    """
 
     root: type[BaseModel]
     secret_keys: frozenset[str]
@@ -41,96 +49,25 @@ SETTINGS: Final = MessageContext(
     secret_keys=frozenset({"url", "connect_args"}),
     path_keys=frozenset({"url_file", "password_file", "dir", "config_file"}),
 )
-# What people give one by one who do not think of a URL.
+# Keys of people who are used to giving the parts of a URL one by one.
 PARTS_OF_URL: Final = frozenset({"dsn", "uri", "host", "port", "user", "username", "database"})
-EXPECTED: Final[Mapping[str, str]] = {
-    "missing": "a value",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number of reasonable size",
-    "int_from_float": "a whole number",
-    "finite_number": "a whole number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "text (in quotes if it looks like something else)",
-    "string_unicode": "text in UTF-8",
-    "string_too_short": "text that is not empty",
-    "path_type": "a path",
-    "dict_type": "a mapping",
-    "tuple_type": "a list",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-    "invalid_key": "a key that is text",
-    "recursion_loop": "a value that does not contain itself",
-}
-LIMITS: Final[Mapping[str, str]] = {
-    "greater_than_equal": "a number of at least {ge}",
-    "less_than_equal": "a number of at most {le}",
-    "literal_error": "{expected}",
-    "enum": "{expected}",
-    "expected": "{expected}",
-}
+_MAPPING_TYPES: Final = frozenset({"dict_type", "model_type", "model_attributes_type"})
+# "Input should be a valid integer": what follows is the expectation.
+_SUBJECT: Final = re.compile(r"(?:Input|String|Keys) should (?:be|have) ")
 
 
 def describe_validation_error(
-    error: ValidationError, origins: Mapping[KeyPath, str], subject: MessageContext = SETTINGS
+    error: ValidationError, origins: Mapping[KeyPath, str], context: MessageContext = SETTINGS
 ) -> SettingsErrors:
-    """Every mistake, in the order of the settings; `origins` tell where the values come from."""
+    """Return every mistake in the order of the settings; `origins` say where values come from."""
     details = error.errors(include_url=False)
-    found = [each for detail in details for each in _explain(detail, origins, subject)]
-    return SettingsErrors(found)
-
-
-def _explain(
-    detail: ErrorDetails, origins: Mapping[KeyPath, str], subject: MessageContext
-) -> Iterator[SettingsError]:
-    context = detail.get("ctx", {})
-    path = tuple(str(part) for part in detail["loc"] if part != "[key]")
-    if "sibling" in context:
-        path = (*path[:-1], context["sibling"])
-    key, origin = render_key(path), find_origin(path, origins)
-    if detail["type"] == "extra_forbidden":
-        yield SettingsError(key, "unknown key", _suggest(path, subject.root), origin)
-        return
-    for shown, expected in context.get("problems", [(None, None)]):
-        shown = shown or context.get("shown") or _show(path, detail, subject)
-        yield SettingsError(key, shown, expected or _expect(path, detail), origin)
-
-
-def _show(path: KeyPath, detail: ErrorDetails, subject: MessageContext) -> str:
-    if detail["loc"] and detail["loc"][-1] == "[key]":
-        return f"got the name {show_value(detail['input'])}"
-    if subject.secret_keys & set(path) and detail["input"] is not None:
-        return f"got {_name_kind(detail['input'])}"
-    if "mapping" in EXPECTED.get(detail["type"], "") and isinstance(detail["input"], str):
-        return "got text"  # a URL or a password that stands one level too high
-    if subject.path_keys & set(path):
-        value = detail["input"]
-        return f"got {show_path(value) if isinstance(value, str | Path) else show_value(value)}"
-    return f"got {show_value(detail['input'])}"
-
-
-def _name_kind(value: object) -> str:
-    """What a value is that must not be shown."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
-    return "text" if isinstance(value, str) else MASK
-
-
-def _expect(path: KeyPath, detail: ErrorDetails) -> str:
-    kind = detail["type"]
-    if kind in LIMITS:
-        text = LIMITS[kind].format_map(detail.get("ctx", {}))
-        return text if kind == "expected" else text.replace("'", "")
-    if kind.startswith("model_") and len(path) == 2 and path[0] == "databases":
-        return "a mapping, at least with url"
-    return EXPECTED.get(kind, "another value")
+    return SettingsErrors(
+        each for detail in details for each in _describe(detail, origins, context)
+    )
 
 
 def find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
-    """Of the value itself, or of the nearest thing above or below it."""
+    """Return the origin of the value at the path, or of the nearest one below or above it."""
     if path in origins:
         return origins[path]
     below = (origin for other, origin in origins.items() if other[: len(path)] == path)
@@ -138,19 +75,71 @@ def find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
     return next(chain(below, above), "")
 
 
+def list_keys(section: type[BaseModel]) -> list[str]:
+    """Return the section's keys as they are written in the file."""
+    return [_read_key(name, field) for name, field in section.model_fields.items()]
+
+
+def list_sections(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Return the sections directly below this one; `databases` stands for each database."""
+    found = {
+        _read_key(name, field): _find_model(field) for name, field in section.model_fields.items()
+    }
+    return {key: model for key, model in found.items() if model}
+
+
+def _describe(
+    detail: ErrorDetails, origins: Mapping[KeyPath, str], context: MessageContext
+) -> Iterator[SettingsError]:
+    extra = detail.get("ctx", {})
+    path = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    if "sibling" in extra:
+        path = (*path[:-1], extra["sibling"])
+    key, origin = render_key(path), find_origin(path, origins)
+    if detail["type"] == "extra_forbidden":
+        yield SettingsError(key, "unknown key", _suggest(path, context.root), origin)
+        return
+    for shown, expected in extra.get("problems", [(None, None)]):
+        shown = shown or extra.get("shown") or _show(path, detail, context)
+        yield SettingsError(key, shown, expected or _expect(path, detail), origin)
+
+
+def _show(path: KeyPath, detail: ErrorDetails, context: MessageContext) -> str:
+    value = detail["input"]
+    if detail["loc"] and detail["loc"][-1] == "[key]":
+        return f"got the name {show_value(value)}"
+    # Text in place of a mapping may be a URL or a password that stands one level too high.
+    is_misplaced = detail["type"] in _MAPPING_TYPES and isinstance(value, str)
+    if is_misplaced or context.secret_keys & set(path):
+        return f"got {name_type(value)}"
+    if context.path_keys & set(path) and isinstance(value, str | Path):
+        return f"got {show_path(value)}"
+    return f"got {show_value(value)}"
+
+
+def _expect(path: KeyPath, detail: ErrorDetails) -> str:
+    if detail["type"] == "expected":
+        return str(detail["ctx"]["expected"])
+    if detail["type"] in _MAPPING_TYPES:
+        is_database = len(path) == 2 and path[0] == "databases"
+        return "a mapping, at least with url" if is_database else "a mapping"
+    return _SUBJECT.sub("", detail["msg"])
+
+
 def _suggest(path: KeyPath, root: type[BaseModel]) -> str:
-    """The nearest key, also a level deeper (pool.size for pool_size or size), or else all keys."""
-    section = find_section(path[:-1], root)
+    """Return all keys of the section and the one that was probably meant."""
+    section = _find_section(path[:-1], root)
     meant = _find_meant(path[-1].lower().replace("-", "_"), section)
     question = f": did you mean {meant}?" if meant else ""
     return f"one of {', '.join(list_keys(section))}{question}"
 
 
 def _find_meant(spelled: str, section: type[BaseModel]) -> str | None:
+    """Return the nearest key, also of the level below: pool.size for pool_size or size."""
     if section is DatabaseSettings and spelled in PARTS_OF_URL:
         return "url"
     name = spelled.removeprefix(PREFIX.lower())
-    if NESTING in name:  # a variable's name
+    if NESTING in name:  # the name of a variable
         return render_key(name.replace(NESTING, ".").split("."))
     candidates = {name: name for name in list_keys(section)}
     for child, deeper in list_sections(section).items():
@@ -163,24 +152,8 @@ def _find_meant(spelled: str, section: type[BaseModel]) -> str | None:
     return candidates[nearest[0]] if nearest else None
 
 
-ANY_NAME = "*"
-
-
-def list_keys(section: type[BaseModel]) -> list[str]:
-    """The section's keys as they are written in the file."""
-    return [_read_key(name, field) for name, field in section.model_fields.items()]
-
-
-def list_sections(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """The sections directly below this one, `databases` standing for each of the databases."""
-    found = {
-        _read_key(name, field): _find_model(field) for name, field in section.model_fields.items()
-    }
-    return {key: model for key, model in found.items() if model}
-
-
-def find_section(path: Iterable[str], root: type[BaseModel] = Settings) -> type[BaseModel]:
-    """The section at a path like ("databases", "primary", "pool"). Raises KeyError."""
+def _find_section(path: Iterable[str], root: type[BaseModel]) -> type[BaseModel]:
+    """Return the section at a path like ("databases", "primary", "pool")."""
     section = root
     parts = iter(path)
     for part in parts:
@@ -188,16 +161,6 @@ def find_section(path: Iterable[str], root: type[BaseModel] = Settings) -> type[
         if part == "databases":
             next(parts, None)
     return section
-
-
-def list_paths(section: type[BaseModel] = Settings, above: str = "") -> Iterator[str]:
-    """Every key there is, dotted: `databases.*.pool.size`."""
-    sections = list_sections(section)
-    for key in list_keys(section):
-        yield f"{above}{key}"
-        if key in sections:
-            names = f"{ANY_NAME}." if key == "databases" else ""
-            yield from list_paths(sections[key], f"{above}{key}.{names}")
 
 
 def _find_model(field: FieldInfo) -> type[BaseModel] | None:

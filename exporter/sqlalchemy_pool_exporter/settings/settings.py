@@ -1,11 +1,8 @@
-"""The whole configuration.
-
-It must not know where it is read from: that is for the sources it is given.
-"""
+"""The whole configuration as a pydantic model; `loading` reads one from files and variables."""
 
 import re
 from collections.abc import Mapping
-from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -18,9 +15,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from sqlalchemy_pool_exporter.redaction import MASK, may_be_secret
+from sqlalchemy_pool_exporter.redaction import MASK, show_path
 from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings
 from sqlalchemy_pool_exporter.settings.errors import expect
 from sqlalchemy_pool_exporter.settings.fields import (
@@ -32,12 +28,9 @@ from sqlalchemy_pool_exporter.settings.fields import (
     parse_address,
 )
 from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
-from sqlalchemy_pool_exporter.settings.sources import NESTING, PREFIX
 
-# It becomes a label's value and a part of paths.
+# Names of databases become values of labels and parts of paths.
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,62}")
-# pydantic-settings asks the class for its sources, where they belong to one call.
-_sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("sources", default=())
 
 
 def _check_name(name: str) -> str:
@@ -54,32 +47,33 @@ def _check_address(address: Any) -> Any:
     return address
 
 
+def _check_folder(folder: Path) -> Path:
+    # The log and the status page show it, the latter in UTF-8.
+    if show_path(folder) == MASK:
+        expected = "a folder with a printable name without @, :/ and password"
+        raise expect(expected, shown=f"got {MASK}")
+    return folder
+
+
 def _lower(word: Any) -> Any:
     return word.lower() if isinstance(word, str) else word
 
 
 def _read_path(path: Any) -> Any:
-    """Charts pass an option on that is set to nothing."""
+    # Helm charts pass options on that are set to nothing.
     return None if path == "" else path
 
 
 def _read_databases(databases: Any) -> Any:
-    """Whoever has taken all of them out of the file leaves `databases:` behind."""
+    # `databases:` is what remains when all of them are deleted from the file.
     return {} if databases is None else databases
 
 
 DatabaseName = Annotated[str, AfterValidator(_check_name)]
 
 
-def _check_folder(folder: Path) -> Path:
-    """A URL, with a password perhaps, would be shown in the log and on pages."""
-    if may_be_secret(folder):
-        raise expect("a folder, its name without @, :/ and password", shown=f"got {MASK}")
-    return folder
-
-
 class LogSettings(Section):
-    """Log lines go to standard error."""
+    """Log lines, which go to standard error."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         default="info", description="The least severe lines to write: debug, info, warning or error"
@@ -90,7 +84,7 @@ class LogSettings(Section):
 
 
 class AppSettings(Section):
-    """The app's own pools, as its processes write them."""
+    """The application's own pools, read from the files that its processes write."""
 
     dir: Annotated[FilePath, AfterValidator(_check_folder)] | None = Field(
         default=None,
@@ -100,21 +94,32 @@ class AppSettings(Section):
 
 
 class WebSettings(Section):
-    """What HTTP serves besides metrics and health."""
+    """What HTTP offers besides metrics and health, and to whom."""
 
     enable_lifecycle: bool = Field(
         default=False, description="Allow POST requests that change something"
     )
-    config_file: Annotated[Path | None, BeforeValidator(_read_path)] = Field(
+    config_file: Annotated[FilePath | None, BeforeValidator(_read_path)] = Field(
         default=None,
         description="File in the format of Prometheus' exporter-toolkit: TLS, users, headers",
     )
 
 
-class Settings(BaseSettings, Section):
-    """A configuration that makes sense as a whole; `load_settings` reads one."""
+@dataclass(frozen=True, slots=True)
+class ValidationContext:
+    """What a validation checks: the context of `Settings.model_validate`.
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter=NESTING)
+    Attributes:
+        needs_work: There must be a database or an application's folder.
+        check_files: Files that URLs name, such as certificates, must be readable.
+    """
+
+    needs_work: bool = True
+    check_files: bool = True
+
+
+class Settings(Section):
+    """A configuration that is valid as a whole."""
 
     listen: Annotated[str, BeforeValidator(_check_address)] = Field(
         default=DEFAULT_LISTEN, description="Address and port to serve on"
@@ -135,32 +140,10 @@ class Settings(BaseSettings, Section):
     )
     web: WebSettings = Field(default_factory=WebSettings, description="The web server")
 
-    def __init__(self, *sources: PydanticBaseSettingsSource, **values: Any) -> None:
-        """Settings of sources, the first has the last word, or of values; of nothing else.
-
-        Unlike other pydantic settings these never read the environment by themselves.
-        """
-        token = _sources.set(sources)
-        try:
-            super().__init__(**values)
-        finally:
-            _sources.reset(token)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        *_: PydanticBaseSettingsSource,
-        **_ambient: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The values and sources that were given, not those of this process's environment."""
-        return (init_settings, *_sources.get())
-
     @model_validator(mode="before")
     @classmethod
     def _hand_down_probe(cls, data: Any) -> Any:
-        """Puts the top level's `probe` under each database's own, key by key."""
+        """Add the top level's `probe` to each database's own, key by key."""
         if not isinstance(data, Mapping) or not isinstance(data.get("databases"), Mapping):
             return data
         defaults = _read_probe(data.get("probe"))
@@ -172,15 +155,16 @@ class Settings(BaseSettings, Section):
     @field_validator("app")
     @classmethod
     def _check_has_work(cls, app: AppSettings, info: ValidationInfo) -> AppSettings:
-        """Says nothing where the databases themselves are wrong: they are not in `info` then."""
-        if app.dir is None and not info.data.get("databases", True):
+        # Databases that are invalid are not in `info`; their own errors are enough.
+        needs_work = getattr(info.context, "needs_work", True)
+        if needs_work and app.dir is None and not info.data.get("databases", True):
             expected = "at least one database, or app.dir"
             raise expect(expected, sibling="databases", shown="missing")
         return app
 
 
 def _read_probe(probe: Any) -> Mapping[str, Any]:
-    """The defaults where they are valid: what is wrong is told once, not for every database."""
+    """Return valid defaults, else none: a mistake in them is reported once, not per database."""
     if isinstance(probe, ProbeSettings):
         return probe.model_dump()
     try:

@@ -1,6 +1,6 @@
-"""The YAML file: its content and where each key stands, every mistake told by line and column.
+"""Read a YAML file as nested values that know their lines.
 
-It knows nothing of the settings, and never quotes the file: any line may hold a password.
+Messages name line and column and never quote the file: any line may hold a password.
 """
 
 import re
@@ -10,53 +10,53 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from yaml import Mark, MarkedYAMLError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sqlalchemy_pool_exporter.redaction import MASK
-from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors, render_key
+from sqlalchemy_pool_exporter.settings.errors import (
+    SettingsError,
+    SettingsErrors,
+    name_type,
+    render_key,
+)
 
 KeyPath = tuple[str, ...]
-TAGS: Final = "tag:yaml.org,2002:"
-MERGE_TAG: Final = f"{TAGS}merge"
-CONTENT: Final = "settings, at least `databases:`"
 MAX_BYTES: Final = 1024 * 1024
-# Values with every alias in its place: a few lines of aliases of aliases would fill the memory.
+# A few lines of aliases of aliases stand for more values than fit into memory.
 MAX_VALUES: Final = 100_000
-# What YAML makes of keys without quotes: 1, yes, ~, 2024-01-01.
-KINDS: Final[Mapping[object, str]] = {
-    f"{TAGS}int": "a number",
-    f"{TAGS}float": "a number",
-    f"{TAGS}bool": "true or false",
-    f"{TAGS}null": "null",
-    f"{TAGS}timestamp": "a date",
-}
-
-
-class Loader(yaml.SafeLoader):
-    """Reads what is safe, and says where a date or a number stands that cannot be."""
-
-    def construct_object(self, node: Node, deep: bool = False) -> Any:
-        """The value of a node. Raises MarkedYAMLError where PyYAML lets another error through."""
-        try:
-            return super().construct_object(node, deep=deep)
-        except (ArithmeticError, AttributeError, LookupError, ValueError):
-            # 2024-99-99 looks like a date, !!int x says that it is a number.
-            problem = "a date or number that does not exist"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+CONTENT: Final = "settings, at least `databases:`"
+VALID_YAML: Final = "valid YAML (values with a colon or other special characters need quotes)"
+TAGS: Final = "tag:yaml.org,2002:"
+TEXT_TAG: Final = f"{TAGS}str"
+MERGE_TAG: Final = f"{TAGS}merge"
+# PyYAML quotes what it found. Punctuation and names of its tokens, like '<stream end>', are safe.
+_SAFE_QUOTES: Final = re.compile(r"(?:[^']|'(?:<[a-z ]+>|\\t|[^\w'])')*")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Nested mappings, and where the values at their paths come from, for messages."""
+    """Nested values of one source of settings, and where each of them comes from."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[KeyPath, str] = field(default_factory=dict)
 
 
+class Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, with the place of dates and numbers that cannot exist."""
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        """Build the value of a node. Raises MarkedYAMLError."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError):
+            # PyYAML lets these through for 2024-99-99 and !!int x, without a place.
+            problem = "a date or number that does not exist"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key in the file: its path, its place, and the mapping it belongs to."""
+    """A key in the file: its path, its node, and the mapping that it belongs to."""
 
     path: KeyPath
     node: ScalarNode
@@ -64,42 +64,54 @@ class Key:
 
     @property
     def line(self) -> int:
+        """The line, counted from 1."""
         return int(self.node.start_mark.line) + 1
 
     @property
-    def column(self) -> int:
-        return int(self.node.start_mark.column) + 1
+    def place(self) -> str:
+        """Line and column as they follow a file's name."""
+        return _render(self.node.start_mark)
 
 
 def read_document(file: Path, *, content: str = CONTENT, may_be_empty: bool = False) -> Document:
-    """Reads a YAML file that holds one mapping, of `content` as messages call it.
+    """Read a YAML file that holds one mapping.
 
-    Raises SettingsErrors whose keys are the file's name, with line and column where known.
+    Args:
+        file: The file, of at most MAX_BYTES.
+        content: What the file should hold, for messages.
+        may_be_empty: Whether a file without any value is an empty mapping.
+
+    Raises:
+        SettingsErrors: With the file's name, line and column as the key.
     """
     text = _read_text(file)
     loader = _open_loader(file, text)
     try:
         node = loader.get_single_node()
         keys = list(find_keys(node)) if node else []
-        _check_keys(file, keys)
-        _check_values(file, node)
+        if errors := [*_find_values_as_keys(file, keys), *_find_repeated(file, keys)]:
+            raise SettingsErrors(errors)
+        if node and _count_values(node, {}) > MAX_VALUES:
+            shown = f"more than {MAX_VALUES} values with all aliases expanded"
+            expected = "fewer values, and no alias inside its own anchor"
+            raise SettingsErrors([SettingsError(str(file), shown, expected)])
         data = loader.construct_document(node) if node else None
     except yaml.MarkedYAMLError as error:
-        raise SettingsErrors([describe_yaml_error(file, text, error)]) from None
+        raise SettingsErrors([_describe(file, error)]) from None
     except RecursionError:
-        raise SettingsErrors([SettingsError(str(file), "nested too deep", EXPECTED)]) from None
+        raise SettingsErrors([SettingsError(str(file), "nested too deep", VALID_YAML)]) from None
     finally:
         loader.dispose()
     if data is None and may_be_empty:
         return Document()
     if not isinstance(data, dict):
-        shown = _name_kind(data)
+        shown = "empty" if data is None else f"got {name_type(data)}"
         raise SettingsErrors([SettingsError(str(file), shown, content)])
     return Document(data, {key.path: f"line {key.line}" for key in keys})
 
 
 def find_keys(root: Node) -> Iterator[Key]:
-    """Every key in the tree; below an alias only where its anchor stands."""
+    """Yield every key in the tree, those below an alias only where its anchor stands."""
     pending: list[tuple[KeyPath, Node]] = [((), root)]
     seen: set[int] = set()
     while pending:
@@ -125,9 +137,9 @@ def _read_text(file: Path) -> str:
             return content.decode("utf-8")
         error = SettingsError(str(file), f"larger than {MAX_BYTES} bytes", "a smaller file")
     except UnicodeDecodeError as problem:
-        place = locate(content[: problem.start].decode("utf-8"))
+        place = _locate(content[: problem.start].decode("utf-8"))
         error = SettingsError(f"{file}{place}", "not UTF-8", "text in UTF-8")
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError) as problem:  # ValueError: a zero byte in the file's name
         reason = (getattr(problem, "strerror", None) or "not readable").lower()
         error = SettingsError(str(file), reason, "a readable YAML file")
     raise SettingsErrors([error])
@@ -138,46 +150,34 @@ def _open_loader(file: Path, text: str) -> Loader:
         return Loader(text)
     except yaml.reader.ReaderError as problem:
         shown = f"character {problem.character:#x}"
-        place = locate(text[: problem.position])
+        place = _locate(text[: problem.position])
         error = SettingsError(f"{file}{place}", shown, "text without control characters")
     raise SettingsErrors([error])
 
 
-def _name_kind(data: object) -> str:
-    """What stands in the file instead of a mapping."""
-    if isinstance(data, list | str):
-        return "a list" if isinstance(data, list) else "text"
-    return "empty" if data is None else "no mapping"
+def _find_values_as_keys(file: Path, keys: Iterable[Key]) -> Iterator[SettingsError]:
+    """Yield keys without quotes that YAML reads as something else: 1, yes, ~, 2024-01-01."""
+    for key in keys:
+        kind = key.node.tag.removeprefix(TAGS)
+        if key.node.tag.startswith(TAGS) and key.node.tag not in (TEXT_TAG, MERGE_TAG):
+            shown = f"a key that YAML reads as {kind}"
+            yield SettingsError(f"{file}{key.place}", shown, "text: put the key in quotes")
 
 
-def _check_keys(file: Path, keys: Iterable[Key]) -> None:
-    """Raises SettingsErrors for keys that YAML takes for something else, and for repeated ones."""
-    errors = [
-        SettingsError(
-            f"{file}:{key.line}:{key.column}",
-            f"a key that YAML takes for {kind}",
-            "text: it needs quotes",
-        )
-        for key in keys
-        if (kind := KINDS.get(key.node.tag))
-    ]
-    errors += _find_repeated(file, keys)
-    if errors:
-        raise SettingsErrors(errors)
-
-
-def _check_values(file: Path, root: Node | None) -> None:
-    """Raises SettingsErrors where aliases unfold to too much, or for ever."""
-    if root is not None and _count_values(root, {}) > MAX_VALUES:
-        shown = f"more than {MAX_VALUES} values, aliases unfolded"
-        expected = "fewer (one with an alias to itself has no end)"
-        raise SettingsErrors([SettingsError(str(file), shown, expected)])
+def _find_repeated(file: Path, keys: Iterable[Key]) -> Iterator[SettingsError]:
+    first: dict[tuple[int, str], Key] = {}
+    for key in keys:
+        earlier = first.setdefault((id(key.mapping), key.node.value), key)
+        if earlier is not key and key.node.tag != MERGE_TAG:
+            shown = f"{render_key(key.path)} for the second time"
+            expected = f"each key once (it also stands in line {earlier.line})"
+            yield SettingsError(f"{file}{key.place}", shown, expected)
 
 
 def _count_values(node: Node, counts: dict[int, int]) -> int:
-    """Values in a node with every alias in its place; MAX_VALUES and more for one within itself."""
+    """Count the values in a node, aliases expanded; more than MAX_VALUES for a cycle."""
     if id(node) not in counts:
-        counts[id(node)] = MAX_VALUES  # for whoever meets it while it is being counted
+        counts[id(node)] = MAX_VALUES  # what a node that contains itself finds here
         inner: Iterable[Node] = ()
         if isinstance(node, MappingNode):
             inner = (each for pair in node.value for each in pair)
@@ -187,73 +187,29 @@ def _count_values(node: Node, counts: dict[int, int]) -> int:
     return counts[id(node)]
 
 
-def _find_repeated(file: Path, keys: Iterable[Key]) -> Iterator[SettingsError]:
-    first: dict[tuple[int, str], Key] = {}
-    for key in keys:
-        earlier = first.setdefault((id(key.mapping), key.node.value), key)
-        if earlier is not key and key.node.tag != MERGE_TAG:
-            shown = f"{render_key(key.path)} for the second time"
-            expected = f"each key once (it stands in line {earlier.line}, too)"
-            yield SettingsError(f"{file}:{key.line}:{key.column}", shown, expected)
+def _describe(file: Path, error: yaml.MarkedYAMLError) -> SettingsError:
+    """Return PyYAML's words, from the first quote of the file on masked."""
+    mark = error.problem_mark or error.context_mark
+    context = error.context and f"{error.context}{_render_line(error.context_mark)}"
+    shown = ": ".join(_mask_quotes(part) for part in (context, error.problem) if part)
+    return SettingsError(f"{file}{_render(mark)}", shown, VALID_YAML)
 
 
-EXPECTED: Final = "valid YAML (values with a colon or other special characters need quotes)"
-# For what PyYAML calls by names that only its authors know: how its text begins, and ours.
-PROBLEMS: Final[Mapping[str, str]] = {
-    "found undefined alias": "a value that begins with *",
-    "could not determine a constructor": "a value that begins with !",
-    "found unhashable key": "a key that is a list or a mapping",
-    "mapping values are not allowed here": "a colon where none can be",
-    "could not find expected ':'": "a line without a colon and a space behind its key",
-    "expected <block end>, but found '<block mapping start>'": "an indentation that fits nothing",
-}
-# What was left behind in a file explains more than where YAML stumbles over it.
-LEFTOVERS: Final[Mapping[str, str]] = {
-    r"\{\{": "the {{ }} of a template must be filled in first",
-    r"(?m)^(?:<{7} |>{7} )": "it holds the marks of a merge conflict",
-}
-# How PyYAML shows the character that it found where it cannot be.
-TAB: Final = repr("\t")
-# Of what PyYAML quotes only punctuation is harmless, ',' or '<stream end>': no alias, no tag.
-_HARMLESS: Final = re.compile(r"(?:[^']|'(?:<[a-z ]+>|[^\w'])')*")
-_END: Final = re.compile(r"<stream end>|end of stream")
+def _mask_quotes(text: str) -> str:
+    safe = _SAFE_QUOTES.match(text)
+    shown = safe[0] if safe else ""
+    return shown if shown == text else f"{shown}{MASK}"
 
 
-def describe_yaml_error(file: Path, text: str, error: MarkedYAMLError) -> SettingsError:
-    """One line about what PyYAML raised while it read the file's text."""
-    problem = error.problem or ""
-    if _END.search(problem) and error.context_mark:
-        place = _render(error.context_mark)
-        return SettingsError(f"{file}{place}", "a quote or bracket that is not closed", EXPECTED)
-    place = _render(error.problem_mark or error.context_mark)
-    if f"found character {TAB}" in problem:
-        return SettingsError(f"{file}{place}", "a tab", "spaces, not tabs")
-    return SettingsError(f"{file}{place}", _show(error, problem), _expect(text))
-
-
-def locate(before: str) -> str:
-    """Line and column behind the text, as they stand behind a file's name."""
-    lines = before.split("\n")
-    return f":{len(lines)}:{len(lines[-1]) + 1}"
-
-
-def _render(mark: Mark | None) -> str:
+def _render(mark: yaml.Mark | None) -> str:
     return f":{mark.line + 1}:{mark.column + 1}" if mark else ""
 
 
-def _show(error: MarkedYAMLError, problem: str) -> str:
-    known = (ours for start, ours in PROBLEMS.items() if problem.startswith(start))
-    said = ": ".join(_mask(part) for part in (error.context, problem) if part)
-    return next(known, said)
+def _render_line(mark: yaml.Mark | None) -> str:
+    return f" in line {mark.line + 1}" if mark else ""
 
 
-def _expect(text: str) -> str:
-    found = (about for pattern, about in LEFTOVERS.items() if re.search(pattern, text))
-    leftover = next(found, None)
-    return f"valid YAML: {leftover}" if leftover else EXPECTED
-
-
-def _mask(text: str) -> str:
-    harmless = _HARMLESS.match(text)
-    shown = harmless[0] if harmless else ""
-    return shown if shown == text else f"{shown}{MASK}"
+def _locate(before: str) -> str:
+    """Return the place behind the text, as `_render` does."""
+    lines = before.split("\n")
+    return f":{len(lines)}:{len(lines[-1]) + 1}"

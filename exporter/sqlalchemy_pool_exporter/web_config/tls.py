@@ -6,13 +6,12 @@ It knows what fits together, and must not read any file.
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from sqlalchemy_pool_exporter.settings.errors import SettingsError, expect, show_value
-from sqlalchemy_pool_exporter.settings.fields import WebSection
+from sqlalchemy_pool_exporter.settings.fields import FilePath, WebSection
 
 Version = Literal["TLS12", "TLS13"]
 
@@ -60,10 +59,10 @@ class TLSServerConfig(WebSection):
     cert: str | None = None
     key: SecretStr | None = None
     client_ca: str | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
     client_auth_type: Annotated[ClientAuth, BeforeValidator(_refuse_unverified)] | None = None
-    client_ca_file: Path | None = None
+    client_ca_file: FilePath | None = None
     client_allowed_sans: tuple[str, ...] = ()
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,14 @@ from sqlalchemy_pool_exporter.settings import (
     Role,
     Settings,
     SettingsErrors,
+    load_bootstrap,
     load_settings,
+    load_without_databases,
 )
+from sqlalchemy_pool_exporter.settings.yaml_file import Document
 
 CANARY = "canary"
+DIR = "POOL_EXPORTER_SECRETS_DIR"
 URL = "postgres://app@db/orders"
 VALID = {"POOL_EXPORTER_DATABASES__A__URL": "sqlite://"}
 
@@ -144,19 +147,9 @@ def test_only_the_environment_that_is_given_is_read(monkeypatch: pytest.MonkeyPa
     databases = {"a": {"url": "sqlite://"}}
     assert load_settings(None, VALID).listen == "0.0.0.0:9723"
     assert Settings.model_validate({"databases": databases}).listen == "0.0.0.0:9723"
-    assert Settings(databases=databases).listen == "0.0.0.0:9723"
 
 
-def test_what_pydantic_would_log_for_debugging_is_not_logged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
-    caplog.set_level(logging.DEBUG)
-    load(tmp_path, f"databases: {{a: {{url: 'sqlite://', connect_args: {{x: {CANARY}}}}}}}")
-    assert CANARY not in caplog.text
-
-
-def test_the_app_s_folder_alone_is_enough() -> None:
+def test_the_applications_folder_alone_is_enough() -> None:
     assert load_settings(None, {"POOL_EXPORTER_APP__DIR": "/run/pools"}).databases == {}
 
 
@@ -171,8 +164,9 @@ def test_an_error_says_which_variable_or_line_it_comes_from(tmp_path: Path) -> N
     lines = complain(tmp_path, text, DATABASES__A__ROLE="master", LISTN="x")
     assert lines == [
         "databases.a.role (POOL_EXPORTER_DATABASES__A__ROLE): got 'master', "
-        "expected primary, replica or any",
-        "databases.a.pool.size (line 5): got 'many', expected a whole number",
+        "expected 'primary', 'replica' or 'any'",
+        "databases.a.pool.size (line 5): got 'many', expected a valid integer, "
+        "unable to parse string as an integer",
         "databases.a.probe (line 6): got null, expected a mapping",
         "listn (POOL_EXPORTER_LISTN): unknown key, expected one of listen, log, probe, databases, "
         "app, web: did you mean listen?",
@@ -185,7 +179,8 @@ def test_an_error_says_which_secret_it_comes_from(tmp_path: Path) -> None:
     with pytest.raises(SettingsErrors) as caught:
         load_settings(None, environ)
     assert str(caught.value) == (
-        "log.level (POOL_EXPORTER_LOG__LEVEL): got 'loud', expected debug, info, warning or error"
+        "log.level (POOL_EXPORTER_LOG__LEVEL): got 'loud', "
+        "expected 'debug', 'info', 'warning' or 'error'"
     )
 
 
@@ -210,7 +205,7 @@ def test_a_key_of_the_file_that_is_no_text_or_in_capitals_is_unknown(tmp_path: P
     ]
 
 
-def test_wrong_defaults_for_probes_are_told_once(tmp_path: Path) -> None:
+def test_invalid_defaults_for_probes_are_reported_once(tmp_path: Path) -> None:
     text = (
         "probe: {interval: often}\n"
         f"databases: {{a: {{url: '{URL}'}}, b: {{url: '{URL}', probe: {{timeout: 1m}}}}}}"
@@ -232,8 +227,7 @@ def test_a_database_overrides_the_defaults_for_probes_key_by_key(tmp_path: Path)
 
 def test_a_number_where_the_url_belongs_is_not_shown(tmp_path: Path) -> None:
     assert complain(tmp_path, "databases: {a: {url: 4711}}") == [
-        "databases.a.url (line 1): got ***, expected text (in quotes if it looks like something "
-        "else)"
+        "databases.a.url (line 1): got a number, expected a valid string"
     ]
 
 
@@ -343,9 +337,108 @@ def test_any_yaml_is_settings_or_errors_in_lines(
 def test_bytes_that_are_no_character_are_an_error(tmp_path: Path) -> None:
     r"""They could be written neither on a page nor into metrics; YAML makes them of "\uD800"."""
     text = f'databases: {{a: {{url: "{URL}", labels: {{team: "\\uD800"}}}}}}'
-    assert complain(tmp_path, text) == [
-        "databases.a.labels.team (line 1): got ***, expected text in UTF-8"
-    ]
-    assert complain(tmp_path, f"databases: {{a: {{url: '{URL}'}}}}", APP__DIR="/run/\udce9") == [
-        "app.dir (POOL_EXPORTER_APP__DIR): got ***, expected text in UTF-8"
-    ]
+    (line,) = complain(tmp_path, text)
+    assert line.startswith("databases.a.labels.team (line 1): ")
+    (line,) = complain(tmp_path, f"databases: {{a: {{url: '{URL}'}}}}", APP__DIR="/run/\udce9")
+    assert line.startswith("app.dir (POOL_EXPORTER_APP__DIR): got ***, expected a folder")
+
+
+def test_options_win_over_everything_and_are_named_in_errors(tmp_path: Path) -> None:
+    (tmp_path / "exporter.yaml").write_text("listen: ':1'\nweb: {enable_lifecycle: false}\n")
+    environ = {**VALID, "POOL_EXPORTER_LISTEN": ":2"}
+    options = Document({"listen": ":3"}, {("listen",): "--listen"})
+    settings = load_settings(tmp_path / "exporter.yaml", environ, options)
+    assert (settings.listen, settings.web.enable_lifecycle) == (":3", False)
+    with pytest.raises(SettingsErrors) as caught:
+        load_settings(None, environ, Document({"listen": "x"}, options.origins))
+    assert str(caught.value).startswith("listen (--listen): got 'x', expected ")
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "exporter.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        f"databases: {{shop: {{url: '{CANARY}'}}}}",
+        "databases: {shop: {url_file: /absent/url, colour: red}}",
+        "databases: {'': {}}",
+        "databases: 5",
+        "databases:\nprobe: {interval: never}",
+        'databases: {shop: {url: "\\uD800"}}',
+        "",
+    ],
+)
+def test_mistakes_in_databases_do_not_affect_the_rest(wrong: str, tmp_path: Path) -> None:
+    text = "app: {dir: /run/pools}\nweb: {config_file: web.yaml}\nlisten: ':1'\nlog: {level: debug}"
+    rest = load_without_databases(write(tmp_path, f"{text}\n{wrong}\n"), {})
+    assert (rest.app.dir, rest.listen, rest.log.level) == (Path("/run/pools"), ":1", "debug")
+    assert rest.web.config_file == Path("web.yaml")
+    assert rest.databases == {}
+
+
+def test_variables_and_secrets_of_databases_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "POOL_EXPORTER_DATABASES__SHOP__URL").touch()
+    (tmp_path / "pool_exporter_databases").touch()
+    (tmp_path / "POOL_EXPORTER_PROBE__INTERVAL").touch()
+    (tmp_path / "POOL_EXPORTER_WEB__CONFIG_FILE").write_text("web.yaml\n")
+    environ = {DIR: str(tmp_path), "POOL_EXPORTER_DATABASES__SHOP__COLOUR": "red"}
+    rest = load_without_databases(None, environ)
+    assert rest.web.config_file == Path("web.yaml")
+    assert rest.databases == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("wbe: {config_file: web.yaml}", "wbe"),
+        ("web: {config_file: 5}\napp: {dir: ''}", "web.config_file"),
+        ('app: {dir: "/run/\\uD800"}', "app.dir"),
+        ("databases: {\n", "exporter.yaml"),
+    ],
+)
+def test_mistakes_elsewhere_are_errors(text: str, key: str, tmp_path: Path) -> None:
+    file = write(tmp_path, f"{text}\n")
+    with pytest.raises(SettingsErrors) as caught:
+        load_without_databases(file, {})
+    assert key in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["POOL_EXPORTER_WEB__CONFIG_FILE", "POOL_EXPORTER_WEB"])
+def test_a_secret_that_may_ask_for_passwords_must_be_readable(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(SettingsErrors):
+            load_without_databases(None, {DIR: str(folder)})
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "listen"),
+    [
+        ("listen: ':1'\nwbe: {}\nlog: {level: loud}", {}, ":1"),
+        ("listen: ':1'", {"LISTEN": ":2"}, ":2"),
+        ("listen: ':1'\n{", {"LISTEN": ":2"}, ":2"),
+        ("listen: here", {}, "0.0.0.0:9723"),
+        ("{", {"LISTEN": "here"}, "0.0.0.0:9723"),
+    ],
+)
+def test_the_bootstrap_uses_what_is_valid_of_address_and_log(
+    text: str, environ: dict[str, str], listen: str, tmp_path: Path
+) -> None:
+    variables = {f"POOL_EXPORTER_{name}": value for name, value in environ.items()}
+    variables |= {DIR: "/absent", "POOL_EXPORTER_LOG": '{"format": "json"}'}
+    start = load_bootstrap(write(tmp_path, f"{text}\napp: {{dir: /run}}\n"), variables)
+    assert start.listen == listen
+    assert start.app.dir is None
+    assert start.log.format == ("text" if "loud" in text else "json")
+    assert start.log.level == "info"
+
+
+def test_without_its_file_the_bootstrap_uses_the_environment(tmp_path: Path) -> None:
+    start = load_bootstrap(tmp_path / "absent.yaml", {"POOL_EXPORTER_LISTEN": ":2"})
+    assert start.listen == ":2"
+    with pytest.raises(SettingsErrors, match=r"absent\.yaml"):
+        load_without_databases(tmp_path / "absent.yaml", {"POOL_EXPORTER_LISTEN": ":2"})

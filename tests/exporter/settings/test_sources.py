@@ -1,33 +1,42 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy_pool_exporter.settings import Settings
-from sqlalchemy_pool_exporter.settings.sources import DocumentSource, VariableSource
+import pytest
+
+from sqlalchemy_pool_exporter.settings.errors import SettingsErrors
+from sqlalchemy_pool_exporter.settings.sources import (
+    drop_overridden_alternatives,
+    find_variables,
+    nest_variables,
+    read_secrets_dir,
+)
 from sqlalchemy_pool_exporter.settings.yaml_file import Document
 
 URL = "postgres://app:secret@db/orders"
 
 
-def read(variables: dict[str, str], *databases: str) -> dict[str, Any]:
-    return build(variables, *databases)()
+def read(variables: dict[str, str], *databases: str) -> Mapping[str, Any]:
+    return nest(variables, *databases).data
 
 
-def build(variables: dict[str, str], *databases: str) -> VariableSource:
+def nest(variables: dict[str, str], *databases: str) -> Document:
     prefixed = {f"POOL_EXPORTER_{name}": value for name, value in variables.items()}
-    return VariableSource(Settings, prefixed, databases)
+    return nest_variables(prefixed, databases)
 
 
 def test_a_variable_is_a_key() -> None:
-    source = build(
+    document = nest(
         {"LISTEN": ":9000", "DATABASES__PRIMARY__URL": URL, "DATABASES__PRIMARY__POOL__SIZE": "5"}
     )
-    assert source() == {
+    assert document.data == {
         "listen": ":9000",
         "databases": {"primary": {"url": URL, "pool": {"size": "5"}}},
     }
     name = "POOL_EXPORTER_DATABASES__PRIMARY__POOL__SIZE"
-    assert source.origins[("databases", "primary", "pool", "size")] == name
+    assert document.origins[("databases", "primary", "pool", "size")] == name
 
 
 def test_mappings_can_be_json_and_be_refined_in_any_order() -> None:
@@ -62,7 +71,7 @@ def test_json_in_the_wrong_place_is_json_too() -> None:
     }
 
 
-def test_the_driver_s_arguments_have_types_at_any_depth() -> None:
+def test_the_drivers_arguments_have_types_at_any_depth() -> None:
     arguments = {
         "TIMEOUT": "5",
         "TLS": "true",
@@ -101,17 +110,103 @@ def test_no_variable_is_lost() -> None:
     }
 
 
-def test_a_variable_s_database_gets_the_name_in_the_file() -> None:
-    source = build({"DATABASES__ORDERS_REPLICA__ROLE": "replica"}, "Orders-Replica")
-    assert source() == {"databases": {"Orders-Replica": {"role": "replica"}}}
-    assert list(source.origins) == [("databases", "Orders-Replica", "role")]
+def test_a_variables_database_gets_the_name_in_the_file() -> None:
+    document = nest({"DATABASES__ORDERS_REPLICA__ROLE": "replica"}, "Orders-Replica")
+    assert document.data == {"databases": {"Orders-Replica": {"role": "replica"}}}
+    assert list(document.origins) == [("databases", "Orders-Replica", "role")]
     by_json = read({"DATABASES": '{"orders-replica": {"role": "any"}}'}, "Orders_Replica")
     assert by_json == {"databases": {"Orders_Replica": {"role": "any"}}}
 
 
-def test_a_document_s_keys_are_taken_literally() -> None:
-    data: dict[Any, Any] = {"LISTEN": 1, 2: 3, "databases": {"A": None, 4: 5}}
-    source = DocumentSource(Settings, Document(data))
-    assert source() == {"LISTEN": 1, "2": 3, "databases": {"A": None, 4: 5}}
-    assert source.list_databases() == ["A", "4"]
-    assert DocumentSource(Settings, Document({"databases": "x"})).list_databases() == []
+def test_a_name_of_many_levels_is_no_problem() -> None:
+    assert list(read({"__".join(["A"] * 5000): "x"})) == ["a"]
+
+
+def test_an_alternative_is_dropped_where_the_other_one_is_given() -> None:
+    lower = {"databases": {"a": {"url": URL, "role": "any"}, "b": {"url": URL}}, "listen": ":1"}
+    upper = {"databases": {"a": {"url_file": "/run/url"}}}
+    assert drop_overridden_alternatives(lower, upper) == {
+        "databases": {"a": {"role": "any"}, "b": {"url": URL}},
+        "listen": ":1",
+    }
+
+
+def test_variables_with_the_prefix_are_ours_whatever_their_case() -> None:
+    environ = {"POOL_EXPORTER_LISTEN": ":9000", "pool_exporter_app__dir": "/run", "PATH": "/bin"}
+    assert find_variables(environ) == {
+        "POOL_EXPORTER_LISTEN": ":9000",
+        "POOL_EXPORTER_APP__DIR": "/run",
+    }
+
+
+def test_an_empty_variable_is_none() -> None:
+    assert find_variables({"POOL_EXPORTER_LISTEN": ""}) == {}
+
+
+def test_the_secrets_directory_is_no_setting() -> None:
+    assert find_variables({"POOL_EXPORTER_SECRETS_DIR": "/run/secrets"}) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "POOL_EXPORTER_SERVICE_HOST",
+        "POOL_EXPORTER_SERVICE_PORT",
+        "POOL_EXPORTER_SERVICE_PORT_METRICS",
+        "POOL_EXPORTER_PORT",
+        "POOL_EXPORTER_PORT_9723_TCP",
+        "POOL_EXPORTER_PORT_9723_TCP_ADDR",
+        "POOL_EXPORTER_DEV_PORT_9723_TCP_PROTO",
+    ],
+)
+def test_what_kubernetes_says_about_a_service_of_that_name_is_ignored(name: str) -> None:
+    assert find_variables({name: "tcp://10.0.0.1:9723"}) == {}
+
+
+def test_a_port_of_its_own_is_not_ignored() -> None:
+    assert find_variables({"POOL_EXPORTER_PORT": "9000"}) == {"POOL_EXPORTER_PORT": "9000"}
+
+
+def test_the_files_of_a_secrets_directory_are_variables(tmp_path: Path) -> None:
+    (tmp_path / "POOL_EXPORTER_DATABASES__A__URL").write_text(f"{URL}\n")
+    (tmp_path / "pool_exporter_databases__b__url").write_text(f"{URL} ")
+    (tmp_path / "unrelated").write_bytes(b"\xff")
+    (tmp_path / "..data").mkdir()
+    assert read_secrets_dir({"POOL_EXPORTER_SECRETS_DIR": str(tmp_path)}) == {
+        "POOL_EXPORTER_DATABASES__A__URL": URL,
+        "POOL_EXPORTER_DATABASES__B__URL": f"{URL} ",
+    }
+
+
+def test_a_secret_can_be_a_link_to_another_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (tmp_path / "elsewhere").write_text(":9000")
+    (folder / "POOL_EXPORTER_LISTEN").symlink_to(tmp_path / "elsewhere")
+    secrets = read_secrets_dir({"POOL_EXPORTER_SECRETS_DIR": str(folder)})
+    assert secrets == {"POOL_EXPORTER_LISTEN": ":9000"}
+
+
+def test_without_a_secrets_directory_there_are_no_secrets() -> None:
+    assert read_secrets_dir({}) == {}
+
+
+def test_a_secrets_directory_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "missing"
+    with pytest.raises(SettingsErrors) as caught:
+        read_secrets_dir({"POOL_EXPORTER_SECRETS_DIR": str(folder)})
+    assert str(caught.value) == (
+        f"POOL_EXPORTER_SECRETS_DIR: got {folder}, expected a readable directory "
+        "(no such file or directory)"
+    )
+
+
+def test_every_secret_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "pool_exporter_listen").mkdir()
+    (tmp_path / "pool_exporter_log").write_text("")
+    with pytest.raises(SettingsErrors) as caught:
+        read_secrets_dir({"POOL_EXPORTER_SECRETS_DIR": str(tmp_path)})
+    assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == [
+        "POOL_EXPORTER_LISTEN: got pool_exporter_listen, expected a readable file (is a directory)",
+        "POOL_EXPORTER_LOG: got pool_exporter_log, expected a file that is not empty",
+    ]

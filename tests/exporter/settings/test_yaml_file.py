@@ -39,12 +39,15 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
     assert read(tmp_path, text).data["a"] == {"x": 1, "y": 2}
 
 
-TOO_MUCH = "exporter.yaml: more than 100000 values, aliases unfolded, expected fewer (one with an "
+TOO_MUCH = (
+    "exporter.yaml: more than 100000 values with all aliases expanded, "
+    "expected fewer values, and no alias inside its own anchor"
+)
 
 
 @pytest.mark.parametrize("text", ["a: &a {b: *a}", "a: &a [*a]", "a: &a {<<: *a}"])
 def test_a_document_within_itself_is_an_error(tmp_path: Path, text: str) -> None:
-    assert complain(tmp_path, text) == [f"{TOO_MUCH}alias to itself has no end)"]
+    assert complain(tmp_path, text) == [TOO_MUCH]
 
 
 @pytest.mark.parametrize("many", ["[{}]", "{{<<: [{}]}}"])
@@ -53,7 +56,7 @@ def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path: Path, many: str) ->
     for number in range(20):
         aliases = ", ".join([f"*a{number}"] * 9)
         lines.append(f"a{number + 1}: &a{number + 1} {many.format(aliases)}")
-    assert complain(tmp_path, "\n".join(lines)) == [f"{TOO_MUCH}alias to itself has no end)"]
+    assert complain(tmp_path, "\n".join(lines)) == [TOO_MUCH]
 
 
 def test_a_file_without_end_is_an_error() -> None:
@@ -67,23 +70,26 @@ VALID_YAML = "expected valid YAML (values with a colon or other special characte
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a: b: c", f"exporter.yaml:1:5: a colon where none can be, {VALID_YAML}"),
+        ("a: b: c", f"exporter.yaml:1:5: mapping values are not allowed here, {VALID_YAML}"),
         (
             "a:\n  - x\n b: y",
-            f"exporter.yaml:3:2: an indentation that fits nothing, {VALID_YAML}",
+            "exporter.yaml:3:2: while parsing a block mapping in line 1: expected <block end>, "
+            f"but found '<block mapping start>', {VALID_YAML}",
         ),
         (
             f"a: 'x{CANARY}",
-            f"exporter.yaml:1:4: a quote or bracket that is not closed, {VALID_YAML}",
+            "exporter.yaml:1:12: while scanning a quoted scalar in line 1: "
+            f"found unexpected end of stream, {VALID_YAML}",
         ),
-        (f"a: *{CANARY}", f"exporter.yaml:1:4: a value that begins with *, {VALID_YAML}"),
+        (f"a: *{CANARY}", f"exporter.yaml:1:4: found undefined alias ***, {VALID_YAML}"),
         (
             f"a: !{CANARY} x",
-            f"exporter.yaml:1:4: a value that begins with !, {VALID_YAML}",
+            f"exporter.yaml:1:4: could not determine a constructor for the tag ***, {VALID_YAML}",
         ),
         (
             "? [a]\n: b",
-            f"exporter.yaml:1:3: a key that is a list or a mapping, {VALID_YAML}",
+            "exporter.yaml:1:3: while constructing a mapping in line 1: found unhashable key, "
+            f"{VALID_YAML}",
         ),
         (
             "a: 2024-99-99",
@@ -98,26 +104,29 @@ VALID_YAML = "expected valid YAML (values with a colon or other special characte
         ),
         (
             "1: x",
-            "exporter.yaml:1:1: a key that YAML takes for a number, expected text: it needs quotes",
+            "exporter.yaml:1:1: a key that YAML reads as int, expected text: put the key in quotes",
         ),
         (
             "a: {on: x}",
-            "exporter.yaml:1:5: a key that YAML takes for true or false, expected text: it needs "
-            "quotes",
+            "exporter.yaml:1:5: a key that YAML reads as bool, expected text: put the key "
+            "in quotes",
         ),
         (
             "{{ a }}: b",
-            "exporter.yaml:1:1: a key that is a list or a mapping, expected valid YAML: the {{ }} "
-            "of a template must be filled in first",
+            "exporter.yaml:1:1: while constructing a mapping in line 1: found unhashable key, "
+            f"{VALID_YAML}",
         ),
-        ("a:\n\tb: 1", "exporter.yaml:2:1: a tab, expected spaces, not tabs"),
-        (f"a:\n  b:\t'{CANARY}'", "exporter.yaml:2:5: a tab, expected spaces, not tabs"),
+        (
+            f"a:\n  b:\t'{CANARY}'",
+            "exporter.yaml:2:5: while scanning for the next token: found character '\\t' that "
+            f"cannot start any token, {VALID_YAML}",
+        ),
         ("[" * 5000, f"exporter.yaml: nested too deep, {VALID_YAML}"),
         ("", "exporter.yaml: empty, expected settings, at least `databases:`"),
         ("# nothing\n", "exporter.yaml: empty, expected settings, at least `databases:`"),
-        ("- a", "exporter.yaml: a list, expected settings, at least `databases:`"),
-        ("1", "exporter.yaml: no mapping, expected settings, at least `databases:`"),
-        (CANARY, "exporter.yaml: text, expected settings, at least `databases:`"),
+        ("- a", "exporter.yaml: got a list, expected settings, at least `databases:`"),
+        ("1", "exporter.yaml: got a number, expected settings, at least `databases:`"),
+        (CANARY, "exporter.yaml: got text, expected settings, at least `databases:`"),
         (b"a: \xff", "exporter.yaml:1:4: not UTF-8, expected text in UTF-8"),
         (
             "a: \0",
@@ -135,11 +144,11 @@ def test_every_repeated_key_is_an_error(tmp_path: Path) -> None:
     text = f"a: {{x: 1, x: 2}}\nb: 1\na: 2\n'{CANARY}://': 1\n'{CANARY}://': 2\n"
     assert sorted(complain(tmp_path, text)) == [
         "exporter.yaml:1:11: a.x for the second time, expected each key once "
-        "(it stands in line 1, too)",
+        "(it also stands in line 1)",
         "exporter.yaml:3:1: a for the second time, expected each key once "
-        "(it stands in line 1, too)",
+        "(it also stands in line 1)",
         "exporter.yaml:5:1: *** for the second time, expected each key once "
-        "(it stands in line 4, too)",
+        "(it also stands in line 4)",
     ]
 
 

@@ -132,7 +132,7 @@ def test_the_client_may_choose_the_cipher(folder: Path) -> None:
 VERIFYING = "RequireAndVerifyClientCert or VerifyClientCertIfGiven"
 ASKING = "NoClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert"
 BAD: dict[str, tuple[str, str]] = {
-    "junk": ("hWkNKCp3fvIx3jKnsaBI", "web.yml: text, expected a web configuration"),
+    "junk": ("hWkNKCp3fvIx3jKnsaBI", "web.yml: got text, expected a web configuration"),
     "unknown section": (
         "basic_auth_user: {}",
         "basic_auth_user (web.yml line 1): unknown key, expected one of tls_server_config, "
@@ -199,11 +199,11 @@ BAD: dict[str, tuple[str, str]] = {
     "unknown policy": (
         f"{TLS}  client_auth_type: x",
         "tls_server_config.client_auth_type (web.yml line 4): got 'x', "
-        "expected NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert",
+        "expected 'NoClientCert', 'VerifyClientCertIfGiven' or 'RequireAndVerifyClientCert'",
     ),
     "old version": (
         f"{TLS}  min_version: TLS10",
-        "tls_server_config.min_version (web.yml line 4): got 'TLS10', expected TLS12 or TLS13",
+        "tls_server_config.min_version (web.yml line 4): got 'TLS10', expected 'TLS12' or 'TLS13'",
     ),
     "versions upside down": (
         f"{TLS}  min_version: TLS13\n  max_version: TLS12",
@@ -262,7 +262,7 @@ BAD: dict[str, tuple[str, str]] = {
     "frame options": (
         "http_server_config:\n  headers:\n    X-Frame-Options: foo",
         "http_server_config.headers.X-Frame-Options (web.yml line 3): got 'foo', "
-        "expected deny, sameorigin or ",
+        "expected 'deny', 'sameorigin' or ''",
     ),
     "header of two lines": (
         'http_server_config:\n  headers:\n    X-XSS-Protection: "1\\r\\nX: y"',
@@ -271,7 +271,8 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "http2": (
         "http_server_config:\n  http2: maybe",
-        "http_server_config.http2 (web.yml line 2): got 'maybe', expected true or false",
+        "http_server_config.http2 (web.yml line 2): got 'maybe', "
+        "expected a valid boolean, unable to interpret input",
     ),
     "interval without a unit": (
         "rate_limit:\n  interval: 5\n  burst: 1",
