@@ -78,12 +78,13 @@ class DatabaseURL:
         return f"<DatabaseURL {self.safe}>"
 
 
-def parse_url(text: str, password: str | None = None) -> DatabaseURL:
+def parse_url(text: str, password: str | None = None, *, check_files: bool = True) -> DatabaseURL:
     """Read a URL, choose its driver and translate its parameters.
 
     Args:
         text: The URL.
         password: Replaces the URL's.
+        check_files: Whether files that the URL names, such as certificates, must be readable.
 
     Raises:
         URLError: With every mistake found, one of them a certificate that cannot be read now.
@@ -91,7 +92,8 @@ def parse_url(text: str, password: str | None = None) -> DatabaseURL:
     """
     parts = split_url(text, list_file_schemes())
     dialect = choose_driver(parts.backend, parts.driver)
-    parameters = Parameters(item for item in parts.query if item[0] not in APP_PARAMETERS)
+    query = [item for item in parts.query if item[0] not in APP_PARAMETERS]
+    parameters = Parameters(query, check_files=check_files)
     translation = find_driver(dialect.name, dialect.driver).translate_url(parts, parameters)
     if password is not None:
         translation = translation.with_password(password)

@@ -53,9 +53,10 @@ class Role(StrEnum):
     ANY = "any"
 
 
-def _check_url(url: SecretStr) -> SecretStr:
+def _check_url(url: SecretStr, info: ValidationInfo) -> SecretStr:
+    check_files = getattr(info.context, "check_files", True)
     try:
-        parse_url(url.get_secret_value())
+        parse_url(url.get_secret_value(), check_files=check_files)
     except URLError as error:
         problems = [(f"got {problem.shown}", problem.expected) for problem in error.problems]
         raise expect("a database URL", problems=problems) from None

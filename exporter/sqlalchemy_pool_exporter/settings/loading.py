@@ -22,7 +22,6 @@ from sqlalchemy_pool_exporter.settings.sources import (
     read_sources,
 )
 from sqlalchemy_pool_exporter.settings.yaml_file import Document, KeyPath
-from sqlalchemy_pool_exporter.urls import check_files
 
 EVERYTHING: Final = ValidationContext()
 SYNTAX: Final = ValidationContext(check_files=False)
@@ -52,11 +51,10 @@ def load_settings(
 
 def validate(document: Document, context: ValidationContext = EVERYTHING) -> Settings:
     """Return merged sources as settings. Raises SettingsErrors with every mistake."""
-    with check_files(context.check_files):
-        try:
-            return Settings.model_validate(document.data, context=context)
-        except ValidationError as error:
-            raise describe_validation_error(error, document.origins) from None
+    try:
+        return Settings.model_validate(document.data, context=context)
+    except ValidationError as error:
+        raise describe_validation_error(error, document.origins) from None
 
 
 def load_without_databases(

@@ -1,6 +1,6 @@
 """The text of database URLs: their parts and parameters, the same for every dialect."""
 
-from sqlalchemy_pool_exporter.urls.parameters import Parameters, check_files
+from sqlalchemy_pool_exporter.urls.parameters import Parameters
 from sqlalchemy_pool_exporter.urls.parts import (
     Host,
     URLError,
@@ -17,7 +17,6 @@ __all__ = [
     "URLError",
     "URLParts",
     "URLProblem",
-    "check_files",
     "collect_secrets",
     "parse_host",
     "split_url",

@@ -5,9 +5,7 @@ It knows how values are read and complained about, not which keys a driver takes
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,27 +18,14 @@ FALSE: Final = frozenset({"0", "false", "no", "off"})
 _PLAIN_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 
 
-# Settings are validated by pydantic, which hands nothing down to whoever reads a URL.
-_checks_files: ContextVar[bool] = ContextVar("checks_files", default=True)
-
-
-@contextmanager
-def check_files(yes: bool) -> Iterator[None]:
-    """Says whether files that URLs name must be readable while the block lasts."""
-    token = _checks_files.set(yes)
-    try:
-        yield
-    finally:
-        _checks_files.reset(token)
-
-
 class Parameters:
     """Reads values by key and notes what is wrong; `finish` complains about all of it at once.
 
     A key given twice counts with its last value, as in libpq.
     """
 
-    def __init__(self, query: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, query: Iterable[tuple[str, str]], *, check_files: bool = True) -> None:
+        self._check_files = check_files
         self._values: dict[str, list[str]] = {}
         for key, value in query:
             self._values.setdefault(key, []).append(value)
@@ -98,7 +83,7 @@ class Parameters:
             return value
         path = Path(value).expanduser()
         reason = find_unreadable(path)
-        if reason is not None and _checks_files.get():
+        if reason is not None and self._check_files:
             self.reject(key, value, f"a readable file ({reason})")
         return None if reason else str(path)
 
