@@ -35,7 +35,7 @@ def test_a_closed_connection_is_worth_a_second_attempt() -> None:
     assert work.attempts == 2
 
 
-def test_a_checkout_that_was_given_up_makes_no_second_attempt() -> None:
+def test_a_cancelled_checkout_makes_no_second_attempt() -> None:
     work = Work()
     work.checkout = build_checkout(work)
     with pytest.raises(DBAPIError):

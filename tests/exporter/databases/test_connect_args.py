@@ -29,13 +29,13 @@ def test_one_port_for_all_hosts_stays(port: int | str) -> None:
     assert select_hosts({"host": "a,b", "port": port}, {"b"}) == {"host": "b", "port": port}
 
 
-def test_a_name_with_an_address_of_libpq_is_not_looked_up() -> None:
+def test_a_host_with_a_hostaddr_of_libpq_is_not_looked_up() -> None:
     arguments = {"host": "a,b", "hostaddr": "127.0.0.1,"}
     assert list_hosts(arguments) == ["127.0.0.1", "b"]
     assert select_hosts(arguments, {"127.0.0.1"}) == {"host": "a", "hostaddr": "127.0.0.1"}
 
 
-def test_a_driver_that_is_told_no_host_keeps_its_arguments() -> None:
+def test_arguments_without_a_host_stay_as_they_are() -> None:
     assert list_hosts({"dsn": "shop"}) == []
     assert select_hosts({"dsn": "shop"}, set()) == {"dsn": "shop"}
 

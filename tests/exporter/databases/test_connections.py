@@ -23,7 +23,7 @@ POSTGRES_SLEEP = "SELECT pg_sleep(30)"
 
 
 class Client:
-    """An engine whose open connections are known, and the executor its calls run in."""
+    """An engine with its connection tracker, and the executor for its calls."""
 
     def __init__(self, engine: Engine, executor: Executor) -> None:
         self.engine = engine
@@ -45,8 +45,8 @@ def build_client(url: str) -> Client:
     return Client(create_engine(url), ThreadExecutor("sync"))
 
 
-async def hang_up_on(client: Client, statement: str) -> DBAPIError:
-    """Hangs up on a statement that takes for ever; returns its error."""
+async def abort_during(client: Client, statement: str) -> DBAPIError:
+    """Abort the connection of a statement that takes for ever; return its error."""
     future = client.executor.start(lambda: client.execute(statement))
     await wait_for(lambda: repr(client.connections) == "<ConnectionTracker opening=0 open=1>")
     assert client.connections.abort() == 1
@@ -58,12 +58,12 @@ async def hang_up_on(client: Client, statement: str) -> DBAPIError:
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 async def test_a_query_of_postgresql_stops_waiting(postgres: EmbeddedPostgres, driver: str) -> None:
-    error = await hang_up_on(build_client(postgres.url(driver=driver)), POSTGRES_SLEEP)
+    error = await abort_during(build_client(postgres.url(driver=driver)), POSTGRES_SLEEP)
     assert error.connection_invalidated
 
 
 async def test_a_query_of_mariadb_stops_waiting(mariadb: MariaDB) -> None:
-    error = await hang_up_on(build_client(mariadb.url()), "SELECT SLEEP(30)")
+    error = await abort_during(build_client(mariadb.url()), "SELECT SLEEP(30)")
     assert error.connection_invalidated
 
 
@@ -89,7 +89,7 @@ async def test_a_query_of_sqlite_stops_computing(tmp_path: Path, driver: str) ->
     client.executor.close()
 
 
-async def test_closed_connections_are_not_hung_up_on(tmp_path: Path) -> None:
+async def test_closed_connections_are_not_tracked(tmp_path: Path) -> None:
     client = build_client(f"sqlite:///{tmp_path / 'shop.db'}")
     await client.executor.start(lambda: client.execute("SELECT 1"))
     await client.executor.start(client.engine.dispose)
@@ -98,7 +98,7 @@ async def test_closed_connections_are_not_hung_up_on(tmp_path: Path) -> None:
     client.executor.close()
 
 
-async def test_a_connection_that_failed_while_it_was_set_up_is_ended(
+async def test_a_connection_that_failed_while_it_was_set_up_is_closed_by_the_reset(
     postgres: EmbeddedPostgres,
 ) -> None:
     client = build_client(postgres.url(driver="asyncpg"))
@@ -119,7 +119,7 @@ def test_aborting_never_raises() -> None:
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
-def test_a_connection_that_is_still_being_opened_when_all_are_hung_up_on_is_closed(
+def test_a_connection_that_is_still_being_opened_when_all_are_aborted_is_closed(
     postgres: EmbeddedPostgres, mariadb: MariaDB, driver: str
 ) -> None:
     server: EmbeddedPostgres | MariaDB = postgres if driver == "psycopg" else mariadb

@@ -66,7 +66,9 @@ async def test_a_statement_timeout_reaches_mariadb(mariadb: MariaDB) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_connect_args_win_over_ours(postgres: EmbeddedPostgres, driver: str) -> None:
+async def test_configured_connect_args_win_over_ours(
+    postgres: EmbeddedPostgres, driver: str
+) -> None:
     if driver == ASYNC:
         arguments: dict[str, Any] = {"server_settings": {"application_name": "mine"}}
     else:
@@ -93,7 +95,7 @@ async def test_a_query_that_waits_for_a_lock_leaves_no_session_behind(
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_clients_of_pgbouncer_do_not_trip_over_each_others_statements(
+async def test_clients_of_pgbouncer_do_not_mix_up_their_prepared_statements(
     pgbouncer: PgBouncer, driver: str
 ) -> None:
     url = pgbouncer.url(DATABASE, *PLAIN, driver=driver)
@@ -170,7 +172,7 @@ async def test_a_url_file_that_names_another_driver_needs_a_reload(tmp_path: Pat
 
 @pytest.mark.parametrize("pre_ping", [True, False])
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_a_restart_of_the_server_between_two_visits_goes_unnoticed(
+async def test_a_restart_of_the_server_between_two_checkouts_goes_unnoticed(
     restarting_postgres: EmbeddedPostgres, driver: str, pre_ping: bool
 ) -> None:
     url = plain_url(restarting_postgres, driver)
@@ -221,7 +223,7 @@ async def survive_silence(database: Database, proxy: Proxy) -> None:
     proxy.freeze()
     with pytest.raises(DeadlineError, match=f"within {TIMEOUT:g} s"):
         await ask(database, "SELECT 1", timeout_seconds=TIMEOUT)
-    assert "abandoned=0" in repr(database)  # it noticed, and no thread hangs on
+    assert "abandoned=0" in repr(database)  # the driver noticed, and no thread hangs
     proxy.heal()
     assert await ask(database, "SELECT 1") == 1
     await wait_for(lambda: proxy.clients == 1)
@@ -256,7 +258,7 @@ def black_hole(request: pytest.FixtureRequest) -> int:
 
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize("scheme", [*(f"postgresql+{each}" for each in DRIVERS), "mysql+pymysql"])
-async def test_a_server_that_never_answers_is_given_up_on(
+async def test_a_server_that_never_answers_is_a_timeout_and_leaves_no_connection(
     black_hole: int, scheme: str, fresh: bool
 ) -> None:
     url = f"{scheme}://user:secret@127.0.0.1:{black_hole}/shop"
@@ -264,21 +266,23 @@ async def test_a_server_that_never_answers_is_given_up_on(
         with pytest.raises((DeadlineError, DBAPIError)):
             await ask(database, "SELECT 1", fresh=fresh, timeout_seconds=TIMEOUT)
         assert database.read_pool().checked_in == 0
-    gc.collect()  # so that what was forgotten would warn in this test
+    gc.collect()  # so that a connection that was not closed warns in this test
 
 
 async def test_a_sync_driver_does_not_block_the_event_loop(postgres: EmbeddedPostgres) -> None:
     async with open_database(plain_url(postgres, SYNC)) as database:
         release = threading.Event()
-        visit = asyncio.create_task(
+        checkout = asyncio.create_task(
             database.run(lambda _: release.wait(), fresh=False, timeout_seconds=PATIENCE)
         )
         await wait_for(lambda: database.read_pool().checked_out == 1)
         release.set()
-        await visit
+        await checkout
 
 
-async def test_a_call_that_waits_too_long_for_its_turn_is_over_in_time(sqlite_url: str) -> None:
+async def test_a_call_that_does_not_get_its_turn_ends_in_time(
+    sqlite_url: str,
+) -> None:
     release = threading.Event()
     async with open_database(sqlite_url) as database:
         first = asyncio.create_task(
@@ -292,7 +296,7 @@ async def test_a_call_that_waits_too_long_for_its_turn_is_over_in_time(sqlite_ur
         assert await ask(database, "SELECT 1") == 1
 
 
-async def test_calls_that_hang_for_good_are_given_up_on_up_to_a_limit(sqlite_url: str) -> None:
+async def test_calls_that_hang_for_good_are_abandoned_up_to_a_limit(sqlite_url: str) -> None:
     release = threading.Event()
     async with open_database(sqlite_url) as database:
 
@@ -309,7 +313,7 @@ async def test_calls_that_hang_for_good_are_given_up_on_up_to_a_limit(sqlite_url
         assert await ask(database, "SELECT 1") == 1
 
 
-async def test_after_giving_up_on_a_thread_sqlite_works_in_the_next_one(
+async def test_sqlite_works_in_a_new_thread_after_one_was_abandoned(
     sqlite_url: str,
 ) -> None:
     release = threading.Event()
@@ -419,7 +423,9 @@ async def test_recreating_over_a_dead_connection_is_over_in_time_without_a_trace
     assert caplog.messages == []
 
 
-async def test_closing_says_goodbye_to_a_server_that_listens(postgres: EmbeddedPostgres) -> None:
+async def test_closing_ends_the_sessions_on_the_server(
+    postgres: EmbeddedPostgres,
+) -> None:
     with open_proxy(postgres.port) as proxy:
         async with open_database(redirect(plain_url(postgres, ASYNC), proxy.port)) as database:
             await ask(database, "SELECT 1")

@@ -36,7 +36,7 @@ async def abandon(executor: Executor, hang: Callable[[], None]) -> None:
 
 
 class Hang:
-    """A call that hangs until it is released, in a way that giving up does not end."""
+    """A call that hangs until it is released, although it is cancelled."""
 
     def __init__(self) -> None:
         self._released = threading.Event()
@@ -72,19 +72,19 @@ async def hang(executor: Executor) -> AsyncIterator[Callable[[], None]]:
     executor.close()
 
 
-async def test_a_call_gives_back_its_outcome(executor: Executor) -> None:
+async def test_a_call_returns_its_outcome(executor: Executor) -> None:
     assert await executor.start(lambda: 6 * 7) == 42
     executor.close()
 
 
-async def test_a_call_gives_back_its_error(executor: Executor) -> None:
+async def test_a_call_raises_its_error(executor: Executor) -> None:
     with pytest.raises(ZeroDivisionError):
         await executor.start(lambda: 1 / 0)
     assert await executor.start(lambda: "the next one works") == "the next one works"
     executor.close()
 
 
-async def test_after_giving_up_the_next_call_runs(
+async def test_the_next_call_runs_after_one_was_abandoned(
     executor: Executor, hang: Callable[[], None]
 ) -> None:
     await abandon(executor, hang)
@@ -104,7 +104,7 @@ async def test_too_many_hanging_calls_block_the_executor_until_one_ends(
     assert await executor.start(lambda: "open again") == "open again"
 
 
-async def test_the_error_of_an_ended_call_is_nobodys_business(executor: Executor) -> None:
+async def test_nobody_has_to_retrieve_the_error_of_a_cancelled_call(executor: Executor) -> None:
     started, release = threading.Event(), threading.Event()
 
     def fail_late() -> None:
@@ -128,7 +128,7 @@ async def test_every_call_of_a_thread_executor_runs_in_one_thread() -> None:
     assert threads != {threading.get_ident()}
 
 
-async def test_the_thread_abandoned_on_cleans_up_when_its_call_ends() -> None:
+async def test_an_abandoned_thread_cleans_up_when_its_call_ends() -> None:
     executor, release, cleaned_by = ThreadExecutor("shop"), threading.Event(), list[str]()
     future = executor.start(release.wait)
     executor.abandon(future, lambda: cleaned_by.append(threading.current_thread().name))
@@ -145,7 +145,7 @@ async def test_a_closed_executor_leaves_no_thread() -> None:
     await wait_for(lambda: executor.name not in {thread.name for thread in threading.enumerate()})
 
 
-def test_a_call_that_ends_after_its_loop_was_closed_goes_unheard() -> None:
+def test_a_call_that_ends_after_its_loop_was_closed_is_ignored() -> None:
     release = threading.Event()
 
     async def leave() -> ThreadExecutor:
@@ -158,11 +158,13 @@ def test_a_call_that_ends_after_its_loop_was_closed_goes_unheard() -> None:
     asyncio.run(wait_for(lambda: executor.abandoned == 0))
 
 
-async def test_a_late_loop_makes_no_driver_forget_a_future(silent_port: int) -> None:
-    """As when a busy machine lets the moment of connecting and its own end come in one turn."""
+async def test_cancelling_asyncpg_in_a_late_loop_logs_no_error(
+    silent_port: int,
+) -> None:
+    """On a busy machine, the socket connects and the wait ends in the same turn of the loop."""
     loop = asyncio.get_running_loop()
-    forgotten: list[object] = []
-    loop.set_exception_handler(lambda _, context: forgotten.append(context))
+    unretrieved: list[object] = []
+    loop.set_exception_handler(lambda _, context: unretrieved.append(context))
     executor = AsyncExecutor("shop")
     for turns in range(50):
         future = executor.start(
@@ -173,4 +175,4 @@ async def test_a_late_loop_makes_no_driver_forget_a_future(silent_port: int) -> 
         loop.call_soon(time.sleep, 2 * CONNECTING_SECONDS)
         await executor.cancel(future, do_nothing)
     gc.collect()
-    assert forgotten == []
+    assert unretrieved == []

@@ -39,12 +39,12 @@ def resolve(*hosts: str, seconds: float = PATIENCE) -> frozenset[str]:
     return HostLookup(calls).resolve(hosts)
 
 
-def test_an_unknown_host_is_an_error_that_names_it() -> None:
+def test_an_unknown_host_is_an_error_with_its_name() -> None:
     with pytest.raises(socket.gaierror, match=UNKNOWN_HOST):
         resolve(UNKNOWN_HOST)
 
 
-def test_hosts_that_are_known_or_addresses_are_usable() -> None:
+def test_addresses_and_names_with_addresses_are_usable() -> None:
     assert resolve(UNKNOWN_HOST, "localhost", "127.0.0.1") == {"localhost", "127.0.0.1"}
     assert resolve() == frozenset()
 
@@ -65,7 +65,7 @@ def test_a_silent_name_is_an_error_when_no_other_host_is_usable(others: list[str
 
 
 @pytest.mark.parametrize("name", ["label" * 20 + ".example", "two..dots.example"])
-def test_what_cannot_be_a_host_name_is_not_known(name: str) -> None:
+def test_a_malformed_name_is_an_error_that_says_so(name: str) -> None:
     with pytest.raises(socket.gaierror, match="Not a host name"):
         resolve(name)
 

@@ -1,5 +1,3 @@
-"""A login that its server has begun to answer is told from one that nobody answers."""
-
 from __future__ import annotations
 
 import asyncio
@@ -66,7 +64,7 @@ def test_connections_that_were_there_before_or_lead_elsewhere_do_not_count(
 
 
 @pytest.mark.anyio
-async def test_a_server_that_hangs_in_a_login_gets_one_however_often_it_is_asked(
+async def test_a_server_that_hangs_in_a_login_gets_one_session_however_often_it_is_asked(
     start_postgres: StartPostgres,
 ) -> None:
     server = start_postgres()
@@ -85,7 +83,7 @@ async def test_a_server_that_hangs_in_a_login_gets_one_however_often_it_is_asked
 
 
 @pytest.mark.anyio
-async def test_who_was_given_up_on_in_a_login_asks_nothing_when_it_ends(
+async def test_a_probe_that_timed_out_in_its_login_asks_nothing_when_it_ends(
     start_postgres: StartPostgres,
 ) -> None:
     server = start_postgres()
@@ -100,7 +98,7 @@ async def test_who_was_given_up_on_in_a_login_asks_nothing_when_it_ends(
 
 
 @pytest.mark.anyio
-async def test_a_login_that_hangs_does_not_hold_up_the_end(start_postgres: StartPostgres) -> None:
+async def test_a_login_that_hangs_does_not_delay_closing(start_postgres: StartPostgres) -> None:
     server = start_postgres()
     scene = PostgresScene("", lambda: count_postgres(server), server)
     with locked_catalogue(scene):
@@ -129,5 +127,5 @@ async def test_a_server_that_never_answers_gets_a_new_connection_each_time(
             server, _ = listener.accept()
             with server:
                 server.settimeout(PATIENCE)
-                while server.recv(1024):  # until it hangs up
+                while server.recv(1024):  # until the client hangs up
                     pass

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,70 +17,34 @@ from sqlalchemy import Connection
 from sqlalchemy_pool_exporter.dialects import find_dialect, registry
 from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.probes import (
-    Check,
     Kind,
     Phase,
-    Probe,
-    ProbeSet,
     Result,
 )
-from sqlalchemy_pool_exporter.settings import ProbeSettings
 from tests.conftest import StartPostgres
 from tests.exporter.open_databases import (
     PATIENCE,
     TIMEOUT,
     ask,
-    build_settings,
-    open_registry,
     plain_url,
-    redirect,
+)
+from tests.exporter.probes.open_probes import (
+    CANARY,
+    OFTEN,
+    open_probe,
+    open_probes,
+    reason_of,
 )
 from tests.exporter.waiting import wait_for
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import execute
-from tests.servers.proxy import open_proxy
 
 pytestmark = pytest.mark.anyio
 
-OFTEN = 0.02
-CANARY = "c4nary"
 
-
-def build_probe_settings(**keys: Any) -> ProbeSettings:
-    """Without the rule that a probe may take no longer than the interval: tests want neither."""
-    return ProbeSettings().model_copy(update={"timeout": PATIENCE, **keys})
-
-
-@asynccontextmanager
-async def open_probes(urls: dict[str, str], **keys: Any) -> AsyncIterator[ProbeSet]:
-    """Probes that have not been started; `keys` are for the probes or for the databases."""
-    names = ProbeSettings.model_fields.keys() & keys.keys()
-    settings = build_probe_settings(**{name: keys.pop(name) for name in names})
-    databases = {
-        name: build_settings(url, **keys).model_copy(update={"probe": settings})
-        for name, url in urls.items()
-    }
-    async with open_registry(databases) as registry:
-        probes = ProbeSet(registry)
-        try:
-            yield probes
-        finally:
-            await probes.stop()
-
-
-@asynccontextmanager
-async def open_probe(url: str, **keys: Any) -> AsyncIterator[Probe]:
-    async with open_probes({"shop": url}, **keys) as probes:
-        yield probes.get("shop")
-
-
-def reason_of(check: Check) -> Reason | None:
-    return check.failure.reason if check.failure else None
-
-
-async def test_before_the_first_probe_nothing_is_known() -> None:
+async def test_before_the_first_probe_there_are_only_zeroes() -> None:
     async with open_probe("sqlite://") as probe:
         assert (probe.up, probe.last, probe.last_server) == (False, None, None)
         assert probe.last_success_timestamp is None
@@ -205,7 +167,7 @@ async def test_a_secret_that_cannot_be_read_is_a_failure_until_it_can(
         assert (await probe.check()).ok
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
+async def test_a_driver_that_cancels_something_of_its_own_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def cancel_itself(*_: object, **__: object) -> None:
@@ -248,7 +210,7 @@ async def test_concurrent_checks_share_one_probe(postgres: EmbeddedPostgres) -> 
         assert sum(probe.probes_total.values()) == 1
 
 
-async def test_who_stops_waiting_does_not_stop_the_probe(postgres: EmbeddedPostgres) -> None:
+async def test_cancelling_one_caller_does_not_cancel_the_probe(postgres: EmbeddedPostgres) -> None:
     async with open_probe(plain_url(postgres)) as probe:
         impatient = asyncio.create_task(probe.check())
         patient = asyncio.create_task(probe.check())
@@ -291,7 +253,7 @@ async def test_each_change_of_state_is_one_line_without_the_password(
 @pytest.mark.parametrize(
     ("role", "mismatch"), [("primary", False), ("replica", True), ("any", None)]
 )
-async def test_a_server_that_plays_another_role_is_up_and_a_mismatch(
+async def test_a_server_with_another_role_is_up_and_a_mismatch(
     postgres: EmbeddedPostgres,
     role: str,
     mismatch: bool | None,
@@ -318,12 +280,12 @@ async def test_a_primary_that_became_read_only_is_a_mismatch(
 def read_status_with(
     monkeypatch: pytest.MonkeyPatch, name: str, read_status: Callable[..., Any]
 ) -> None:
-    """Reads the status of servers of a dialect in another way."""
+    """Let the dialect with this name read the status of its servers in another way."""
     dialect = replace(find_dialect(name), read_status=read_status)
     monkeypatch.setattr(registry, "DIALECTS", (dialect, *registry.DIALECTS))
 
 
-async def test_a_server_that_does_not_tell_its_status_is_up(
+async def test_a_server_whose_status_cannot_be_read_is_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -354,7 +316,7 @@ async def test_the_query_reaches_the_server_as_it_is(
         assert check.ok, check.failure
 
 
-async def test_a_server_that_goes_away_while_it_tells_its_status_is_down(
+async def test_a_server_that_goes_away_while_its_status_is_read_is_down(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end_session(connection: Connection, *_: object) -> None:
@@ -366,7 +328,7 @@ async def test_a_server_that_goes_away_while_it_tells_its_status_is_down(
         assert reason_of(check) is Reason.REFUSED
 
 
-async def test_a_query_need_not_return_rows() -> None:
+async def test_a_query_may_return_no_rows() -> None:
     async with open_probe("sqlite://", query="PRAGMA user_version = 7") as probe:
         assert (await probe.check()).ok
 
@@ -386,17 +348,6 @@ async def test_a_query_without_an_answer_is_a_timeout(postgres: EmbeddedPostgres
         assert check.latency_seconds <= TIMEOUT
 
 
-async def test_started_probes_go_on_until_stopped(postgres: EmbeddedPostgres) -> None:
-    async with open_probes({"shop": plain_url(postgres)}, interval=OFTEN) as probes:
-        await probes.start()
-        await wait_for(lambda: sum(probes.get("shop").probes_total.values()) >= 5)
-        assert repr(probes) == "<ProbeSet 1 of 1 up>"
-        await probes.stop()
-        assert {
-            task.get_name() for task in asyncio.all_tasks() if "probe" in task.get_name()
-        } == set()
-
-
 async def test_a_new_connection_is_probed_every_fresh_interval(postgres: EmbeddedPostgres) -> None:
     keys = {"interval": OFTEN, "fresh_connection_interval": 4 * OFTEN}
     async with open_probes({"shop": plain_url(postgres)}, **keys) as probes:
@@ -404,83 +355,3 @@ async def test_a_new_connection_is_probed_every_fresh_interval(postgres: Embedde
         totals = probes.get("shop").probes_total
         await wait_for(lambda: totals[Kind.FRESH, Result.OK] >= 3)
         assert totals[Kind.POOLED, Result.OK] >= totals[Kind.FRESH, Result.OK] - 1
-
-
-async def test_an_unknown_name_is_an_error_that_lists_the_known() -> None:
-    async with open_probes({"primary": "sqlite://", "replica": "sqlite://"}) as probes:
-        with pytest.raises(KeyError, match="no database 'shop'; known: primary, replica"):
-            probes.get("shop")
-
-
-def build_black_holes(silent_port: int, dropping_port: int) -> dict[str, str]:
-    login = f"user:{CANARY}@127.0.0.1"
-    return {
-        "silent asyncpg": f"postgresql+asyncpg://{login}:{silent_port}/shop",
-        "silent psycopg": f"postgresql+psycopg://{login}:{silent_port}/shop",
-        "silent pymysql": f"mysql+pymysql://{login}:{silent_port}/shop",
-        "dropping asyncpg": f"postgresql+asyncpg://{login}:{dropping_port}/shop",
-        "dropping pymysql": f"mysql+pymysql://{login}:{dropping_port}/shop",
-    }
-
-
-async def test_five_black_holes_of_ten_cost_the_others_no_probe(
-    postgres: EmbeddedPostgres,
-    mariadb: MariaDB,
-    silent_port: int,
-    dropping_port: int,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    lost = build_black_holes(silent_port, dropping_port)
-    healthy = {
-        "asyncpg": plain_url(postgres),
-        "psycopg": plain_url(postgres, "psycopg"),
-        "another": plain_url(postgres),
-        "pymysql": mariadb.url(),
-        "sqlite": "sqlite://",
-    }
-    keys: dict[str, Any] = {"interval": TIMEOUT / 10, "timeout": TIMEOUT}
-    async with open_probes({**lost, **healthy}, **keys) as probes:
-        await probes.start()
-        await wait_for(lambda: all(probes.get(name).last for name in lost))
-        # In the time of one timeout ten probes were due.
-        for name in healthy:
-            assert probes.get(name).up, probes.get(name).last
-            assert sum(probes.get(name).probes_total.values()) >= 5, name
-        assert {reason_of(check) for name in lost if (check := probes.get(name).last)} == {
-            Reason.TIMEOUT
-        }
-    assert CANARY not in caplog.text
-
-
-@pytest.mark.parametrize("iterations", range(12))
-async def test_stopping_at_any_moment_of_the_first_probe_leaves_nothing_behind(
-    silent_port: int, closed_port: int, iterations: int
-) -> None:
-    urls = {**build_black_holes(silent_port, closed_port), "sqlite": "sqlite://"}
-    async with open_probes(urls) as probes:
-        await probes.start()
-        for _ in range(iterations):
-            await asyncio.sleep(0)
-        await probes.stop()
-    gc.collect()  # so that asyncio complains here about what nobody has looked at
-
-
-async def test_stopping_is_over_in_time_with_every_database_hanging(
-    postgres: EmbeddedPostgres, silent_port: int, dropping_port: int
-) -> None:
-    lost = build_black_holes(silent_port, dropping_port)
-    with open_proxy(postgres.port) as proxy:
-        for driver in ("asyncpg", "psycopg"):
-            lost[driver] = redirect(plain_url(postgres, driver), proxy.port)
-        async with open_probes(lost, interval=OFTEN) as probes:
-            await probes.start()
-            await wait_for(lambda: probes.get("asyncpg").up and probes.get("psycopg").up)
-            proxy.freeze()
-            await wait_for(
-                lambda: all("busy" in repr(each.database) for each in probes.probes.values())
-            )
-            started = time.monotonic()
-            await probes.stop()
-            assert time.monotonic() - started < PATIENCE / 2  # it did not wait for a timeout
-            proxy.heal()
-        await wait_for(lambda: proxy.clients == 0)
