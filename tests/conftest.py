@@ -1,4 +1,4 @@
-"""Real servers and faulty addresses for every test: started once a session, on demand."""
+"""Real servers and faulty addresses for all tests, started on demand once in a session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Options = Mapping[str, str] | None
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where CI is set, nothing may be skipped: a machine that lacks a program fails."""
+    """Fail if a test was skipped where CI is set: the machine lacks a program."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -35,7 +35,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """Logins: `postgres.url(DATABASE, *PLAIN, driver="asyncpg")`, see tests/servers/accounts.py."""
+    """A shared server; log in with `postgres.url(DATABASE, *PLAIN, driver="asyncpg")`."""
     with make_folder("postgres") as folder, run_postgres(folder) as server:
         yield server
 
@@ -50,7 +50,7 @@ class Replica(NamedTuple):
 
 @pytest.fixture
 def start_postgres() -> Iterator[StartPostgres]:
-    """Starts further servers: `start_postgres(options={"max_connections": "5"}, hba=...)`."""
+    """Start further servers: `start_postgres(options={"max_connections": "5"}, hba=...)`."""
     with ExitStack() as stack:
 
         def start(options: Options = None, hba: str | None = None) -> EmbeddedPostgres:
@@ -62,7 +62,7 @@ def start_postgres() -> Iterator[StartPostgres]:
 
 @pytest.fixture(scope="session")
 def full_postgres() -> Iterator[EmbeddedPostgres]:
-    """A server with room for four connections, of which one is the superuser's."""
+    """A server with four connections, of which one is reserved for the superuser."""
     options = {
         "max_connections": "4",
         "superuser_reserved_connections": "1",
@@ -74,7 +74,7 @@ def full_postgres() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session", params=find_installations())
 def any_postgres(request: pytest.FixtureRequest) -> Iterator[EmbeddedPostgres]:
-    """A server of every version this machine has, one after the other."""
+    """A server of each version on this machine, one after the other."""
     programs = find_installations()[request.param]
     with (
         make_folder("postgres") as folder,
@@ -99,7 +99,7 @@ def mariadb() -> Iterator[MariaDB]:
 
 @pytest.fixture(scope="session")
 def mariadb_tls(certificates: Certificates) -> Iterator[MariaDB]:
-    """A server that takes no login without TLS."""
+    """A server that refuses logins without TLS."""
     options = {
         "ssl-cert": str(certificates.certificate),
         "ssl-key": str(certificates.key),
@@ -111,7 +111,7 @@ def mariadb_tls(certificates: Certificates) -> Iterator[MariaDB]:
 
 @pytest.fixture(scope="session")
 def pgbouncer(postgres: EmbeddedPostgres) -> Iterator[PgBouncer]:
-    """Transaction mode, two server connections per database and user."""
+    """A PgBouncer in transaction mode, with two connections for each database and user."""
     with make_folder("pgbouncer") as folder, run_pgbouncer(folder, postgres) as bouncer:
         yield bouncer
 
@@ -121,7 +121,7 @@ StartPgBouncer = Callable[..., PgBouncer]
 
 @pytest.fixture
 def start_pgbouncer(postgres: EmbeddedPostgres) -> Iterator[StartPgBouncer]:
-    """Starts further ones: `start_pgbouncer({"max_client_conn": "1"}, server=another)`."""
+    """Start further PgBouncers: `start_pgbouncer({"max_client_conn": "1"}, server=another)`."""
     with ExitStack() as stack:
 
         def start(options: Options = None, server: EmbeddedPostgres = postgres) -> PgBouncer:
@@ -169,13 +169,13 @@ def resetting_port() -> Iterator[int]:
 
 @pytest.fixture
 def garbage_port() -> Iterator[int]:
-    """Answers like a web server, whatever it is asked."""
+    """A port that answers like a web server."""
     with endpoints.open_answering_port(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
         yield port
 
 
 @pytest.fixture
 def tls_refusing_port() -> Iterator[int]:
-    """Answers PostgreSQL's SSLRequest with no."""
+    """A port that refuses PostgreSQL's SSLRequest."""
     with endpoints.open_answering_port(endpoints.POSTGRES_REFUSES_TLS) as port:
         yield port

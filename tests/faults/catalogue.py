@@ -1,6 +1,6 @@
-"""The catalogue of faults: what is done to a database, and what the exporter must say of it.
+"""The catalogue of faults: what happens to a database, and what the exporter must report.
 
-docs/faults.md shows it to people, see tests/test_docs_faults.py.
+docs/faults.md has it as a table, see tests/test_docs_faults.py.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from enum import StrEnum
 from sqlalchemy_pool_exporter.failures import Reason
 from tests.faults import strikes
 from tests.faults.scenes import OpenScene, behind_proxy, on_mariadb, on_pgbouncer, on_postgres
-from tests.faults.strikes import Strike, tell
+from tests.faults.strikes import Strike, damage_proxy
 
-# A word of the probe's query that no login has.
+# A word in the probe's query that no login contains.
 MARKER = "probe_of_the_exporter"
 QUERY = f"SELECT 1 AS {MARKER}"
 QUERY_OF_LOCKED = "SELECT count(*) FROM locked"
@@ -27,9 +27,9 @@ class Noticed(StrEnum):
     """Which probe meets the fault."""
 
     ANY = "any probe"
-    # Connections that are open go on working.
+    # Open connections still work.
     FRESH = "a probe with a new connection"
-    # It may be over before there is one.
+    # It may have ended before the next probe.
     MAYBE = "a probe that comes in time"
 
 
@@ -37,16 +37,21 @@ class Lasts(StrEnum):
     """When it is over."""
 
     UNTIL_HEALED = "when it is healed"
-    # What the failed probe left is replaced by the next one.
+    # The next probe replaces the connection.
     ONE_PROBE = "by itself"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`name` is the id of its tests; `what` and `where` are for people.
+    """A fault and its effect.
 
-    `is_slow`: striking takes a server's start. `is_deaf`: whoever waits for the server and hangs up
-    is not heard to, so that the server counts their sessions until it is healed.
+    Attributes:
+        name: The id of its tests.
+        what: What happens, for docs/faults.md.
+        where: The server and the driver, for docs/faults.md.
+        is_slow: The fault takes as long as a server's start.
+        is_deaf: The server does not notice that waiting clients disconnect, so that it counts
+            their sessions until it is healed.
     """
 
     name: str
@@ -78,7 +83,7 @@ SERVERS = {"postgresql": ("PostgreSQL", on_postgres), "mariadb": ("MariaDB", on_
 
 
 def list_proxied(driver: str) -> list[Fault]:
-    """What a network does to any server."""
+    """Return the faults of networks."""
     where, scene = DRIVERS[driver], behind_proxy(driver)
     return [
         Fault(
@@ -86,7 +91,7 @@ def list_proxied(driver: str) -> list[Fault]:
             "new connections are refused, old ones work",
             where,
             scene,
-            tell(lambda proxy: proxy.refuse()),
+            damage_proxy(lambda proxy: proxy.refuse()),
             REFUSED,
             Noticed.FRESH,
         ),
@@ -95,7 +100,7 @@ def list_proxied(driver: str) -> list[Fault]:
             "new connections are taken and never answered, old ones work",
             where,
             scene,
-            tell(lambda proxy: proxy.stay_silent()),
+            damage_proxy(lambda proxy: proxy.stay_silent()),
             TIMEOUT,
             Noticed.FRESH,
         ),
@@ -104,7 +109,7 @@ def list_proxied(driver: str) -> list[Fault]:
             "connections are reset in the middle of a query",
             where,
             scene,
-            tell(lambda proxy: proxy.reset_at(MARKER.encode())),
+            damage_proxy(lambda proxy: proxy.reset_at(MARKER.encode())),
             REFUSED,
         ),
         Fault(
@@ -112,7 +117,7 @@ def list_proxied(driver: str) -> list[Fault]:
             "every packet is late by more than the timeout",
             where,
             scene,
-            tell(lambda proxy: proxy.delay(DELAY_SECONDS)),
+            damage_proxy(lambda proxy: proxy.delay(DELAY_SECONDS)),
             TIMEOUT,
         ),
         Fault(
@@ -120,7 +125,7 @@ def list_proxied(driver: str) -> list[Fault]:
             f"connections end after {CUT_AFTER_BYTES} bytes",
             where,
             scene,
-            tell(lambda proxy: proxy.cut_after(CUT_AFTER_BYTES)),
+            damage_proxy(lambda proxy: proxy.cut_after(CUT_AFTER_BYTES)),
             REFUSED,
         ),
         Fault(
@@ -128,7 +133,7 @@ def list_proxied(driver: str) -> list[Fault]:
             "a firewall forgets open connections, new ones work",
             where,
             scene,
-            tell(lambda proxy: proxy.lose()),
+            damage_proxy(lambda proxy: proxy.lose()),
             TIMEOUT,
             lasts=Lasts.ONE_PROBE,
         ),
@@ -137,14 +142,14 @@ def list_proxied(driver: str) -> list[Fault]:
             "every packet vanishes",
             where,
             scene,
-            tell(strikes.lose_silently),
+            damage_proxy(strikes.lose_silently),
             TIMEOUT,
         ),
     ]
 
 
 def list_of_server(name: str) -> list[Fault]:
-    """What happens to a server itself."""
+    """Return the faults of a server."""
     where, scene = SERVERS[name]
     fill = strikes.full_postgres if name == "postgresql" else strikes.full_mariadb
     return [
@@ -213,7 +218,7 @@ OF_PGBOUNCER = [
         "`PAUSE` on the console",
         "PgBouncer",
         on_pgbouncer,
-        strikes.told_to_pause,
+        strikes.paused_by_command,
         TIMEOUT,
         is_deaf=True,
     ),
@@ -241,7 +246,7 @@ OF_PGBOUNCER = [
         "PgBouncer",
         on_pgbouncer,
         strikes.stopped_behind,
-        # A client that came before PgBouncer knew waits in vain.
+        # A client that connected before PgBouncer noticed waits until its timeout.
         REFUSED | TIMEOUT,
         is_slow=True,
     ),

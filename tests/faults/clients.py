@@ -1,4 +1,4 @@
-"""Engines of all drivers, used the same way: run statements, or tell why they fail."""
+"""Engines of all drivers behind one interface: run statements, or return their failure."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sqlalchemy_pool_exporter.failures import Failure
 from sqlalchemy_pool_exporter.failures.message import MAX_LENGTH
 from tests.servers.endpoints import LOCALHOST
 
-# A statement, or something that happens between two of them.
+# A statement, or a function that is called between statements.
 Step = str | Callable[[], object]
-# For connect(): long enough for a busy machine, short enough to wait for.
+# For connect(): long enough for a busy machine, short enough for a test.
 TIMEOUT_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One driver, sync or async. `timeouts`, `tls` and `read_only` are connect arguments."""
+    """A driver, sync or async; `timeouts`, `tls` and `read_only` are connect arguments."""
 
     scheme: str
     driver: str
@@ -38,11 +38,11 @@ class Client:
         return f"{self.driver}-async" if self.is_async else self.driver
 
     def url(self, port: int, host: str = LOCALHOST) -> str:
-        """For addresses at which no server is."""
+        """Return a URL of an address without a server."""
         return f"{self.scheme}+{self.driver}://app:s3cret@{host}:{port}/shop"
 
     def run(self, url: str, *steps: Step, **connect_args: Any) -> None:
-        """Raises what an application would see."""
+        """Run statements; raises what an application would see."""
         if self.is_async:
             asyncio.run(self._run_async(url, steps, connect_args))
             return
@@ -60,7 +60,7 @@ class Client:
                 step() if callable(step) else await connection.execute(text(step))
 
     def fail(self, url: str, *steps: Step, **connect_args: Any) -> Failure:
-        """The failure an exporter would show, which holds no password and fits on a line."""
+        """Return the failure that the exporter would show: one line, without the password."""
         password = make_url(url).password or ""
         try:
             self.run(url, *steps, **connect_args)

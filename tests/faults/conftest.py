@@ -1,4 +1,4 @@
-"""Servers that a test may stop, pause, fill and lock; whoever does so heals them."""
+"""Servers that a test may stop, pause, fill and lock; the test heals them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ POSTGRES_OPTIONS = {
     "superuser_reserved_connections": "3",
     "max_wal_senders": "0",
 }
-# What it says of a server that is down must not be old news.
+# What it reports of a server that is down must be current.
 PGBOUNCER_OPTIONS = {"server_login_retry": "0.1"}
 
 
 @pytest.fixture(scope="session")
 def mortal_postgres() -> Iterator[EmbeddedPostgres]:
-    """It has an empty table `locked`."""
+    """A server with an empty table `locked`."""
     with make_folder("postgres") as folder, run_postgres(folder, POSTGRES_OPTIONS) as server:
         execute(server, "CREATE TABLE locked ()", DATABASE)
         execute(server, f"GRANT SELECT ON locked TO {PLAIN.user}", DATABASE)
@@ -34,7 +34,7 @@ def mortal_postgres() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session")
 def mortal_mariadb() -> Iterator[MariaDB]:
-    """It has an empty table `locked`."""
+    """A server with an empty table `locked`."""
     with make_folder("mariadb") as folder, run_mariadb(folder) as server:
         server.execute(f"CREATE TABLE {DATABASE}.locked (id INT)")
         yield server

@@ -2,8 +2,8 @@
 
     python -m tests.faults.mortal_workers FOLDER LEDGER WORKERS SEED
 
-A worker writes into the ledger, 64-bit numbers in a mapped file, what it is about to do and what it
-has done: `begun` and `ended` of each worker. What it counted lies between the two.
+The ledger is a mapped file of 64-bit numbers. Each worker counts in it what it is about to do
+(`begun`) and what it has done (`ended`); the exporter's counters lie between the two.
 """
 
 import mmap
@@ -25,7 +25,7 @@ LONGEST_SECONDS = 0.06
 
 
 def main(folder: str, ledger: str, workers: int, seed: int) -> None:
-    """Ends when all workers are gone."""
+    """Run until all workers are dead."""
     os.environ["SQLALCHEMY_POOL_METRICS_DIR"] = folder
     chance = random.Random(seed)  # noqa: S311 - to be repeatable
     engine = instrument(build_engine(QueuePool, pool_size=5), name="mortal")
@@ -42,7 +42,7 @@ def main(folder: str, ledger: str, workers: int, seed: int) -> None:
 
 
 def bury(alive: dict[int, float]) -> None:
-    """Kills whose time has come; some have killed themselves."""
+    """Kill the workers whose time has come; some have killed themselves."""
     for pid, until in list(alive.items()):
         if time.monotonic() >= until:
             os.kill(pid, signal.SIGKILL)
@@ -52,21 +52,21 @@ def bury(alive: dict[int, float]) -> None:
 
 
 def fork_worker(engine: Any, numbers: memoryview, worker: int, chance: random.Random) -> int:
-    """Every third dies in the middle of the fold, at one of its steps."""
+    """Start a worker; every third dies in the middle of a merge, at one of its steps."""
     dies_at = chance.choice(["before", "after", "within"]) if worker % 3 == 0 else ""
     pid = os.fork()
     if not pid:
         try:
             if dies_at:
-                make_fold_deadly(dies_at)
+                die_while_merging(dies_at)
             work(engine, numbers, 2 * worker, patience=chance.random() < 0.5)
         finally:
             os._exit(1)
     return pid
 
 
-def make_fold_deadly(step: str) -> None:
-    """Has this process killed before `retired` is replaced, after it, or between two removals."""
+def die_while_merging(step: str) -> None:
+    """Kill this process before `retired` is replaced, after it, or between two removals."""
     replace, unlink = dead_files._replace_retired, Path.unlink
     removed: list[Path] = []
 
@@ -89,7 +89,7 @@ def make_fold_deadly(step: str) -> None:
 
 
 def work(engine: Any, numbers: memoryview, begun: int, *, patience: bool) -> None:
-    """Checks connections out and returns them, several at a time, until it is killed."""
+    """Check out several connections and return them, until the process is killed."""
     out: list[Any] = []
     while True:
         numbers[begun] += 1
@@ -102,7 +102,7 @@ def work(engine: Any, numbers: memoryview, begun: int, *, patience: bool) -> Non
 
 
 def open_ledger(path: str) -> memoryview:
-    """The numbers of all workers, as the processes share them."""
+    """Return the numbers of all workers, in shared memory."""
     with Path(path).open("r+b") as file:
         return memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
 

@@ -1,4 +1,4 @@
-"""Secret files as Kubernetes mounts them: links into a folder with a date, swapped all at once."""
+"""Secret files as Kubernetes mounts them: links into a dated folder, all replaced at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MountedSecrets:
         return str(self._folder / name)
 
     def swap(self, **files: str) -> None:
-        """Other contents for all the files, the old ones gone: kubelet's AtomicWriter does so."""
+        """Replace the contents of all files, as kubelet's AtomicWriter does."""
         data = self._folder / "..data"
         old = data.resolve() if data.exists() else None
         new = self._folder / f"..2026_{next(self._numbers)}"

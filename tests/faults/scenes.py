@@ -1,7 +1,4 @@
-"""Where faults strike: a database as the exporter is told of it, and what stands around it.
-
-It knows servers and what can be done to them, nothing of the exporter.
-"""
+"""Scenes of faults: the URL of a database, and the servers and proxies behind it."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ Request = pytest.FixtureRequest
 
 
 class Server(Protocol):
-    """What can be stopped and started again; stopping ends its clients' connections."""
+    """A server that can be stopped and started again; stopping ends its connections."""
 
     @property
     def pid(self) -> int | None: ...
@@ -38,9 +35,10 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`count_sessions` counts those of `PLAIN`, whom `url` logs in, on the server.
+    """A database at `url`.
 
-    It gives None while nobody can say.
+    `count_sessions` counts the sessions of the URL's user `PLAIN` on the server; None means that
+    it cannot be known at the moment.
     """
 
     url: str
@@ -72,7 +70,7 @@ OpenScene = Callable[[Request], AbstractContextManager[Scene]]
 
 
 def behind_proxy(driver: str) -> OpenScene:
-    """The server that all tests share, behind a proxy of one's own."""
+    """Return a scene of the shared server behind its own proxy."""
 
     @contextmanager
     def open_scene(request: Request) -> Iterator[Scene]:
@@ -112,7 +110,7 @@ def count(server: EmbeddedPostgres | MariaDB) -> int | None:
 
 
 def count_postgres(server: EmbeddedPostgres) -> int | None:
-    """By the titles of the server's processes: also of sessions that hang in their login."""
+    """Count by the titles of the server's processes, which include hanging logins."""
     if server.pid is None:
         return None
     titles = map(read_title, list_children(server.pid))
@@ -121,7 +119,7 @@ def count_postgres(server: EmbeddedPostgres) -> int | None:
 
 def count_mariadb(server: MariaDB) -> int | None:
     try:
-        # A server that is paused answers nobody.
+        # A paused server does not answer.
         with server.connect(timeout=1) as connection, connection.cursor() as cursor:
             cursor.execute("SHOW PROCESSLIST")
             return [row[1] for row in cursor.fetchall()].count(PLAIN.user)
@@ -130,8 +128,8 @@ def count_mariadb(server: MariaDB) -> int | None:
 
 
 def count_pgbouncer(server: PgBouncer) -> int | None:
-    """Clients, not connections to the server behind."""
+    """Count clients, not connections to the server behind."""
     try:
-        return [client["user"] for client in server.tell("SHOW CLIENTS")].count(PLAIN.user)
+        return [client["user"] for client in server.run_command("SHOW CLIENTS")].count(PLAIN.user)
     except psycopg.OperationalError:
         return None

@@ -1,4 +1,4 @@
-"""A worker that does as it is told, a line at a time on standard input; a program of its own.
+"""A worker that obeys commands, a line each on standard input; a program of its own.
 
     python -m tests.faults.steady_worker [UID]
 
@@ -23,7 +23,7 @@ from tests.agent.stub_driver import build_engine
 
 
 class Worker:
-    """Has one engine, recorded unless it was told to do without."""
+    """A worker with one engine, which is recorded unless the command says otherwise."""
 
     def __init__(self) -> None:
         self.engine = build_engine(QueuePool, pool_size=5)
@@ -45,21 +45,21 @@ class Worker:
         return read_pool(self.engine).checkouts
 
     def fill(self) -> None:
-        """Use all room of the folder."""
+        """Use all space of the folder."""
         path = Path(os.environ["SQLALCHEMY_POOL_METRICS_DIR"], "full")
         with path.open("wb") as file, suppress(OSError):
             while True:
                 os.write(file.fileno(), bytes(4096))
 
     def look(self) -> bool:
-        """Have the file looked after, as it is once in some seconds."""
+        """Run the maintenance of the file, which is due every few seconds."""
         file = PROCESS._sharing.file
         if file is not None:
             file.request_check()
         return file is not None
 
     def describe(self) -> dict[str, Any]:
-        """What this process has of what an application may not find changed."""
+        """Return what recording must not change in an application's process."""
         status = Path("/proc/self/status").read_text()
         links = [
             str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()
@@ -79,7 +79,7 @@ class Worker:
 
 
 def main() -> None:
-    """Ends with the input."""
+    """Run until standard input ends."""
     worker = Worker()
     if len(sys.argv) > 1:
         os.setgid(int(sys.argv[1]))

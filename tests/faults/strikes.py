@@ -1,7 +1,4 @@
-"""Faults as blocks: what happens to a scene when they begin, and how it is healed at their end.
-
-It knows what is done, not what anybody is expected to make of it.
-"""
+"""Faults as context managers: they damage a scene, and heal it at the end of the block."""
 
 from __future__ import annotations
 
@@ -18,19 +15,19 @@ from tests.servers.conditions import wait_until
 from tests.servers.processes import pause
 from tests.servers.proxy import Proxy
 
-# Of its own kind of scene.
+# Takes a scene of the kind that it fits.
 Strike = Callable[[Any], AbstractContextManager[None]]
 
-# Of a session that is ending the server may still hold the slot for a moment.
+# The server may hold the slot of a session that is ending for a moment.
 REFUSALS = 3
 
 
-def tell(say: Callable[[Proxy], None]) -> Strike:
-    """The proxy is told to fail, then to work again."""
+def damage_proxy(do: Callable[[Proxy], None]) -> Strike:
+    """Return a fault of the proxy."""
 
     @contextmanager
     def strike(scene: ProxyScene) -> Iterator[None]:
-        say(scene.proxy)
+        do(scene.proxy)
         try:
             yield
         finally:
@@ -40,7 +37,7 @@ def tell(say: Callable[[Proxy], None]) -> Strike:
 
 
 def lose_silently(proxy: Proxy) -> None:
-    """As when a cable is cut: old and new connections are lost."""
+    """Lose old and new connections, as if a cable were cut."""
     proxy.stay_silent()
     proxy.lose()
 
@@ -57,7 +54,7 @@ def stopped(scene: PostgresScene | MariaDBScene | BouncerScene) -> Iterator[None
 
 @contextmanager
 def restarted(scene: PostgresScene | MariaDBScene | BouncerScene) -> Iterator[None]:
-    """It is over at once."""
+    """Stop the server and start it at once."""
     with stopped(scene):
         pass
     yield
@@ -96,7 +93,7 @@ def fill(
     refusal: type[Exception],
     count_sessions: Callable[[], int | None],
 ) -> Iterator[None]:
-    """Opens connections until the server takes no more, also when one of others has ended."""
+    """Open connections until the server refuses more, also after others have ended theirs."""
     refusals = 0
     with ExitStack() as stack:
 
@@ -126,7 +123,7 @@ def locked_table(scene: PostgresScene | MariaDBScene) -> Iterator[None]:
 
 @contextmanager
 def locked_catalogue(scene: PostgresScene) -> Iterator[None]:
-    """Not even a session can be opened."""
+    """Lock a table of the catalogue, so that no session can be opened."""
     with hold_lock(scene, "pg_catalog.pg_class"):
         yield
 
@@ -139,12 +136,12 @@ def hold_lock(scene: PostgresScene, table: str) -> Iterator[None]:
 
 
 @contextmanager
-def told_to_pause(scene: BouncerScene) -> Iterator[None]:
-    scene.server.tell("PAUSE")
+def paused_by_command(scene: BouncerScene) -> Iterator[None]:
+    scene.server.run_command("PAUSE")
     try:
         yield
     finally:
-        scene.server.tell("RESUME")
+        scene.server.run_command("RESUME")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Processes of several containers share a folder: same process ids, other users, mounts."""
+"""Processes of several containers share a folder: same process ids, other users and mounts."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.servers.folders import make_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's namespaces")
 
-# What the exporter reads, as another user, through a mount on which it cannot write.
+# The exporter reads as another user, through a read-only mount.
 READ = """
 import json, os, sys
 from pathlib import Path
@@ -30,7 +30,7 @@ processes = [
 print(json.dumps([processes, {str(state): count for state, count in reading.files.items()}]))
 """
 
-# As many processes as have room and one more, all killed, then the next one.
+# As many processes as fit and one more, all killed, then the next one.
 OUTLIVE = """
 import json, os
 from pathlib import Path
@@ -74,8 +74,8 @@ def read_mounted(folder: Path) -> tuple[list[tuple[str, list[list[object]]]], di
 def test_two_containers_with_the_same_process_ids_are_two_processes(folder: Path) -> None:
     one, other = (SteadyWorker(folder, build_container()) for _ in range(2))
     with one.start(), other.start():
-        assert one.tell("use 3") == other.tell("use 4") == 1
-        one.tell("hold")
+        assert one.send("use 3") == other.send("use 4") == 1
+        one.send("hold")
         processes, files = read_mounted(folder)
         assert files == {"live": 2, "dead": 0, "unreadable": 0}
         assert {process.split("-")[0] for process, _ in processes} == {"1"}
@@ -88,32 +88,32 @@ def test_two_containers_with_the_same_process_ids_are_two_processes(folder: Path
         assert sorted(pool[1:] for _, (pool,) in processes) == [[0, 4, 0], [1, 4, 0]]
 
 
-def test_a_restarted_container_goes_on_where_the_one_before_it_was_killed(folder: Path) -> None:
+def test_a_restarted_container_continues_the_counters_of_the_killed_one(folder: Path) -> None:
     for expected in (2, 4, 6):
         with SteadyWorker(folder, build_container()).start() as worker:
-            assert worker.tell("use 2") == 1
+            assert worker.send("use 2") == 1
             assert read_total(folder).checkouts == expected
             assert len(read_files(folder)[True]) == 1
             worker.kill()
     assert len(list_files(folder)) == 1
 
 
-def test_processes_of_different_users_fold_and_are_folded(folder: Path) -> None:
+def test_processes_of_different_users_merge_each_others_dead_files(folder: Path) -> None:
     for uid, total in ((10001, 1), (10002, 2), (10001, 3)):
         with SteadyWorker(folder, build_container(), uid).start() as worker:
-            worker.tell("use")
+            worker.send("use")
             assert worker.read_log() == []
             processes, _ = read_mounted(folder)
             assert sum(pool[2] for _, pools in processes for pool in pools) == total  # type: ignore[misc]
     assert read_retired(folder).pools[0].checkouts == 2
 
 
-def test_in_a_folder_with_the_sticky_bit_nobody_counts_twice(folder: Path) -> None:
+def test_in_a_folder_with_the_sticky_bit_nothing_is_counted_twice(folder: Path) -> None:
     folder.chmod(0o1777)
     for uid, total in ((10001, 1), (10002, 2), (10001, 3), (10002, 4), (10001, 5)):
         with SteadyWorker(folder, build_container(), uid).start() as worker:
-            worker.tell("use")
-            assert worker.tell("read") == 1
+            worker.send("use")
+            assert worker.send("read") == 1
             processes, _ = read_mounted(folder)
             assert sum(pool[2] for _, pools in processes for pool in pools) == total  # type: ignore[misc]
 
@@ -121,14 +121,14 @@ def test_in_a_folder_with_the_sticky_bit_nobody_counts_twice(folder: Path) -> No
 def test_a_full_volume_is_logged_once_and_the_pool_works(folder: Path) -> None:
     container = build_container(f"mount -t tmpfs -o size=16k tmpfs {folder}")
     with SteadyWorker(folder, container).start() as worker:
-        worker.tell("use 50")
-        assert worker.tell("read") == 50
+        worker.send("use 50")
+        assert worker.send("read") == 50
         (line,) = worker.read_log()
         assert "does not share" in line
         assert "No space left on device" in line
 
 
-def test_a_volume_that_the_dead_have_filled_has_room_for_the_next_process(folder: Path) -> None:
+def test_a_volume_full_of_dead_files_has_room_for_the_next_process(folder: Path) -> None:
     mount = f"mount -t tmpfs -o size=520k tmpfs {folder}"
     answer = subprocess.run(
         [*build_container(mount), sys.executable, "-c", OUTLIVE],
@@ -144,20 +144,20 @@ def test_a_volume_that_the_dead_have_filled_has_room_for_the_next_process(folder
     assert (fitted, alive, checkouts) == (8, 1, 8 + 1)
 
 
-def test_a_volume_that_fills_up_later_harms_nobody_who_has_a_file(folder: Path) -> None:
+def test_a_volume_that_fills_up_later_harms_no_process_with_a_file(folder: Path) -> None:
     fill = f"mount -t tmpfs -o size=96k tmpfs {folder}"
     with SteadyWorker(folder, build_container(fill)).start() as worker:
-        worker.tell("use")
-        worker.tell("fill")
-        assert worker.tell("use 50")
-        assert worker.tell("read") == 51
+        worker.send("use")
+        worker.send("fill")
+        assert worker.send("use 50")
+        assert worker.send("read") == 51
         assert worker.read_log() == []
 
 
 def test_a_read_only_folder_is_logged_once_and_the_pool_works(folder: Path) -> None:
     mounts = (f"mount --bind {folder} {folder}", f"mount -o remount,bind,ro {folder}")
     with SteadyWorker(folder, build_container(*mounts)).start() as worker:
-        worker.tell("use 50")
-        assert worker.tell("read") == 50
+        worker.send("use 50")
+        assert worker.send("read") == 50
         (line,) = worker.read_log()
         assert "Read-only file system" in line

@@ -1,4 +1,4 @@
-"""Many clients at once while a database hangs: each gets an answer, and the database no more."""
+"""Many clients at once while a database hangs: each gets an answer, at no cost to the database."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ PROBE = {
     "PROBE__TIMEOUT": "2s",
     "PROBE__FRESH_CONNECTION_INTERVAL": "2s",
 }
-# What a pool of one connection and a probe with a new one may have; and one that has been closed,
-# of which the proxy, or libpq in a thread that was given up on, hears a moment later.
+# The pool's connection, the new one of a probe, and one that has been closed, which the proxy, or
+# libpq in an abandoned thread, notices a moment later.
 MOST_CONNECTIONS = 2 + 1
-# Says how many tasks there are, when it is asked by a signal.
+# Prints the number of tasks at a signal.
 TELL_TASKS = """
 import asyncio, signal, sys
 say = lambda *_: print("tasks:", len(asyncio.all_tasks()), file=sys.stderr, flush=True)
@@ -68,7 +68,7 @@ def count_tasks(exporter: RunningExporter) -> int:
 
 
 class Street(NamedTuple):
-    """An exporter of one server by each driver, a proxy before each; pools are connected."""
+    """An exporter with a database for each driver, each behind a proxy; pools are connected."""
 
     server: EmbeddedPostgres
     exporter: RunningExporter
@@ -114,7 +114,7 @@ def lose(street: Street) -> Iterator[None]:
 
 
 async def ask_together(exporter: RunningExporter, *paths: str) -> dict[str, Counter[int]]:
-    """The status codes of a crowd's answers, by path; everybody with a connection of their own."""
+    """Return the status codes of many requests by path, each on its own connection."""
     host, port = exporter.address
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(
@@ -135,7 +135,7 @@ def count_probes(view: View) -> float:
 
 
 @pytest.mark.parametrize("strike", [lock_catalogue, lose, pause])
-def test_a_crowd_before_a_database_that_hangs_shares_one_check_and_leaves_nothing(
+def test_many_clients_share_one_check_of_a_hanging_database(
     street: Street, strike: Callable[[Street], AbstractContextManager[None]]
 ) -> None:
     usage = read_usage(street.exporter)
@@ -148,7 +148,7 @@ def test_a_crowd_before_a_database_that_hangs_shares_one_check_and_leaves_nothin
         assert codes.pop("/metrics") == {200: CROWD}
         assert codes == {path: {503: CROWD} for path in codes}
         for view, proxy in pair(street):
-            # Three times a crowd has asked for one, in not many seconds.
+            # Many clients have asked for a check three times within seconds.
             assert count_probes(view) - before[view] < CROWD
             assert proxy.most_clients <= MOST_CONNECTIONS
     for view in street.views.values():
@@ -158,10 +158,10 @@ def test_a_crowd_before_a_database_that_hangs_shares_one_check_and_leaves_nothin
     wait_until(lambda: count_postgres(street.server) == len(DRIVERS), "a session each")
 
 
-def test_a_crowd_before_a_locked_catalogue_opens_no_more_sessions_than_configured(
+def test_many_clients_open_no_more_sessions_than_configured(
     mortal_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    """Not even one by one: a server does not hear who hangs up in a login that waits for a lock."""
+    """A server does not notice that clients disconnect in a login that waits for a lock."""
     url = mortal_postgres.url(DATABASE, *PLAIN, driver="asyncpg")
     settings = configure("shop", URL=url, **PROBE)
     scene = PostgresScene(url, lambda: count_postgres(mortal_postgres), mortal_postgres)

@@ -1,7 +1,7 @@
-"""SIGTERM while a database hangs: the exporter ends by itself, before its countdown ends it.
+"""SIGTERM while a database hangs: the exporter exits before its deadline of 1.8 s.
 
-Status 0 tells: the countdown, after 1.8 s, is SIGALRM. See also tests/exporter/test_cli.py, where
-clients hang.
+Status 0 shows it: at the deadline SIGALRM ends the process. See also tests/exporter/test_cli.py,
+where clients hang.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.exporter.commands import RunningExporter, configure, run_exporter
 from tests.faults.catalogue import CATALOGUE, Fault, Noticed
 from tests.faults.views import open_view
 
-# No probe ends by itself while a test lasts.
+# No probe ends by itself during a test.
 PROBE = {
     "PROBE__INTERVAL": "60s",
     "PROBE__TIMEOUT": "60s",
@@ -29,7 +29,7 @@ FAULTS = [fault for fault in CATALOGUE if fault.name.endswith(MET)]
 
 @contextmanager
 def ask_for_health(exporter: RunningExporter) -> Iterator[socket.socket]:
-    """A client that has asked, of whom the exporter knows."""
+    """Send a request that the exporter is working on."""
     with socket.create_connection(exporter.address) as client:
         client.sendall(b"GET /health/db HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         with exporter.open_client() as other:
@@ -46,7 +46,7 @@ def configure_for(fault: Fault, url: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_an_exporter_that_meets_a_fault_at_its_start_ends_by_itself(
+def test_an_exporter_with_a_fault_at_its_start_exits_in_time(
     fault: Fault, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     with fault.open_scene(request) as scene, fault.strike(scene):
@@ -61,7 +61,7 @@ def test_an_exporter_that_meets_a_fault_at_its_start_ends_by_itself(
 @pytest.mark.parametrize(
     "fault", [fault for fault in FAULTS if fault.noticed is Noticed.ANY], ids=str
 )
-def test_an_exporter_whose_connections_meet_a_fault_ends_by_itself(
+def test_an_exporter_with_a_fault_in_open_connections_exits_in_time(
     fault: Fault, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     with fault.open_scene(request) as scene:

@@ -1,4 +1,4 @@
-"""Two servers change their roles, and an exporter that runs on follows."""
+"""Two servers swap their roles, and a running exporter follows."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PROBE = {
 
 
 def build_url(driver: str, *servers: EmbeddedPostgres, **parameters: str) -> str:
-    """A URL that names all the servers."""
+    """Return a URL with all servers."""
     url = make_url(servers[0].url(DATABASE, *PLAIN, driver=driver)).set(query=parameters)
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
     return url.render_as_string(hide_password=False).replace(f"127.0.0.1:{servers[0].port}", hosts)
 
 
 def switch_over(primary: EmbeddedPostgres, replica: EmbeddedPostgres) -> None:
-    """The replica becomes the primary and the primary its replica, without loss."""
+    """Promote the replica, and make the primary its replica, without loss."""
     primary.stop("fast")
     promote(replica)
     rejoin(primary, replica)
@@ -44,7 +44,7 @@ def promote(replica: EmbeddedPostgres) -> None:
 
 
 def rejoin(primary: EmbeddedPostgres, replica: EmbeddedPostgres) -> None:
-    """A primary that was stopped comes back as a replica of the one that took over."""
+    """Start a stopped primary as a replica of the promoted one."""
     primary.write_file("standby.signal", "")
     login = f"user={SUPERUSER.user} password={SUPERUSER.password}"
     primary.options["primary_conninfo"] = f"host=127.0.0.1 port={replica.port} {login}"
@@ -69,7 +69,7 @@ def open_views(stack: ExitStack, log: Path, databases: Mapping[str, Mapping[str,
 
 
 def wait_for_role(view: View, *, writable: bool, mismatch: bool) -> None:
-    """Has the database checked until it is up and shows this."""
+    """Check the database until it is up and shows this role."""
 
     def read() -> tuple[str, float | None, float | None]:
         status = view.check()["status"]
@@ -83,7 +83,7 @@ def is_lag_shown(view: View) -> bool:
     return view.read("database_replication_lag_seconds") is not None
 
 
-def test_servers_that_swap_their_roles_are_a_mismatch_until_they_swap_back(
+def test_servers_with_swapped_roles_are_a_mismatch_until_they_swap_back(
     replica: Replica, stack: ExitStack, tmp_path: Path
 ) -> None:
     first, second = replica.primary, replica.server
@@ -106,9 +106,9 @@ def test_servers_that_swap_their_roles_are_a_mismatch_until_they_swap_back(
         assert line.endswith(f"and {writes} database={view.database}")
 
 
-# asyncpg tells of the server that is down, libpq of the one that is not what is wanted.
+# asyncpg reports the server that is down, libpq the one with the wrong role.
 @pytest.mark.parametrize(("driver", "reason"), [("asyncpg", "refused"), ("psycopg", "read_only")])
-def test_an_exporter_that_knows_both_servers_finds_the_one_it_wants_after_a_failover(
+def test_an_exporter_with_both_servers_in_its_url_follows_a_failover(
     replica: Replica, stack: ExitStack, tmp_path: Path, driver: str, reason: str
 ) -> None:
     primary, standby = replica.primary, replica.server
@@ -138,7 +138,7 @@ def test_an_exporter_that_knows_both_servers_finds_the_one_it_wants_after_a_fail
 def test_a_pool_follows_an_address_that_leads_to_the_next_replica(
     replica: Replica, stack: ExitStack, tmp_path: Path, driver: str
 ) -> None:
-    """As new connections do: the old one still works, on a server that accepts writes by now."""
+    """New connections do; the old one still works, on a server that accepts writes by now."""
     primary, standby = replica.primary, replica.server
     with open_proxy(standby.port) as proxy:
         url = make_url(build_url(driver, standby)).set(port=proxy.port)

@@ -1,4 +1,4 @@
-"""Every fault of the catalogue, injected into a running exporter and healed, and what it says."""
+"""Every fault of the catalogue, injected into a running exporter and healed."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from tests.servers.embedded_postgres import EmbeddedPostgres
 pytestmark = pytest.mark.anyio
 
 PROBE = {"interval": "500ms", "timeout": "500ms", "fresh_connection_interval": "1500ms"}
-# The healthy database is asked by us instead, over and over.
+# The test itself checks the healthy database, over and over.
 PATIENT_PROBE = {"interval": "10s", "timeout": "10s", "fresh_connection_interval": "10s"}
 PAUSE_SECONDS = 0.05
 PATIENCE_SECONDS = 20.0
 # The pool's connection and a new one.
 MOST_SESSIONS = 2
-# Of the healthy database, to be seen while the fault lasts.
+# Checks of the healthy database during the fault.
 ROUNDS = 3
 
 
 @dataclass(slots=True)
-class FileWatcher:
-    """A client that never stops to ask: for metrics, for the health of the healthy database."""
+class Watcher:
+    """A client that requests metrics and the health of the healthy database all the time."""
 
     client: httpx.AsyncClient
     scene: Scene
@@ -62,9 +62,9 @@ class FileWatcher:
 
 
 @asynccontextmanager
-async def keep_watch(client: httpx.AsyncClient, scene: Scene) -> AsyncIterator[FileWatcher]:
+async def keep_watch(client: httpx.AsyncClient, scene: Scene) -> AsyncIterator[Watcher]:
     await client.get("/health/db/healthy")
-    watch = FileWatcher(client, scene)
+    watch = Watcher(client, scene)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(watch.keep())
         yield watch
@@ -72,8 +72,8 @@ async def keep_watch(client: httpx.AsyncClient, scene: Scene) -> AsyncIterator[F
 
 
 @asynccontextmanager
-async def strike(fault: Fault, watch: FileWatcher) -> AsyncIterator[None]:
-    """The fault lasts as long as the block."""
+async def strike(fault: Fault, watch: Watcher) -> AsyncIterator[None]:
+    """Inject the fault for the time of the block."""
     block = fault.strike(watch.scene)
     await asyncio.to_thread(block.__enter__)
     try:
@@ -86,12 +86,12 @@ async def strike(fault: Fault, watch: FileWatcher) -> AsyncIterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What was logged of the faulty database."""
+    """The log lines of the faulty database."""
 
     caplog: pytest.LogCaptureFixture
 
     def read_reasons(self) -> list[str | None]:
-        """The reason of each line that says it is down, None for one that says it is up."""
+        """Return the reason of each line that reports it down, None for one that reports it up."""
         return [
             getattr(record, "reason", None)
             for record in self.caplog.records
@@ -106,7 +106,7 @@ class Log:
 
 
 def count_ok(probe: Probe, fault: Fault) -> int:
-    """Of the probes that may notice the fault, how many succeeded."""
+    """Return how many of the probes that can notice the fault succeeded."""
     kinds = [Kind.FRESH] if fault.noticed is Noticed.FRESH else list(Kind)
     return sum(probe.probes_total[kind, Result.OK] for kind in kinds)
 
@@ -128,7 +128,7 @@ def scene(request: pytest.FixtureRequest, fault: Fault) -> Iterator[Scene]:
 @asynccontextmanager
 async def expose(
     scene: Scene, fault: Fault, healthy: EmbeddedPostgres
-) -> AsyncIterator[tuple[Probe, FileWatcher]]:
+) -> AsyncIterator[tuple[Probe, Watcher]]:
     databases: dict[str, Any] = {
         "faulty": {"url": scene.url, "probe": {**PROBE, "query": fault.query}},
         "healthy": {"url": healthy.url("postgres", *MONITOR), "probe": PATIENT_PROBE},
@@ -137,7 +137,7 @@ async def expose(
     async with open_client(app) as client, keep_watch(client, scene) as watch:
         probe = read_service(app).probes.get("faulty")
         await wait_for(lambda: probe.up)
-        await client.get("/health/db/faulty")  # with it the pool has a connection
+        await client.get("/health/db/faulty")  # opens the pool's connection
         assert probe.probes_total[Kind.POOLED, Result.OK]
         yield probe, watch
 
@@ -158,7 +158,7 @@ def choose(*, lasts: Lasts, maybe: bool) -> pytest.MarkDecorator:
 
 
 @choose(lasts=Lasts.UNTIL_HEALED, maybe=False)
-async def test_a_fault_shows_within_a_probe_and_is_over_without_a_restart(
+async def test_a_fault_shows_within_a_probe_and_recovers_without_a_restart(
     fault: Fault, scene: Scene, postgres: EmbeddedPostgres, log: Log
 ) -> None:
     async with expose(scene, fault, postgres) as (probe, watch):
@@ -193,8 +193,8 @@ async def assert_down(fault: Fault, client: httpx.AsyncClient) -> None:
     assert count_shown_errors(metrics, health.json()["reason"]) > 0
 
 
-async def assert_few_sessions(watch: FileWatcher) -> None:
-    """While the fault lasted, as far as the server knew, and also when it is over."""
+async def assert_few_sessions(watch: Watcher) -> None:
+    """Check the sessions on the server during the fault, if it knows them, and afterwards."""
     assert max((count or 0 for count in watch.sessions), default=0) <= MOST_SESSIONS
     async with asyncio.timeout(PATIENCE_SECONDS):
         while (await asyncio.to_thread(watch.scene.count_sessions) or 0) > MOST_SESSIONS:  # noqa: ASYNC110 - a server sets no event
@@ -213,7 +213,7 @@ def count_shown_errors(metrics: str, reason: str) -> float:
 
 
 @choose(lasts=Lasts.ONE_PROBE, maybe=False)
-async def test_a_fault_that_only_old_connections_have_costs_one_probe(
+async def test_a_fault_of_old_connections_alone_costs_one_probe(
     fault: Fault, scene: Scene, postgres: EmbeddedPostgres, log: Log
 ) -> None:
     async with expose(scene, fault, postgres) as (probe, watch):

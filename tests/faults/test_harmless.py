@@ -1,4 +1,4 @@
-"""What the application's process has with the agent is what it has without it; and it goes on."""
+"""Recording changes nothing else in an application's process, and never ends it."""
 
 import os
 import shutil
@@ -16,21 +16,21 @@ from tests.faults.workers import SteadyWorker
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
 
 
-def test_a_process_has_no_thread_socket_handler_or_descriptor_more_than_without(
+def test_recording_adds_no_thread_socket_or_signal_handler_to_a_process(
     tmp_path: Path,
 ) -> None:
     with SteadyWorker(None) as plain, SteadyWorker(tmp_path).start() as recorded:
         for worker in (plain, recorded):
-            worker.tell("use 20")
-            worker.tell("hold")
-        without, with_agent = plain.tell("describe"), recorded.tell("describe")
-    # Its file: the lock, and on Pythons older than 3.13 one that belongs to the mapping.
+            worker.send("use 20")
+            worker.send("hold")
+        without, with_agent = plain.send("describe"), recorded.send("describe")
+    # Its file: the lock, and before Python 3.13 a descriptor of the mapping.
     assert with_agent.pop("files") == (1 if sys.version_info >= (3, 13) else 2)
     assert without.pop("files") == 0
     assert with_agent == without
 
 
-def test_a_folder_that_is_removed_while_it_is_used_is_not_missed(tmp_path: Path) -> None:
+def test_a_process_survives_the_removal_of_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "pools"
     folder.mkdir()
     settings = {"APP__DIR": str(folder)}
@@ -39,22 +39,22 @@ def test_a_folder_that_is_removed_while_it_is_used_is_not_missed(tmp_path: Path)
         run_exporter(tmp_path / "log", settings=settings) as exporter,
         exporter.open_client() as client,
     ):
-        worker.tell("use 3")
+        worker.send("use 3")
         assert 'app_files{state="live"} 1.0' in client.get("/metrics").text
         shutil.rmtree(folder)
-        worker.tell("use 3")
+        worker.send("use 3")
         answer = client.get("/metrics")
         assert answer.status_code == 200
         assert 'app_files{state="live"} 0.0' in answer.text
-        worker.tell("look")
-        worker.tell("use 3")
-        assert worker.tell("read") == 9
+        worker.send("look")
+        worker.send("use 3")
+        assert worker.send("read") == 9
         (line,) = worker.read_log()
         assert "does not share" in line
 
 
 @pytest.mark.parametrize("filler", ["zeros", "ones", "noise"])
-def test_a_live_file_that_is_overwritten_breaks_neither_its_process_nor_the_scrape(
+def test_an_overwritten_live_file_breaks_neither_its_process_nor_the_scrape(
     tmp_path: Path, filler: str
 ) -> None:
     data = {"zeros": bytes, "ones": lambda size: b"\xff" * size, "noise": os.urandom}[filler]
@@ -66,30 +66,30 @@ def test_a_live_file_that_is_overwritten_breaks_neither_its_process_nor_the_scra
         run_exporter(tmp_path / "log", settings=settings) as exporter,
         exporter.open_client() as client,
     ):
-        worker.tell("use 3")
+        worker.send("use 3")
         (path,) = list_files(folder)
         Path(path).chmod(0o600)
         with Path(path).open("r+b") as file:
             file.write(data(FILE_BYTES))
-        worker.tell("use 20")
-        worker.tell("hold")
+        worker.send("use 20")
+        worker.send("hold")
         answer = client.get("/metrics")
         assert answer.status_code == 200
         assert 'app_files{state="unreadable"} 1.0' in answer.text
         assert "sqlalchemy_pool_checkouts_total{" not in answer.text
-        worker.tell("use 20")
+        worker.send("use 20")
 
 
-def test_a_dead_file_that_is_cut_off_is_unreadable_and_the_next_process_leaves_it(
+def test_a_truncated_dead_file_is_unreadable_and_stays(
     tmp_path: Path,
 ) -> None:
     with SteadyWorker(tmp_path).start() as worker:
-        worker.tell("use 3")
+        worker.send("use 3")
     (path,) = list_files(tmp_path)
     Path(path).chmod(0o600)
     os.truncate(path, 5000)
     with SteadyWorker(tmp_path).start() as worker:
-        worker.tell("use")
+        worker.send("use")
         assert worker.read_log() == []
         assert path in list_files(tmp_path)
         Path(path).unlink()

@@ -1,4 +1,4 @@
-"""Hundreds of workers are killed, some while they fold dead ones' files, and nothing is lost."""
+"""Hundreds of workers are killed, some while they merge dead files, and no count is lost."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Scraper:
-    """Scrapes without pause; notes every counter that fell and every scrape that failed."""
+    """Scrapes without pause, and records counters that fell and scrapes that failed."""
 
     def __init__(self) -> None:
         self.scrapes = 0
@@ -58,7 +58,7 @@ def read_counters(text: str) -> Samples:
 
 @contextmanager
 def scraping(folder: Path, log: Path, scraper: Scraper) -> Iterator[None]:
-    """An exporter beside the workers, which is asked all the time."""
+    """Run an exporter that is scraped all the time."""
     done = threading.Event()
     with run_exporter(log, settings={"APP__DIR": str(folder)}) as exporter:
 
@@ -82,15 +82,13 @@ def start_workers(folder: Path, ledger: Path, workers: int, seed: int) -> subpro
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs locks as Linux has them")
-def test_no_counter_ever_falls_and_totals_are_exact_while_500_workers_are_killed(
+def test_no_counter_falls_and_totals_stay_exact_while_500_workers_are_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, scraper = tmp_path / "pools", Scraper()
     folder.mkdir()
     begun = ended = 0
-    for part in range(
-        2
-    ):  # with another exporter: what it shows does not depend on what it has seen
+    for part in range(2):  # another exporter: its numbers do not depend on earlier scrapes
         ledger = tmp_path / f"ledger{part}"
         ledger.write_bytes(bytes(16 * WORKERS // 2))
         with (

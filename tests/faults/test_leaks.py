@@ -1,6 +1,6 @@
-"""Every fault of the catalogue over and over: nothing is left behind by it.
+"""Every fault of the catalogue over and over leaves nothing behind.
 
-Faults that take long, each time, are repeated less often unless FAULT_ROUNDS says how often each.
+Slow faults are repeated less often, unless FAULT_ROUNDS gives a number for all.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tests.faults.scenes import Scene
 pytestmark = pytest.mark.anyio
 
 PROBE = {"interval": "100ms", "timeout": "100ms", "fresh_connection_interval": "100ms"}
-# After so many nothing new is built, say the threads of asyncio's executor.
+# After so many rounds, caches and the threads of asyncio's executor are filled.
 FIRST_ROUNDS = 3
 ROUNDS = 50
-# Of faults that cost a timeout or many connections, and of those that cost a server's start.
+# Rounds of faults that cost a timeout or many connections, and a server's start.
 LONG = {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
 LONG_ROUNDS = 12
 SLOW_ROUNDS = 6
@@ -55,7 +55,7 @@ CASES = [
 
 @dataclass(frozen=True, slots=True)
 class Belongings:
-    """What this process has of each, and the server of its sessions."""
+    """What this process holds, and its sessions on the server."""
 
     descriptors: int
     threads: int
@@ -64,7 +64,7 @@ class Belongings:
 
 
 def is_of_executor(thread: threading.Thread) -> bool:
-    """Those of asyncio stay, and there may be another one whenever one was not idle in time."""
+    """Return whether it is a thread of asyncio's executor, which stays and may get company."""
     return thread.name.startswith("asyncio_")
 
 
@@ -90,7 +90,7 @@ async def test_a_fault_leaves_nothing_behind(fault: Fault, rounds: int, scene: S
     app = build_app({"shop": database})
     async with open_client(app):
         probes = read_service(app).probes
-        await probes.stop()  # from now on they are made by us only
+        await probes.stop()  # from now on the test probes
         probe = probes.get("shop")
         await fill_pool(probe)
         for _ in range(FIRST_ROUNDS):
@@ -107,7 +107,7 @@ def is_within(found: Belongings, limits: Belongings) -> bool:
 
 
 async def suffer(fault: Fault, scene: Scene, probe: Probe) -> None:
-    """One round: struck, down, healed and up again."""
+    """Run one round: injected, down, healed and up again."""
     errors = count_errors(probe)
     block = fault.strike(scene)
     await asyncio.to_thread(block.__enter__)
@@ -122,7 +122,7 @@ async def suffer(fault: Fault, scene: Scene, probe: Probe) -> None:
 
 
 async def fill_pool(probe: Probe) -> None:
-    """A failure leaves the pool without a connection, and a new one is not the pool's."""
+    """Probe until the pool has a connection again: a fresh one is not the pool's."""
     pooled = probe.probes_total[Kind.POOLED, Result.OK]
     await check_until(probe, lambda: probe.probes_total[Kind.POOLED, Result.OK] > pooled)
 
@@ -136,11 +136,11 @@ async def check_until(probe: Probe, condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < ends_at, f"{probe!r}: {probe.last}"
         await probe.check()
-        await asyncio.sleep(BREATH_SECONDS)  # one that is refused at once is over at once
+        await asyncio.sleep(BREATH_SECONDS)  # a refused connection ends at once
 
 
 async def settle(scene: Scene, is_enough: Callable[[Belongings], bool]) -> Belongings:
-    """What there is once it is enough, or when there has been time for everything to end."""
+    """Return what is held as soon as `is_enough` accepts it, or after a while."""
     ends_at = time.monotonic() + SETTLE_SECONDS
     while True:
         sessions = await asyncio.to_thread(scene.count_sessions)

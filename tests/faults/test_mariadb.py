@@ -1,4 +1,4 @@
-"""Every way a real MariaDB says no, through an engine with pymysql."""
+"""Every refusal of a real MariaDB, through an engine with pymysql."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def hold_lock(server: MariaDB) -> Iterator[None]:
 
 @contextmanager
 def fill(server: MariaDB) -> Iterator[None]:
-    """Opens connections until the server takes no more."""
+    """Open connections until the server refuses more."""
     with ExitStack() as stack:
 
         def open_another() -> bool:
@@ -52,13 +52,13 @@ def fail(server: MariaDB, *statements: str) -> Failure:
 
 
 def fail_while(server: MariaDB, end: str) -> Failure:
-    """The failure of a statement in progress that the superuser ends with the statement `end`."""
+    """Return the failure of a running statement that the superuser ends with `end`."""
     running = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(fail, server, "SELECT SLEEP(60) FROM information_schema.tables")
         wait_until(lambda: bool(server.execute(running)), "the statement")
 
-        # Again and again: what comes while a statement just begins is forgotten.
+        # Repeated, because the server forgets a KILL that arrives while a statement begins.
         def end_it() -> bool:
             for (thread,) in server.execute(running):
                 with suppress(pymysql.OperationalError):  # it has ended meanwhile
@@ -69,24 +69,24 @@ def fail_while(server: MariaDB, end: str) -> Failure:
         return future.result()
 
 
-def test_a_wrong_password_is_a_matter_of_auth(mariadb: MariaDB) -> None:
+def test_a_wrong_password_has_the_reason_auth(mariadb: MariaDB) -> None:
     failure = PYMYSQL.fail(mariadb.url(DATABASE, PLAIN.user, "wr0ng"))
     assert failure.reason is Reason.AUTH
     assert "Access denied" in failure.message
     assert "(using password: YES)" in failure.message
 
 
-def test_an_unknown_user_is_a_matter_of_auth(mariadb: MariaDB) -> None:
+def test_an_unknown_user_has_the_reason_auth(mariadb: MariaDB) -> None:
     assert PYMYSQL.fail(mariadb.url(DATABASE, "stranger", "wr0ng")).reason is Reason.AUTH
 
 
-def test_a_database_of_others_is_a_matter_of_auth(mariadb: MariaDB) -> None:
+def test_a_database_without_access_has_the_reason_auth(mariadb: MariaDB) -> None:
     failure = PYMYSQL.fail(mariadb.url("mysql", *PLAIN))
     assert failure.reason is Reason.AUTH
     assert "error 1044" in failure.message
 
 
-def test_a_locked_account_is_a_matter_of_auth(mariadb: MariaDB) -> None:
+def test_a_locked_account_has_the_reason_auth(mariadb: MariaDB) -> None:
     mariadb.execute(f"ALTER USER {PLAIN.user}@'127.0.0.1' ACCOUNT LOCK")
     try:
         failure = fail(mariadb)
@@ -124,20 +124,20 @@ def test_a_user_at_their_limit_has_too_many_connections(mariadb: MariaDB) -> Non
     assert "max_user_connections" in failure.message
 
 
-def test_tls_that_the_server_does_not_speak_is_a_matter_of_tls(mariadb: MariaDB) -> None:
+def test_a_server_without_tls_has_the_reason_tls(mariadb: MariaDB) -> None:
     failure = PYMYSQL.fail(mariadb.url(DATABASE, *PLAIN), **PYMYSQL.tls)
     assert failure.reason is Reason.TLS
     assert "SSL is required" in failure.message
 
 
-def test_mariadb_answers_a_login_without_the_tls_it_demands_like_a_wrong_password(
+def test_a_login_without_the_required_tls_looks_like_a_wrong_password(
     mariadb_tls: MariaDB,
 ) -> None:
     failure = PYMYSQL.fail(mariadb_tls.url(DATABASE, *PLAIN), ssl_disabled=True)
     assert failure.reason is Reason.AUTH
 
 
-def test_a_certificate_of_a_stranger_is_a_matter_of_tls(
+def test_a_certificate_of_an_unknown_authority_has_the_reason_tls(
     mariadb_tls: MariaDB, tmp_path: Path
 ) -> None:
     stranger = ssl.create_default_context(cafile=write_certificates(tmp_path).authority)
@@ -146,14 +146,14 @@ def test_a_certificate_of_a_stranger_is_a_matter_of_tls(
     assert "CERTIFICATE_VERIFY_FAILED" in failure.message
 
 
-def test_a_certificate_that_cannot_be_read_is_a_matter_of_tls(
+def test_a_certificate_that_cannot_be_read_has_the_reason_tls(
     mariadb: MariaDB, tmp_path: Path
 ) -> None:
     missing = {"ca": str(tmp_path / "missing.pem")}
     assert PYMYSQL.fail(mariadb.url(DATABASE, *PLAIN), ssl=missing).reason is Reason.TLS
 
 
-def test_a_statement_past_its_time_is_a_timeout(mariadb: MariaDB) -> None:
+def test_a_statement_past_max_statement_time_is_a_timeout(mariadb: MariaDB) -> None:
     failure = fail(
         mariadb, "SET max_statement_time = 0.02", "SELECT SLEEP(60) FROM information_schema.tables"
     )
@@ -176,11 +176,11 @@ def test_a_locked_row_past_the_lock_wait_timeout_is_a_timeout(mariadb: MariaDB) 
     assert "Lock wait timeout" in failure.message
 
 
-def test_a_statement_somebody_cancelled_is_a_matter_of_the_query(mariadb: MariaDB) -> None:
+def test_a_cancelled_statement_has_the_reason_query(mariadb: MariaDB) -> None:
     assert fail_while(mariadb, "KILL QUERY").reason is Reason.QUERY
 
 
-def test_a_connection_somebody_killed_is_refused(mariadb: MariaDB) -> None:
+def test_a_killed_connection_has_the_reason_refused(mariadb: MariaDB) -> None:
     assert fail_while(mariadb, "KILL CONNECTION").reason is Reason.REFUSED
 
 
@@ -206,7 +206,7 @@ def test_writing_in_a_read_only_transaction_is_read_only(mariadb: MariaDB) -> No
 
 
 @pytest.mark.parametrize("statement", ["SELEC 1", "SELECT * FROM missing_table"])
-def test_a_statement_the_server_rejects_is_a_matter_of_the_query(
+def test_a_statement_the_server_rejects_has_the_reason_query(
     mariadb: MariaDB, statement: str
 ) -> None:
     assert fail(mariadb, statement).reason is Reason.QUERY

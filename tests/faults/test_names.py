@@ -1,4 +1,4 @@
-"""Names that fail, then are known, then lead elsewhere: with a name server, as resolvers ask it."""
+"""Names that fail, then resolve, then move, with a real name server."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from tests.servers.programs import find_program
 pytestmark = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 NAME = "db.shop.example"
-# Of the loopback network, too; servers at both have the same port.
+# Also of the loopback network; servers on both have the same port.
 FIRST, SECOND = "127.53.0.2", "127.53.0.3"
-# What a test must wait for a silent name server.
+# How long a test waits for a silent name server.
 PROBE = {
     "PROBE__INTERVAL": "2s",
     "PROBE__TIMEOUT": "2s",
@@ -45,7 +45,7 @@ class Place(NamedTuple):
     server: EmbeddedPostgres
 
     def count_sessions(self) -> int:
-        """How many connections exporters have to it."""
+        """Return how many connections exporters have to it."""
         url = self.server.url().replace("127.0.0.1", self.address)
         with psycopg.connect(url) as connection:
             row = connection.execute(COUNT_SESSIONS).fetchone()
@@ -53,7 +53,7 @@ class Place(NamedTuple):
         return int(row[0])
 
     def wait_for_sessions(self, count: int = 1) -> None:
-        """Waits, because a fresh connection may be open at any time, and is gone a moment later."""
+        """Wait for the count, because a fresh connection may be open for a moment at any time."""
         wait_until(lambda: self.count_sessions() == count, f"{count} sessions at {self.address}")
 
     def stop(self) -> None:
@@ -81,7 +81,7 @@ def run_server(address: str, port: int) -> Iterator[Place]:
 
 @pytest.fixture
 def names(places: list[Place]) -> Iterator[NameServer]:
-    """Its resolver is the exporter's only one; all places are up."""
+    """The exporter's only name server; both servers are up."""
     for place in places:
         place.server.start()
     with run_name_server() as server:
@@ -93,7 +93,7 @@ OpenViews = Callable[..., tuple[View, View]]
 
 @pytest.fixture
 def open_views(driver: str, places: list[Place], tmp_path: Path) -> Iterator[OpenViews]:
-    """Shows a database known by NAME, and one on the second place known by its address."""
+    """Run an exporter of a database at NAME, and of one at the second server's address."""
     with ExitStack() as stack:
 
         def open_them(**keys: str) -> tuple[View, View]:
@@ -114,29 +114,29 @@ def open_views(driver: str, places: list[Place], tmp_path: Path) -> Iterator[Ope
 
 
 def use_resolver(folder: Path) -> list[str]:
-    """A command that becomes another, for which only the name server of the test exists."""
+    """Return a command that runs another one with the test's name server alone."""
     unshare = find_program("unshare", "util-linux")
     if os.geteuid() != 0:
         pytest.skip("only root may mount")
     file = folder / "resolv.conf"
-    # It waits longer than a probe does: who waits for whom shows.
+    # It waits longer than a probe, so that the test sees which one gives up.
     file.write_text(f"nameserver {ADDRESS}\noptions timeout:3 attempts:1\n")
     script = f'mount --bind {file} /etc/resolv.conf && exec "$@"'
     return [unshare, "--mount", "sh", "-c", script, "sh"]
 
 
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
-def test_a_name_that_is_not_told_is_a_matter_of_dns_until_it_is(
+def test_a_name_that_does_not_resolve_has_the_reason_dns_until_it_does(
     names: NameServer, open_views: OpenViews, fault: Fault
 ) -> None:
-    names.tell(NAME, fault)
+    names.set(NAME, fault)
     shop, other = open_views()
     assert NAME in shop.wait_until_down("dns")["message"]
     assert shop.read("database_up") == 0
     assert other.check()["status"] == "healthy"
-    names.tell(NAME, FIRST)
+    names.set(NAME, FIRST)
     shop.wait_until_up()
-    # What a lookup that ends late leaves of the time may be too little to connect.
+    # After a late lookup the rest of the timeout may be too short to connect.
     assert set(shop.read_errors()) <= {"dns", "timeout"}
     assert other.read_errors() == {}
     down, *_, up = shop.read_log()
@@ -145,41 +145,41 @@ def test_a_name_that_is_not_told_is_a_matter_of_dns_until_it_is(
     assert "is up" in up
 
 
-def test_a_name_that_fails_after_it_was_known_is_noticed_although_the_pool_is_connected(
+def test_a_name_that_stops_resolving_is_noticed_although_the_pool_is_connected(
     names: NameServer, open_views: OpenViews
 ) -> None:
-    names.tell(NAME, FIRST)
+    names.set(NAME, FIRST)
     shop, _ = open_views()
     shop.wait_for_success("pooled")
-    names.tell(NAME, Fault.UNKNOWN_NAME)
+    names.set(NAME, Fault.UNKNOWN_NAME)
     shop.wait_until_down("dns")
-    names.tell(NAME, FIRST)
+    names.set(NAME, FIRST)
     shop.wait_until_up()
 
 
-def test_a_name_that_moves_from_a_server_that_stopped_is_followed(
+def test_the_exporter_follows_a_name_that_moves_from_a_stopped_server(
     names: NameServer, open_views: OpenViews, places: list[Place]
 ) -> None:
-    names.tell(NAME, FIRST)
+    names.set(NAME, FIRST)
     shop, _ = open_views()
     shop.wait_for_success("pooled")
     places[0].stop()
     shop.wait_until_down("refused")
-    names.tell(NAME, SECOND)
+    names.set(NAME, SECOND)
     shop.wait_for_success("pooled")
     places[1].wait_for_sessions()
 
 
-def test_a_name_that_moves_from_a_server_that_runs_on_is_followed_by_new_connections(
+def test_new_connections_follow_a_name_that_moves_from_a_running_server(
     names: NameServer, open_views: OpenViews, places: list[Place]
 ) -> None:
-    """The pool stays with its connections, as an application's does."""
+    """The pool keeps its connections, as an application's does."""
     first, second = places
-    names.tell(NAME, FIRST)
+    names.set(NAME, FIRST)
     shop, _ = open_views()
     shop.wait_for_success("pooled")
     second.stop()
-    names.tell(NAME, SECOND)
+    names.set(NAME, SECOND)
     shop.wait_until_down("refused")
     second.server.start()
     shop.wait_until_up()
@@ -191,10 +191,10 @@ def test_a_pool_that_recycles_its_connections_follows_a_name_that_moves(
     names: NameServer, open_views: OpenViews, places: list[Place]
 ) -> None:
     first, second = places
-    names.tell(NAME, FIRST)
+    names.set(NAME, FIRST)
     shop, _ = open_views(POOL__RECYCLE="1s")
     shop.wait_for_success("pooled")
-    names.tell(NAME, SECOND)
+    names.set(NAME, SECOND)
 
     def is_gone() -> bool:
         shop.check()
@@ -205,11 +205,11 @@ def test_a_pool_that_recycles_its_connections_follows_a_name_that_moves(
     assert shop.read_errors() == {}
 
 
-def test_an_exporter_ends_by_itself_while_the_name_server_is_silent(
+def test_an_exporter_exits_while_the_name_server_is_silent(
     names: NameServer, open_views: OpenViews
 ) -> None:
-    """Status 0: its countdown, which ends it when something holds it up, is SIGALRM."""
-    names.tell(NAME, Fault.SILENCE)
+    """Status 0 shows it: at the deadline SIGALRM ends the process."""
+    names.set(NAME, Fault.SILENCE)
     shop, _ = open_views()
     wait_until(lambda: NAME in names.asked, "the name to be asked for")
     assert shop.exporter.stop() == 0

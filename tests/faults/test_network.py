@@ -1,4 +1,4 @@
-"""What networks and strangers do to a client, whatever its driver."""
+"""Faults of networks and unexpected servers, with every driver."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def client(request: pytest.FixtureRequest) -> Client:
     return found
 
 
-def test_a_port_nobody_listens_on_is_refused(client: Client, closed_port: int) -> None:
+def test_a_closed_port_is_refused(client: Client, closed_port: int) -> None:
     failure = client.fail(client.url(closed_port))
     assert failure.reason is Reason.REFUSED
 
 
-def test_a_port_nobody_listens_on_at_any_address_of_a_name_is_refused(
+def test_a_closed_port_at_every_address_of_a_name_is_refused(
     client: Client, closed_port: int
 ) -> None:
     failure = client.fail(client.url(closed_port, host="localhost"))
@@ -55,12 +55,12 @@ def test_a_network_without_a_route_is_unreachable(client: Client) -> None:
     assert failure.reason is Reason.UNREACHABLE
 
 
-def test_an_unknown_host_is_a_matter_of_dns(client: Client) -> None:
+def test_an_unknown_host_has_the_reason_dns(client: Client) -> None:
     failure = client.fail(client.url(5432, host=UNKNOWN_HOST))
     assert failure.reason is Reason.DNS
 
 
-def test_a_host_name_dns_cannot_hold_is_a_matter_of_dns(client: Client) -> None:
+def test_an_invalid_host_name_has_the_reason_dns(client: Client) -> None:
     failure = client.fail(client.url(5432, host=f"{'a' * 64}.example"))
     assert failure.reason is Reason.DNS
 
@@ -75,7 +75,7 @@ def test_a_host_name_dns_cannot_hold_is_a_matter_of_dns(client: Client) -> None:
         b"\x10\x00\x00\x00nonsensenonsense",
     ],
 )
-def test_a_server_of_another_kind_is_a_matter_of_the_driver(
+def test_a_server_with_another_protocol_has_the_reason_driver(
     client: Client, greeting: bytes
 ) -> None:
     with open_talking_port(greeting) as port:
@@ -84,7 +84,7 @@ def test_a_server_of_another_kind_is_a_matter_of_the_driver(
 
 
 @pytest.mark.parametrize("client", [ASYNCPG], ids=str)
-def test_asyncpg_takes_a_server_of_another_kind_for_one_that_refuses_tls(
+def test_asyncpg_takes_another_protocol_for_a_refusal_of_tls(
     client: Client, garbage_port: int
 ) -> None:
     failure = client.fail(client.url(garbage_port), **client.timeouts)
@@ -93,7 +93,7 @@ def test_asyncpg_takes_a_server_of_another_kind_for_one_that_refuses_tls(
 
 
 @pytest.mark.parametrize("client", POSTGRESQL_CLIENTS, ids=str)
-def test_a_postgresql_server_that_refuses_tls_is_a_matter_of_tls(
+def test_a_postgresql_server_that_refuses_tls_has_the_reason_tls(
     client: Client, tls_refusing_port: int
 ) -> None:
     failure = client.fail(client.url(tls_refusing_port), **client.tls)

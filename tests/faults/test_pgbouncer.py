@@ -1,4 +1,4 @@
-"""What PgBouncer says instead of the server behind it, nearly always with SQLSTATE 08P01."""
+"""Errors of PgBouncer itself, nearly always with SQLSTATE 08P01."""
 
 from __future__ import annotations
 
@@ -20,31 +20,29 @@ def connect(bouncer: PgBouncer) -> psycopg.Connection[Any]:
     return psycopg.connect(bouncer.url(driver="psycopg").replace("+psycopg", ""))
 
 
-def test_a_wrong_password_is_a_matter_of_auth(client: Client, pgbouncer: PgBouncer) -> None:
+def test_a_wrong_password_has_the_reason_auth(client: Client, pgbouncer: PgBouncer) -> None:
     url = pgbouncer.url(DATABASE, PLAIN.user, "wr0ng", driver=client.driver)
     assert client.fail(url).reason is Reason.AUTH
 
 
-def test_an_unknown_user_is_a_matter_of_auth(client: Client, pgbouncer: PgBouncer) -> None:
+def test_an_unknown_user_has_the_reason_auth(client: Client, pgbouncer: PgBouncer) -> None:
     url = pgbouncer.url(DATABASE, "stranger", "wr0ng", driver=client.driver)
     assert client.fail(url).reason is Reason.AUTH
 
 
-def test_a_database_pgbouncer_does_not_know_is_missing(
-    client: Client, pgbouncer: PgBouncer
-) -> None:
+def test_a_database_unknown_to_pgbouncer_is_missing(client: Client, pgbouncer: PgBouncer) -> None:
     failure = client.fail(pgbouncer.url("nowhere", *PLAIN, driver=client.driver))
     assert failure.reason is Reason.NO_DATABASE
 
 
-def test_a_database_the_server_does_not_know_is_missing(
+def test_a_database_unknown_to_the_server_is_missing(
     client: Client, start_pgbouncer: StartPgBouncer
 ) -> None:
     failure = client.fail(start_pgbouncer().url("ghost", *PLAIN, driver=client.driver))
     assert failure.reason is Reason.NO_DATABASE
 
 
-def test_more_clients_than_pgbouncer_takes_are_too_many(
+def test_a_client_beyond_the_limit_of_pgbouncer_has_too_many_connections(
     client: Client, start_pgbouncer: StartPgBouncer
 ) -> None:
     bouncer = start_pgbouncer({"max_client_conn": "1"})
@@ -80,7 +78,7 @@ def test_a_server_that_is_down_behind_pgbouncer_is_refused(
     bouncer = start_pgbouncer({"query_wait_timeout": "1"}, server=server)
     client.run(bouncer.url(driver=client.driver), "SELECT 1")
     server.stop()
-    # The first one waits in vain, after which PgBouncer knows.
+    # The first client waits until PgBouncer notices.
     waited = client.fail(bouncer.url(driver=client.driver))
     failure = client.fail(bouncer.url(driver=client.driver))
     assert waited.reason in {Reason.TIMEOUT, Reason.REFUSED}
@@ -88,14 +86,12 @@ def test_a_server_that_is_down_behind_pgbouncer_is_refused(
     assert "server_login_retry" in failure.message
 
 
-def test_tls_that_pgbouncer_does_not_speak_is_a_matter_of_tls(
-    client: Client, pgbouncer: PgBouncer
-) -> None:
+def test_pgbouncer_without_tls_has_the_reason_tls(client: Client, pgbouncer: PgBouncer) -> None:
     failure = client.fail(pgbouncer.url(driver=client.driver), **client.tls)
     assert failure.reason is Reason.TLS
 
 
-def test_a_startup_parameter_pgbouncer_does_not_know_is_a_matter_of_the_driver(
+def test_a_startup_parameter_unknown_to_pgbouncer_has_the_reason_driver(
     client: Client, pgbouncer: PgBouncer
 ) -> None:
     arguments: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Every way a real PostgreSQL says no, through engines of every driver for it."""
+"""Every refusal of a real PostgreSQL, through engines of each of its drivers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def build_url(server: EmbeddedPostgres, client: Client, account: Account = PLAIN
 
 @contextmanager
 def fill(server: EmbeddedPostgres, *accounts: Account) -> Iterator[None]:
-    """Opens a connection per account, waiting for those that others have just given back."""
+    """Open a connection for each account, waiting for slots that were just released."""
     with ExitStack() as stack:
 
         def is_open(account: Account) -> bool:
@@ -49,9 +49,9 @@ def fill(server: EmbeddedPostgres, *accounts: Account) -> Iterator[None]:
 
 
 def fail_while(client: Client, server: EmbeddedPostgres, end: str) -> Failure:
-    """The failure of a statement in progress that the superuser ends with the function `end`."""
+    """Return the failure of a running statement that the superuser ends with the function `end`."""
     statement = f"SELECT pg_sleep(60), '{client}'"
-    # A statement that is only being prepared would not notice, hence the wait event.
+    # A statement in preparation would not notice, so wait until it sleeps.
     is_running = f"wait_event = 'PgSleep' AND query = {quote_literal(statement)}"
     find = f"FROM pg_stat_activity WHERE {is_running}"
     with ThreadPoolExecutor(1) as pool:
@@ -60,18 +60,18 @@ def fail_while(client: Client, server: EmbeddedPostgres, end: str) -> Failure:
         return future.result()
 
 
-def test_a_wrong_password_is_a_matter_of_auth(client: Client, postgres: EmbeddedPostgres) -> None:
+def test_a_wrong_password_has_the_reason_auth(client: Client, postgres: EmbeddedPostgres) -> None:
     failure = client.fail(postgres.url(DATABASE, PLAIN.user, "wr0ng", driver=client.driver))
     assert failure.reason is Reason.AUTH
     assert f'password authentication failed for user "{PLAIN.user}"' in failure.message
 
 
-def test_an_unknown_user_is_a_matter_of_auth(client: Client, postgres: EmbeddedPostgres) -> None:
+def test_an_unknown_user_has_the_reason_auth(client: Client, postgres: EmbeddedPostgres) -> None:
     failure = client.fail(postgres.url(DATABASE, "stranger", "wr0ng", driver=client.driver))
     assert failure.reason is Reason.AUTH
 
 
-def test_a_host_that_pg_hba_rejects_is_a_matter_of_auth(
+def test_a_host_that_pg_hba_rejects_has_the_reason_auth(
     client: Client, start_postgres: StartPostgres
 ) -> None:
     server = start_postgres(hba="host postgres postgres 127.0.0.1/32 scram-sha-256")
@@ -80,7 +80,7 @@ def test_a_host_that_pg_hba_rejects_is_a_matter_of_auth(
     assert "no pg_hba.conf entry" in failure.message
 
 
-def test_a_database_one_may_not_connect_to_is_a_matter_of_auth(
+def test_a_database_without_access_has_the_reason_auth(
     client: Client, postgres: EmbeddedPostgres
 ) -> None:
     execute(postgres, "CREATE DATABASE private")
@@ -99,7 +99,7 @@ def test_a_missing_database_is_named(client: Client, postgres: EmbeddedPostgres)
     assert 'database "nowhere" does not exist' in failure.message
 
 
-def test_a_database_that_is_dropped_while_we_use_it_is_missing_afterwards(
+def test_a_database_dropped_during_use_is_missing_afterwards(
     client: Client, postgres: EmbeddedPostgres
 ) -> None:
     execute(postgres, "CREATE DATABASE short_lived")
@@ -138,7 +138,7 @@ def test_a_user_at_their_limit_has_too_many_connections(
     assert failure.reason is Reason.TOO_MANY_CONNECTIONS
 
 
-def test_tls_that_the_server_does_not_speak_is_a_matter_of_tls(
+def test_a_server_without_tls_has_the_reason_tls(
     client: Client, postgres: EmbeddedPostgres
 ) -> None:
     failure = client.fail(build_url(postgres, client), **client.tls)
@@ -146,7 +146,7 @@ def test_tls_that_the_server_does_not_speak_is_a_matter_of_tls(
     assert "SSL" in failure.message
 
 
-def test_a_certificate_of_a_stranger_is_a_matter_of_tls(
+def test_a_certificate_of_an_unknown_authority_has_the_reason_tls(
     client: Client, postgres: EmbeddedPostgres, postgres_tls_port: int, tmp_path: Path
 ) -> None:
     stranger = write_certificates(tmp_path).authority
@@ -199,7 +199,7 @@ def test_a_transaction_idle_past_its_timeout_is_a_timeout(
     assert failure.reason is Reason.TIMEOUT
 
 
-def test_a_statement_somebody_cancelled_is_a_matter_of_the_query(
+def test_a_cancelled_statement_has_the_reason_query(
     client: Client, postgres: EmbeddedPostgres
 ) -> None:
     failure = fail_while(client, postgres, "pg_cancel_backend")
@@ -207,7 +207,9 @@ def test_a_statement_somebody_cancelled_is_a_matter_of_the_query(
     assert "user request" in failure.message
 
 
-def test_a_session_somebody_ended_is_refused(client: Client, postgres: EmbeddedPostgres) -> None:
+def test_a_terminated_session_has_the_reason_refused(
+    client: Client, postgres: EmbeddedPostgres
+) -> None:
     failure = fail_while(client, postgres, "pg_terminate_backend")
     assert failure.reason is Reason.REFUSED
     assert "administrator command" in failure.message
@@ -223,7 +225,7 @@ def test_writing_in_a_read_only_session_is_read_only(
     assert "read-only transaction" in failure.message
 
 
-def test_a_server_that_is_not_the_wanted_writable_one_is_read_only(
+def test_a_replica_where_a_writable_server_is_required_is_read_only(
     client: Client, start_postgres: StartPostgres
 ) -> None:
     server = start_postgres(options={"default_transaction_read_only": "off"})
@@ -233,7 +235,7 @@ def test_a_server_that_is_not_the_wanted_writable_one_is_read_only(
 
 
 @pytest.mark.parametrize("statement", ["SELEC 1", "SELECT 1/0", "SELECT * FROM missing_table"])
-def test_a_statement_the_server_rejects_is_a_matter_of_the_query(
+def test_a_statement_the_server_rejects_has_the_reason_query(
     client: Client, postgres: EmbeddedPostgres, statement: str
 ) -> None:
     failure = client.fail(build_url(postgres, client), statement)

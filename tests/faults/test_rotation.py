@@ -30,7 +30,7 @@ both_drivers = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 @contextmanager
 def run_view(log: Path, **keys: str) -> Iterator[View]:
-    """An exporter of one database, which in the end has shown neither password."""
+    """Run an exporter of one database; checks that it has shown neither password."""
     settings = {"LOG__LEVEL": "debug", **configure("shop", **PROBE, **keys)}
     with run_exporter(log, settings=settings) as exporter, open_view(exporter) as view:
         yield view
@@ -52,13 +52,13 @@ def accounts(postgres: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
 
 
 def wait_for_sessions(server: EmbeddedPostgres, account: Account, count: int = 1) -> None:
-    """Waits, because a fresh connection may be open at any time, and is gone a moment later."""
+    """Wait for the count, because a fresh connection may be open for a moment at any time."""
     statement = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{account.user}'"
     wait_until(lambda: execute(server, statement) == [(count,)], f"sessions of {account.user}")
 
 
 @both_drivers
-def test_another_user_in_the_url_s_file_is_used_from_the_next_connection_on(
+def test_a_new_user_in_the_url_file_is_used_from_the_next_connection_on(
     accounts: EmbeddedPostgres, tmp_path: Path, driver: str
 ) -> None:
     urls = [accounts.url(DATABASE, *account, driver=driver) for account in (OLD, NEW)]
@@ -84,7 +84,7 @@ def end_sessions(server: EmbeddedPostgres, account: Account) -> None:
     assert execute(server, statement) == [(True,)]
 
 
-def test_another_user_of_mariadb_is_used_from_the_next_connection_on(
+def test_a_new_user_of_mariadb_is_used_from_the_next_connection_on(
     mariadb: MariaDB, tmp_path: Path
 ) -> None:
     urls = [mariadb.url(DATABASE, *account) for account in (OLD, NEW)]
@@ -155,7 +155,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
 @pytest.mark.parametrize(
     ("driver", "fault"), [("asyncpg", "missing"), ("psycopg", "empty"), ("asyncpg", "half_written")]
 )
-def test_a_password_s_file_that_is_not_whole_is_told_and_costs_no_connection(
+def test_an_unreadable_password_file_is_logged_and_costs_no_connection(
     accounts: EmbeddedPostgres, tmp_path: Path, driver: str, fault: str
 ) -> None:
     spoil, reason, message = FAULTS[fault]
@@ -174,7 +174,7 @@ def test_a_password_s_file_that_is_not_whole_is_told_and_costs_no_connection(
 
 
 @pytest.mark.parametrize("rest", ["%2541%40x", "@127"])
-def test_a_url_s_file_that_is_half_written_is_told_without_what_it_holds(
+def test_a_half_written_url_file_is_logged_without_its_content(
     accounts: EmbeddedPostgres, tmp_path: Path, rest: str
 ) -> None:
     url = accounts.url(DATABASE, *OLD, driver="asyncpg")

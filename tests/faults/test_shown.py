@@ -1,4 +1,4 @@
-"""Every reason, by a real fault: what /metrics, /health/db and the log say of it."""
+"""Every reason, caused by a real fault, in /metrics, /health/db and the log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def on_port(fixture: str, scheme: str = "postgresql") -> Fault:
 
 
 def on_server(fixture: str, driver: str, account: tuple[str, str] = PLAIN, **keys: Any) -> Fault:
-    """A server that is up, asked for something that fails."""
+    """Return a fault of a server that is up: something in the probe fails."""
 
     def build(request: Request) -> Mapping[str, Any]:
         server: EmbeddedPostgres | MariaDB = request.getfixturevalue(fixture)
@@ -152,7 +152,7 @@ def held() -> Iterator[ExitStack]:
 
 
 def count_errors(metrics: str) -> dict[str, float]:
-    """The errors counted so far, by reason, of those that were."""
+    """Return the errors counted so far, by reason, without zeros."""
     return {
         sample.labels["reason"]: sample.value
         for family in text_string_to_metric_families(metrics)
@@ -162,7 +162,7 @@ def count_errors(metrics: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("reason", "fault"), FAULTS.values(), ids=FAULTS.keys())
-async def test_a_fault_shows_with_its_reason_wherever_one_looks(
+async def test_a_fault_shows_its_reason_in_metrics_health_and_log(
     reason: Reason, fault: Fault, request: Request, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -182,7 +182,7 @@ async def test_a_fault_shows_with_its_reason_wherever_one_looks(
         assert secret not in shown
 
 
-async def test_a_pool_with_no_connection_free_shows_as_its_timeout(
+async def test_an_exhausted_pool_shows_as_a_pool_timeout(
     postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool = {"size": 1, "max_overflow": 0, "timeout": "50ms"}

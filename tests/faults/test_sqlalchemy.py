@@ -1,4 +1,4 @@
-"""What goes wrong before any server is asked: pools, drivers, files."""
+"""Failures before any server is involved: pools, drivers, files."""
 
 from __future__ import annotations
 
@@ -68,26 +68,26 @@ def test_a_deadline_that_ends_a_statement_is_a_timeout(postgres: EmbeddedPostgre
 
 
 @pytest.mark.parametrize("url", ["nosuchdialect://h/d", "postgresql+nosuchdriver://u:p@h/d"])
-def test_an_unknown_dialect_is_a_matter_of_the_driver(url: str) -> None:
+def test_an_unknown_dialect_has_the_reason_driver(url: str) -> None:
     failure = fail(url)
     assert failure.reason is Reason.DRIVER
     assert "nosuch" in failure.message
 
 
-def test_a_driver_that_is_not_installed_is_a_matter_of_the_driver() -> None:
+def test_a_driver_that_is_not_installed_has_the_reason_driver() -> None:
     failure = fail("oracle+oracledb://u:p@h/d")
     assert failure.reason is Reason.DRIVER
     assert "oracledb" in failure.message
 
 
-def test_a_statement_without_its_parameters_is_a_matter_of_the_query() -> None:
+def test_a_statement_without_its_parameters_has_the_reason_query() -> None:
     failure = fail("sqlite://", "SELECT :amount")
     assert failure.reason is Reason.QUERY
     assert "amount" in failure.message
 
 
 @pytest.mark.parametrize("statement", ["SELEC 1", "SELECT * FROM missing_table"])
-def test_a_statement_sqlite_rejects_is_a_matter_of_the_query(statement: str) -> None:
+def test_a_statement_sqlite_rejects_has_the_reason_query(statement: str) -> None:
     assert fail("sqlite://", statement).reason is Reason.QUERY
 
 
@@ -97,7 +97,7 @@ def test_a_sqlite_file_that_cannot_be_opened_is_a_missing_database(tmp_path: Pat
     assert "unable to open database file" in failure.message
 
 
-def test_a_file_that_is_no_sqlite_file_is_a_missing_database(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_a_missing_database(tmp_path: Path) -> None:
     (tmp_path / "shop.db").write_bytes(b"something else " * 100)
     failure = fail(f"sqlite:///{tmp_path}/shop.db", "SELECT * FROM sqlite_master")
     assert failure.reason is Reason.NO_DATABASE

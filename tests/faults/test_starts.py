@@ -1,4 +1,4 @@
-"""An exporter that starts while its database is away serves, and finds it when it comes."""
+"""An exporter that starts before its database serves, and finds it later."""
 
 from __future__ import annotations
 

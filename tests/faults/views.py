@@ -1,4 +1,4 @@
-"""What a running exporter shows of one database, as a scrape reads it."""
+"""What a running exporter shows of one database."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.servers.conditions import wait_until
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One database of one exporter; reading metrics makes no probe, a check does."""
+    """A database of an exporter; reading metrics does not probe it, a check does."""
 
     exporter: RunningExporter
     client: httpx.Client
     database: str
 
     def read(self, name: str, **labels: str) -> float | None:
-        """A metric of the database, by its name without `sqlalchemy_`; None where it is absent."""
+        """Return a metric of the database by its name without `sqlalchemy_`, or None."""
         wanted = {"database": self.database, **labels}.items()
         for family in text_string_to_metric_families(self.client.get("/metrics").text):
             for sample in family.samples:
@@ -32,7 +32,7 @@ class View:
         return None
 
     def read_errors(self) -> dict[str, float]:
-        """How many probes failed, by reason; without the reasons that none had."""
+        """Return the number of failed probes by reason, without zeros."""
         text = self.client.get("/metrics").text
         return {
             sample.labels["reason"]: sample.value
@@ -44,7 +44,7 @@ class View:
         }
 
     def check(self) -> dict[str, Any]:
-        """Its health, checked now."""
+        """Check the database and return its health."""
         health: dict[str, Any] = self.client.get(f"/health/db/{self.database}").json()
         return health
 
@@ -52,11 +52,11 @@ class View:
         return self.read("database_up") == 1
 
     def wait_until_up(self) -> None:
-        """Has it checked until it is."""
+        """Check the database until it is up."""
         wait_until(lambda: self.check()["status"] == "healthy", f"{self.database} to be up")
 
     def wait_until_down(self, reason: str) -> dict[str, Any]:
-        """Has it checked until it is, for this reason; its health."""
+        """Check the database until it is down for this reason, and return its health."""
         found: dict[str, Any] = {}
 
         def is_down() -> bool:
@@ -67,7 +67,7 @@ class View:
         return found
 
     def wait_for_success(self, kind: str) -> None:
-        """Has it checked until one more probe of this kind has succeeded."""
+        """Check the database until one more probe of this kind succeeds."""
 
         def count() -> float:
             self.check()
@@ -77,7 +77,7 @@ class View:
         wait_until(lambda: count() > before, f"a {kind} probe of {self.database}")
 
     def read_log(self) -> list[str]:
-        """What was logged about the database, a line for each change."""
+        """Return the log lines of the database, one for each change."""
         lines = self.exporter.log.read_text().splitlines()
         return [line for line in lines if f"database {self.database} " in line]
 

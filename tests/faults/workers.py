@@ -1,4 +1,4 @@
-"""Steady workers, also in namespaces of their own, as containers have them."""
+"""Steady workers, also in their own namespaces, as in containers."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class SteadyWorker:
-    """A process that is told what to do; `prefix` is a command that runs it."""
+    """A process that obeys commands; `prefix` is a command that runs it."""
 
     def __init__(
         self, folder: Path | str | None, prefix: Sequence[str] = (), uid: int | None = None
@@ -37,8 +37,8 @@ class SteadyWorker:
             text=True,
         )
 
-    def tell(self, command: str) -> Any:
-        """What it answers."""
+    def send(self, command: str) -> Any:
+        """Send a command and return the answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(command + "\n")
@@ -48,8 +48,8 @@ class SteadyWorker:
         return json.loads(answer)
 
     def start(self) -> Self:
-        """Has its engine recorded."""
-        self.tell("instrument")
+        """Let it record its engine."""
+        self.send("instrument")
         return self
 
     def read_log(self) -> list[str]:
@@ -73,9 +73,9 @@ class SteadyWorker:
 
 
 def build_container(*mounts: str) -> list[str]:
-    """A command that runs another with processes and mounts of its own; only root may.
+    """Return a command that runs another one in its own process and mount namespaces; root only.
 
-    `mounts` are shell commands, run first. Skips the test where that is not possible.
+    `mounts` are shell commands that run first. Skips the test where this is not possible.
     """
     unshare = find_program("unshare", "util-linux")
     if os.geteuid() != 0:

@@ -1,4 +1,4 @@
-"""Who may log in to the test servers: the same names and passwords on PostgreSQL and MariaDB.
+"""The accounts of the test servers: the same names and passwords on PostgreSQL and MariaDB.
 
 Passwords hold characters that URLs, shells and SQL treat specially, so that every test quotes them.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Account(NamedTuple):
-    """Spreads into a server's url: `server.url("shop", *PLAIN, driver="asyncpg")`."""
+    """A user and a password, for `server.url("shop", *PLAIN, driver="asyncpg")`."""
 
     user: str
     password: str
@@ -22,5 +22,5 @@ MONITOR = Account("monitor", "mon1tor+s3cret&x=1")
 
 
 def quote_literal(text: str) -> str:
-    """An SQL string literal, for statements that take no parameters."""
+    """Return an SQL string literal, for statements without parameters."""
     return "'" + text.replace("'", "''") + "'"

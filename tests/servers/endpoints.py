@@ -1,6 +1,6 @@
-"""Addresses on this machine that fail in the ways networks and strangers do.
+"""Addresses on this machine that fail like networks and unexpected servers.
 
-Nothing here sends a packet to another machine, except that names are asked of its resolver.
+Nothing here sends a packet to another machine, except for queries to its resolver.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 LOCALHOST = "127.0.0.1"
-# RFC 2606 reserves .invalid: nobody may ever own the name.
+# RFC 2606 reserves .invalid, so that the name never exists.
 UNKNOWN_HOST = "database.invalid"
 # The broadcast address of the loopback network: the kernel answers ENETUNREACH to connect().
 UNROUTABLE_HOST = "127.255.255.255"
@@ -35,7 +35,7 @@ def find_free_port() -> int:
 
 @contextmanager
 def open_closed_port() -> Iterator[int]:
-    """Nobody listens, and as long as the block lasts nobody else can."""
+    """Yield a port that refuses connections; nothing else can listen on it during the block."""
     with socket.socket() as bound:
         bound.bind((LOCALHOST, 0))
         yield read_port(bound)
@@ -43,14 +43,14 @@ def open_closed_port() -> Iterator[int]:
 
 @contextmanager
 def open_silent_port() -> Iterator[int]:
-    """Connections are established (the kernel does that) and nobody ever reads or answers."""
+    """Yield a port where the kernel accepts connections, and nothing reads or answers."""
     with socket.create_server((LOCALHOST, 0), backlog=100) as listener:
         yield read_port(listener)
 
 
 @contextmanager
 def open_dropping_port() -> Iterator[int]:
-    """SYN packets are dropped, as by a firewall: the backlog is full, so connect() hangs."""
+    """Yield a port with a full backlog: SYN packets are dropped and connect() hangs."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((LOCALHOST, 0), backlog=0))
         port = read_port(listener)
@@ -63,21 +63,21 @@ def open_dropping_port() -> Iterator[int]:
 
 @contextmanager
 def open_resetting_port() -> Iterator[int]:
-    """Connections are accepted and reset at once."""
+    """Yield a port that accepts connections and resets them at once."""
     with serve_port(_reset) as port:
         yield port
 
 
 @contextmanager
 def open_answering_port(answer: bytes) -> Iterator[int]:
-    """Whatever the client says first gets these bytes for an answer, then the connection ends."""
+    """Yield a port that answers the first bytes of a client with these, and disconnects."""
     with serve_port(lambda client: _answer(client, answer)) as port:
         yield port
 
 
 @contextmanager
 def open_talking_port(greeting: bytes) -> Iterator[int]:
-    """The server speaks first, as MySQL's does, and says this; then the connection ends."""
+    """Yield a port that sends these bytes first, as MySQL does, and disconnects."""
     with serve_port(lambda client: client.sendall(greeting)) as port:
         yield port
 
@@ -97,14 +97,14 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def shutdown_request(self, request: object) -> None:
-        """Closes the socket without shutdown(), which would fail after a reset."""
+        """Close the socket without shutdown(), which would fail after a reset."""
         assert isinstance(request, socket.socket)
         request.close()
 
 
 @contextmanager
 def serve_port(talk: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Each client is talked to in a thread of its own, then the connection ends."""
+    """Call `talk` for each client in its own thread, and disconnect."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:

@@ -1,4 +1,4 @@
-"""Folders of servers that do not run as the user of the tests."""
+"""Folders of servers that run as another user than the tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def make_folder(prefix: str) -> Iterator[Path]:
-    """A folder everybody may enter, as pytest's own are not; it is gone after the block."""
+    """Yield a new folder that other users may enter, unlike pytest's; remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-"))
     folder.chmod(0o755)
     try:

@@ -17,7 +17,7 @@ from tests.servers.accounts import DATABASE, MONITOR, PLAIN, SUPERUSER, Account,
 from tests.servers.endpoints import find_free_port
 from tests.servers.programs import Program, find_program
 
-# The data is of no value, and the machine has other things to do.
+# The data is of no value, and memory is scarce.
 OPTIONS = {
     "bind-address": "127.0.0.1",
     "skip-name-resolve": "1",
@@ -42,7 +42,7 @@ class MariaDB:
         self.program.stop()
 
     def start(self) -> None:
-        """Starts it after it was stopped, and waits until it is ready."""
+        """Start the stopped server and wait until it is ready."""
         self.program.start()
         self.program.wait_until_ready(lambda: is_ready(self))
 
@@ -54,7 +54,7 @@ class MariaDB:
         driver: str = "pymysql",
         scheme: str = "mysql",
     ) -> str:
-        """URL of a database, secrets included."""
+        """Return the URL of a database with the password."""
         url = URL.create(f"{scheme}+{driver}", user, password, "127.0.0.1", self.port, database)
         return url.render_as_string(hide_password=False)
 
@@ -64,7 +64,7 @@ class MariaDB:
         database: str | None = None,
         timeout: float | None = None,
     ) -> pymysql.Connection[Any]:
-        """An open connection, which its `with` block closes; `timeout` in seconds."""
+        """Return an open connection, which its `with` block closes; `timeout` in seconds."""
         return pymysql.connect(
             host="127.0.0.1",
             port=self.port,
@@ -76,7 +76,7 @@ class MariaDB:
         )
 
     def execute(self, statement: str) -> list[Any]:
-        """Runs one statement as the superuser and returns its rows."""
+        """Run one statement as the superuser and return its rows."""
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             connection.commit()
@@ -122,12 +122,12 @@ def create_data_dir(folder: Path) -> Path:
 
 
 def run_as_root() -> list[str]:
-    """MariaDB refuses to run as root unless it is told so."""
+    """Return the option without which MariaDB refuses to run as root."""
     return ["--user=root"] if os.geteuid() == 0 else []
 
 
 def write_accounts(folder: Path) -> Path:
-    """The statements the server runs when it starts, each on one line as it demands."""
+    """Write the statements that the server runs when it starts, one on each line."""
     statements = [f"CREATE DATABASE IF NOT EXISTS {DATABASE};"]
     for account in (SUPERUSER, PLAIN, MONITOR):
         name = f"{account.user}@'127.0.0.1'"

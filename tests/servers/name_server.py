@@ -1,4 +1,4 @@
-"""A name server on an address of this machine that tells what a test wants told: RFC 1035, UDP."""
+"""A name server on an address of this machine with the answers of a test: RFC 1035, UDP."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import Final
 
 import pytest
 
-# Of the loopback network, and nobody's: systemd's stub is 127.0.0.53, dnsmasq's 127.0.0.1.
+# An unused address of the loopback network: systemd's stub is 127.0.0.53, dnsmasq's 127.0.0.1.
 ADDRESS: Final = "127.53.0.53"
 PORT: Final = 53
 ADDRESS_TYPE: Final = 1
-# The bits of a response to a recursive question, without the code of the outcome.
+# The flags of a response to a recursive query, without the RCODE.
 RESPONSE: Final = 0x8180
 
 
 class Fault(Enum):
-    """What the server does about a name instead of telling its address; values are RCODEs."""
+    """What the server does instead of answering with an address; values are RCODEs."""
 
     SERVER_FAILURE = 2
     UNKNOWN_NAME = 3
@@ -32,9 +32,9 @@ class Fault(Enum):
 
 
 class NameServer(socketserver.ThreadingUDPServer):
-    """Knows the names that `tell` was called with; all others are unknown.
+    """Answers for the names that were `set`; all others are unknown.
 
-    `asked` are the names it was asked for, in the order of the questions.
+    `asked` has the names of all queries in their order.
     """
 
     daemon_threads = True
@@ -44,12 +44,12 @@ class NameServer(socketserver.ThreadingUDPServer):
         self.asked: list[str] = []
         self._names: dict[str, str | Fault] = {}
 
-    def tell(self, name: str, outcome: str | Fault) -> None:
-        """From now on the name has this IPv4 address, or the server this fault."""
+    def set(self, name: str, outcome: str | Fault) -> None:
+        """Set the IPv4 address of a name, or the fault that it meets."""
         self._names[name] = outcome
 
     def answer(self, question: bytes) -> bytes | None:
-        """The response to a packet with one question; None for silence."""
+        """Return the response to a packet with one question; None for no response."""
         name, end = read_name(question, 12)
         self.asked.append(name)
         outcome = self._names.get(name, Fault.UNKNOWN_NAME)
@@ -72,7 +72,7 @@ class _Handler(socketserver.BaseRequestHandler):
 
 
 def read_name(packet: bytes, start: int) -> tuple[str, int]:
-    """The name at this place, in lower case, and the place after it."""
+    """Return the name at this offset, in lower case, and the offset after it."""
     labels, place = [], start
     while length := packet[place]:
         labels.append(packet[place + 1 : place + 1 + length].decode().lower())
@@ -81,7 +81,7 @@ def read_name(packet: bytes, start: int) -> tuple[str, int]:
 
 
 def build_records(kind: int, address: str) -> bytes:
-    """The address, to be remembered for no time; nothing for questions of other kinds."""
+    """Return the address with a lifetime of zero; nothing for queries of other types."""
     if kind != ADDRESS_TYPE:
         return b""
     # 0xc00c points to the name in the question.
@@ -90,7 +90,7 @@ def build_records(kind: int, address: str) -> bytes:
 
 @contextmanager
 def run_name_server() -> Iterator[NameServer]:
-    """Serves on ADDRESS. Where that cannot be had the test is skipped; where CI is set it fails."""
+    """Serve on ADDRESS; if that is impossible the test is skipped, or fails if CI is set."""
     try:
         server = NameServer()
     except OSError as error:

@@ -34,12 +34,12 @@ class PgBouncer:
         self.program.stop()
 
     def start(self) -> None:
-        """Starts it after it was stopped, and waits until it is ready."""
+        """Start the stopped PgBouncer and wait until it is ready."""
         self.program.start()
         self.program.wait_until_ready(lambda: is_listening(self))
 
-    def tell(self, command: str) -> list[dict[str, Any]]:
-        """Gives the console a command, and returns what it shows."""
+    def run_command(self, command: str) -> list[dict[str, Any]]:
+        """Run a command of the console and return its rows."""
         url = self.url("pgbouncer", *SUPERUSER, driver="psycopg").replace("+psycopg", "")
         with psycopg.connect(url, autocommit=True) as console:
             cursor = console.cursor(row_factory=dict_row).execute(command)
@@ -52,7 +52,7 @@ class PgBouncer:
         password: str = PLAIN.password,
         driver: str = "asyncpg",
     ) -> str:
-        """URL of a database, secrets included."""
+        """Return the URL of a database with the password."""
         url = URL.create(f"postgresql+{driver}", user, password, "127.0.0.1", self.port, database)
         return url.render_as_string(hide_password=False)
 
@@ -61,7 +61,7 @@ class PgBouncer:
 def run_pgbouncer(
     folder: Path, server: EmbeddedPostgres, options: Mapping[str, str] | None = None
 ) -> Iterator[PgBouncer]:
-    """`options` are settings of the section [pgbouncer] and win over ours."""
+    """Run a PgBouncer; `options` override our settings in the section [pgbouncer]."""
     port = find_free_port()
     config = write_config(folder, server.port, port, options or {})
     command = [find_program("pgbouncer", "pgbouncer"), str(config)]
@@ -104,7 +104,7 @@ def write_user(user: str, password: str) -> str:
 
 
 def drop_root() -> dict[str, Any]:
-    """PgBouncer refuses to run as root."""
+    """Return subprocess options for another user: PgBouncer refuses to run as root."""
     return {"user": UNPRIVILEGED_USER, "extra_groups": []} if os.geteuid() == 0 else {}
 
 

@@ -1,4 +1,4 @@
-"""Processes of a server, as the kernel lists them: also of one that answers nobody."""
+"""The processes of a server, as the kernel lists them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_child(process: Path, parent: int) -> bool:
 
 
 def read_title(pid: int) -> str:
-    """What a process shows for its command line; empty when it has ended."""
+    """Return the command line that a process shows; empty if it has ended."""
     with suppress(OSError):
         return (Path("/proc") / str(pid) / "cmdline").read_bytes().decode().rstrip("\0 ")
     return ""
@@ -30,7 +30,7 @@ def read_title(pid: int) -> str:
 
 @contextmanager
 def pause(pid: int) -> Iterator[None]:
-    """Stops a process and then its children, so that there are no others; they go on at the end."""
+    """Stop a process and then its children with SIGSTOP; continue them at the end."""
     stopped: list[int] = []
     try:
         os.kill(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Programs of the operating system that tests start: found, run in the foreground, ended."""
+"""Programs of the operating system that tests start and end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 
 from tests.servers.conditions import wait_until
 
-# Servers live in sbin, which is not on everybody's PATH.
+# Servers are in sbin, which a user's PATH may lack.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"])
 STOP_SECONDS = 15.0
 
 
 def find_program(name: str, package: str) -> str:
-    """Path of the program. Without it the test is skipped, but where CI is set it fails."""
+    """Return the path of the program; without it the test is skipped, or fails if CI is set."""
     found = shutil.which(name, path=SEARCH_PATH)
     if found is not None:
         return found
@@ -31,9 +31,9 @@ def find_program(name: str, package: str) -> str:
 
 
 class Program:
-    """A running program with its output in a file; the `with` block ends it by its process id.
+    """A running program with its output in a file; the `with` block ends it.
 
-    In the block it may be stopped and started again.
+    It can be stopped and started in the block.
     """
 
     def __init__(self, command: list[str], log_path: Path, **options: Any) -> None:
@@ -47,7 +47,7 @@ class Program:
         return self._process.pid
 
     def start(self) -> None:
-        """Starts it; not while it runs."""
+        """Start the program, which must not be running."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -78,7 +78,7 @@ class Program:
             self._process.wait()
 
     def wait_until_ready(self, is_ready: Callable[[], bool]) -> None:
-        """Raises RuntimeError with the end of the log when the program ended instead."""
+        """Wait until it is ready; raises RuntimeError with the end of its log if it exits."""
 
         def check_ready() -> bool:
             if self._process.poll() is not None:

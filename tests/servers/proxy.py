@@ -1,7 +1,7 @@
-"""A TCP proxy between clients and a server that can be told to fail as networks and servers do.
+"""A TCP proxy between clients and a server that can fail like networks and servers.
 
-It knows bytes and connections, no protocol. It runs in a thread of its own, so that it neither
-holds up an event loop under test nor leaves tasks in it.
+It runs in its own thread, so that it neither blocks an event loop under test nor leaves tasks in
+it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ RESET = struct.pack("ii", 1, 0)
 
 
 class Link:
-    """A client's connection and the one to the server behind it. `is_lost`: bytes vanish for good.
+    """A client's connection and the one to the server behind it.
 
-    `left` is how many more bytes of the server's the client gets; None is all.
+    Attributes:
+        is_lost: Bytes vanish for good.
+        left: How many more bytes of the server the client gets; None for all.
     """
 
     def __init__(self, client: socket.socket, left: int | None, *, is_lost: bool) -> None:
@@ -38,7 +40,7 @@ class Link:
         self.is_lost = is_lost
 
     def take(self, data: bytes) -> bytes:
-        """What of the server's bytes the client still gets."""
+        """Return those of the server's bytes that the client still gets."""
         if self.left is None:
             return data
         data = data[: self.left]
@@ -46,7 +48,7 @@ class Link:
         return data
 
     def reset(self) -> None:
-        """The client's connection will end with RST; nothing passes any more."""
+        """End the client's connection with RST; nothing passes any more."""
         self.is_lost = True
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
@@ -57,11 +59,14 @@ class Link:
 
 
 class Proxy:
-    """Passes bytes on until it is told to fail. Every fault lasts until `heal()`.
+    """Forwards bytes; every fault lasts until `heal()`. For any thread.
 
-    `accepted` counts connections taken so far, `clients` those of them that are open, and
-    `most_clients` how many there were at once; `bytes_to_server` and `bytes_to_client` what was
-    passed on. Any thread may tell and read.
+    Attributes:
+        accepted: Connections accepted so far.
+        clients: Open connections.
+        most_clients: The most connections that were open at once.
+        bytes_to_server: Bytes forwarded to the server.
+        bytes_to_client: Bytes forwarded to clients.
     """
 
     def __init__(self, server_port: int) -> None:
@@ -87,43 +92,43 @@ class Proxy:
         self._reset_at: bytes | None = None
 
     def lead_to(self, server_port: int) -> None:
-        """New connections reach another server; established ones go on."""
+        """Forward new connections to another server; established ones stay."""
         self._server_port = server_port
 
     def refuse(self) -> None:
-        """New connections are refused, the port stays ours; established ones go on."""
+        """Refuse new connections, and keep the port; established ones stay."""
         self._do(self._stop_listening)
 
     def stay_silent(self) -> None:
-        """New connections are taken and get no answer, ever; established ones go on."""
+        """Accept new connections and never answer them; established ones stay."""
         self._is_silent = True
 
     def lose(self) -> None:
-        """What established connections say vanishes from now on, for good; new ones work."""
+        """Drop all bytes of established connections, for good; new ones work."""
         self._do(self._lose)
 
     def freeze(self) -> None:
-        """Nothing passes until it heals, and then it does; new connections are taken.
+        """Hold all bytes back until it heals; new connections are accepted.
 
-        Meanwhile it is not seen when a client hangs up.
+        Meanwhile the proxy does not notice that a client disconnects.
         """
         self.delay(None)
 
     def reset_at(self, marker: bytes) -> None:
-        """A connection is reset when its client has said this and before it hears the answer."""
+        """Reset a connection when its client has sent these bytes, before the answer."""
         self._reset_at = marker
 
     def delay(self, seconds: float | None) -> None:
-        """Everything arrives so much later, in each direction; None is when it heals."""
+        """Delay all bytes by so many seconds in each direction; None until it heals."""
         self._do(self._healed.clear)
         self._delay_seconds = seconds
 
     def cut_after(self, count: int) -> None:
-        """Every connection ends after so many further bytes of the server's."""
+        """End every connection after so many further bytes of the server."""
         self._do(lambda: self._cut(count))
 
     def heal(self) -> None:
-        """The network is as it should be for connections that come; what is lost stays lost."""
+        """End the faults for new connections; lost ones stay lost."""
         self._do(self._heal)
 
     def _stop_listening(self) -> None:
@@ -206,7 +211,7 @@ class Proxy:
             is_fatal = self._reset_at is not None and self._reset_at in data
             if is_fatal:
                 link.reset()
-            self.bytes_to_server += len(data)  # before anybody can have heard of them
+            self.bytes_to_server += len(data)  # before a client can know them
             await self._loop.sock_sendall(link.server, data)
             if is_fatal:
                 return
@@ -222,7 +227,7 @@ class Proxy:
             await self._loop.sock_sendall(link.client, data)
             if link.left == 0:
                 return
-        if link.is_lost:  # nor does the client hear that the server has hung up
+        if link.is_lost:  # nor does the client notice that the server has disconnected
             await asyncio.Event().wait()
 
     async def _hold_up(self) -> None:
@@ -231,7 +236,7 @@ class Proxy:
                 await asyncio.wait_for(self._healed.wait(), self._delay_seconds)
 
     def _do(self, call: Callable[[], T]) -> T:
-        """Makes a call in the proxy's thread, and waits for it."""
+        """Make a call in the proxy's thread, and wait for it."""
 
         async def make() -> T:
             return call()
@@ -248,7 +253,7 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def serve(self) -> None:
-        """Serves until `close()`; for the thread of the proxy."""
+        """Serve until `close()`; for the thread of the proxy."""
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
@@ -260,15 +265,15 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def destroy(self) -> None:
-        """Only when its thread has ended."""
+        """Close the event loop, after its thread has ended."""
         self._loop.close()
         self._listener.close()
 
 
 def bind_by_number(listener: socket.socket) -> int:
-    """The port: only one that was asked for by its number stays ours while nobody listens.
+    """Bind a port by its number, because only then it stays ours while it refuses connections.
 
-    Somebody else may be quicker to take it once it was found to be free.
+    Another process may take the free port first, so try several.
     """
     while True:
         port = find_free_port()
@@ -282,14 +287,14 @@ def bind_by_number(listener: socket.socket) -> int:
 
 
 def prepare(connection: socket.socket) -> None:
-    """Small packets are not held back to be sent together: they would be late by 40 ms."""
+    """Send small packets at once: Nagle's algorithm would delay them by 40 ms."""
     connection.setblocking(False)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @contextmanager
 def open_proxy(server_port: int) -> Iterator[Proxy]:
-    """A proxy in front of a port of this machine; it ends every connection at the end."""
+    """Run a proxy in front of a port of this machine; it ends every connection at the end."""
     proxy = Proxy(server_port)
     thread = threading.Thread(target=proxy.serve, name="proxy", daemon=True)
     thread.start()

@@ -40,7 +40,7 @@ def test_a_server_answers_on_a_tcp_port_of_its_own(server: EmbeddedPostgres) -> 
     assert ask(server.url(), "SHOW listen_addresses") == "127.0.0.1"
 
 
-def test_it_never_runs_as_root(server: EmbeddedPostgres) -> None:
+def test_the_server_never_runs_as_root(server: EmbeddedPostgres) -> None:
     assert server.pid is not None
     assert Path(f"/proc/{server.pid}").stat().st_uid != 0
 
@@ -107,7 +107,7 @@ def test_a_stopped_server_has_nothing_to_reload(folder: Path) -> None:
     assert repr(server).startswith("<EmbeddedPostgres stopped, port 1,")
 
 
-def test_it_starts_again_after_a_crash(server: EmbeddedPostgres) -> None:
+def test_a_server_starts_again_after_a_crash(server: EmbeddedPostgres) -> None:
     server.stop("immediate")
     assert server.pid is None
     server.start()
@@ -174,7 +174,7 @@ def test_a_missing_wheel_is_an_error_that_says_what_to_install(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")
-def test_root_needs_somebody_else_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_needs_an_unprivileged_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "UNPRIVILEGED_USER", "no such user")
     with pytest.raises(EmbeddedPostgresError, match="there is no user no such user"):
         EmbeddedPostgres(Path("data"))
@@ -205,7 +205,7 @@ def ordinary_user() -> Iterator[int]:
     os.setresuid(0, 0, 0)
 
 
-def test_it_works_for_an_ordinary_user(ordinary_user: int) -> None:
+def test_an_ordinary_user_can_run_a_server(ordinary_user: int) -> None:
     with (
         tempfile.TemporaryDirectory() as name,
         EmbeddedPostgres(Path(name) / "data") as server,

@@ -20,7 +20,7 @@ def test_a_closed_port_refuses(closed_port: int) -> None:
         connect(closed_port)
 
 
-def test_a_silent_port_takes_connections_and_says_nothing(silent_port: int) -> None:
+def test_a_silent_port_accepts_connections_and_sends_nothing(silent_port: int) -> None:
     with connect(silent_port, SHORT_SECONDS) as client:
         client.sendall(b"anybody there?")
         with pytest.raises(TimeoutError):

@@ -22,7 +22,7 @@ def test_a_missing_program_is_a_failure_where_ci_is_set(monkeypatch: pytest.Monk
         find_program("no-such-program", "the-package")
 
 
-def test_a_program_that_ends_early_shows_what_it_said(tmp_path: Path) -> None:
+def test_a_program_that_ends_early_shows_its_output(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "raise SystemExit('no such setting')"]
     with (
         Program(command, tmp_path / "log") as program,

@@ -1,4 +1,4 @@
-"""The proxy itself: each of its faults, as a client without a protocol sees it."""
+"""Each fault of the proxy, as a plain client sees it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_refusing_leaves_established_connections_alone_and_keeps_the_port(proxy:
         assert ask(client, b"again") == b"again"
 
 
-def test_silence_meets_new_connections_only_and_lasts_for_them(proxy: Proxy) -> None:
+def test_silence_affects_new_connections_alone_and_lasts(proxy: Proxy) -> None:
     with connect(proxy) as old:
         ask(old, b"hello")
         proxy.stay_silent()
@@ -86,7 +86,7 @@ def test_silence_meets_new_connections_only_and_lasts_for_them(proxy: Proxy) -> 
             assert ask(client, b"again") == b"again"
 
 
-def test_what_lost_connections_say_vanishes_and_new_ones_work(proxy: Proxy) -> None:
+def test_bytes_of_lost_connections_vanish_and_new_ones_work(proxy: Proxy) -> None:
     with connect(proxy) as old:
         ask(old, b"hello")
         proxy.lose()
@@ -98,7 +98,7 @@ def test_what_lost_connections_say_vanishes_and_new_ones_work(proxy: Proxy) -> N
     wait_until(lambda: proxy.clients == 0, "both to have hung up")
 
 
-def test_a_connection_is_reset_when_it_has_asked_and_before_the_answer(proxy: Proxy) -> None:
+def test_a_connection_is_reset_between_request_and_answer(proxy: Proxy) -> None:
     proxy.reset_at(b"SELECT")
     with connect(proxy) as client:
         assert ask(client, b"login") == b"login"

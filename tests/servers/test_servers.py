@@ -1,4 +1,4 @@
-"""The fixtures themselves: who may log in, and what stands in front of what."""
+"""The servers of the fixtures: who may log in, and through what."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_account_logs_in_to_postgresql(postgres: EmbeddedPostgres, account
 
 
 @pytest.mark.parametrize("account", ACCOUNTS, ids=lambda account: account.user)
-def test_postgresql_wants_the_password(postgres: EmbeddedPostgres, account: Account) -> None:
+def test_postgresql_checks_the_password(postgres: EmbeddedPostgres, account: Account) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(postgres.url(DATABASE, account.user, "wrong"))
 
@@ -42,7 +42,7 @@ def test_every_account_logs_in_to_mariadb(mariadb: MariaDB, account: Account) ->
     assert fetch(url, "SELECT current_user()") == f"{account.user}@127.0.0.1"
 
 
-def test_mariadb_wants_the_password(mariadb: MariaDB) -> None:
+def test_mariadb_checks_the_password(mariadb: MariaDB) -> None:
     with pytest.raises(pymysql.OperationalError, match="Access denied"):
         pymysql.connect(host="127.0.0.1", port=mariadb.port, user=SUPERUSER.user, password="wrong")
 

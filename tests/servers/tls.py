@@ -1,4 +1,4 @@
-"""Certificates, and TLS in front of a PostgreSQL server that was built without, as the wheel's."""
+"""Certificates, and TLS in front of the wheel's PostgreSQL, which is built without."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SSL_ACCEPTED = b"S"
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """An authority of our own, and what it has signed: PEM files."""
+    """PEM files of an authority and of a certificate that it signed."""
 
     authority: Path
     certificate: Path
@@ -33,7 +33,7 @@ class Certificates:
         return context
 
     def build_client_context(self, own: Certificates | None = None) -> ssl.SSLContext:
-        """Trusts the authority, and shows a certificate of its own."""
+        """Return a context that trusts the authority and presents a client certificate."""
         context = ssl.create_default_context(cafile=str(self.authority))
         if own is not None:
             context.load_cert_chain(own.certificate, own.key)
@@ -41,13 +41,13 @@ class Certificates:
 
 
 class Authority:
-    """An authority of our own, which signs whatever it is asked to."""
+    """A certificate authority."""
 
     def __init__(self) -> None:
         self._authority = trustme.CA()
 
     def sign(self, folder: Path, *names: str) -> Certificates:
-        """A certificate for the names, by default for 127.0.0.1 and localhost, in a new folder."""
+        """Sign a certificate for the names, by default 127.0.0.1 and localhost, in a new folder."""
         folder.mkdir(exist_ok=True)
         signed = self._authority.issue_cert(*(names or (LOCALHOST, "localhost")))
         files = Certificates(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
@@ -58,13 +58,13 @@ class Authority:
 
 
 def write_certificates(folder: Path, *names: str) -> Certificates:
-    """A certificate for the names, of an authority of its own."""
+    """Write a certificate for the names and its own authority."""
     return Authority().sign(folder, *names)
 
 
 @contextmanager
 def open_tls_front(server_port: int, context: ssl.SSLContext) -> Iterator[int]:
-    """A port that answers PostgreSQL's SSLRequest with yes and passes the rest on, decrypted."""
+    """Yield a port that accepts PostgreSQL's SSLRequest and forwards the rest, decrypted."""
 
     async def serve(client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):

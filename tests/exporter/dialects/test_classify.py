@@ -223,7 +223,7 @@ def raise_in(module: str, error: Exception) -> Exception:
     return raised.value
 
 
-def test_a_driver_that_breaks_down_is_a_matter_of_the_driver() -> None:
+def test_a_driver_that_breaks_down_has_the_reason_driver() -> None:
     error = raise_in("pymysql.connections", struct.error("unpack requires a buffer"))
     assert classify_class(error) is Reason.DRIVER
 
@@ -232,7 +232,7 @@ def test_a_driver_that_breaks_down_is_a_matter_of_the_driver() -> None:
 @pytest.mark.parametrize(
     "url", ["postgresql+asyncpg://", "postgresql+psycopg://", "mysql+pymysql://", "sqlite://"]
 )
-async def test_an_argument_that_connect_does_not_know_is_a_matter_of_the_driver(url: str) -> None:
+async def test_an_argument_that_connect_does_not_know_has_the_reason_driver(url: str) -> None:
     async with open_database(url, connect_args={"nonsense": 1}) as database:
         with pytest.raises(Exception, match="nonsense") as caught:
             await ask(database, "SELECT 1", fresh=True)

@@ -82,7 +82,7 @@ def test_a_file_that_is_missing_is_not_a_matter_of_the_network(tmp_path: Path) -
     assert classify_exact(raised.value) is None
 
 
-def test_a_certificate_that_is_missing_is_a_matter_of_tls(tmp_path: Path) -> None:
+def test_a_certificate_that_is_missing_has_the_reason_tls(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         ssl.create_default_context(cafile=tmp_path / "missing")
     assert classify_exact(raised.value) is Reason.TLS
