@@ -1,0 +1,53 @@
+"""Links in the documentation lead to files and headings, and to the code that the text names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+ANCHOR = re.compile(r'<a id="([^"]+)">')
+# `Class.method` in [file.py](path): code that a walk through the architecture names.
+NAMED = re.compile(r"`([\w.]+)`\s+in\s+\[[\w/.]+\]\(([\w/.]+\.py)\)")
+
+
+def list_anchors(page: Path) -> set[str]:
+    """Return the anchors of a page, as GitHub makes them."""
+    text = page.read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in HEADING.findall(text)
+    }
+    return headings | set(ANCHOR.findall(text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    broken = []
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in list_anchors(target)):
+            broken.append(f"{path}#{anchor}")
+    assert not broken
+
+
+def test_the_architecture_names_code_that_exists() -> None:
+    page = ROOT / "docs" / "architecture.md"
+    named = NAMED.findall(page.read_text(encoding="utf-8"))
+    missing = [
+        f"{name} in {path}"
+        for name, path in named
+        for part in name.split(".")
+        if not re.search(
+            rf"\b(?:class|def) {part}\b|^ *{part}\b *[:=]",
+            (page.parent / path).read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    ]
+    assert len(named) > 20
+    assert not missing
