@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
-from starlette.requests import Request
-
 from sqlalchemy_pool_exporter.collectors.databases import DatabaseCollector
 from sqlalchemy_pool_exporter.collectors.exporter import ExporterCollector, ReloadStatus
 from sqlalchemy_pool_exporter.collectors.exposition import RenderQueue
@@ -172,12 +170,6 @@ class Service:
 
     def __repr__(self) -> str:
         return f"<Service {self.state} {self.probes!r}>"
-
-
-def read_service(request: Request) -> Service:
-    """Return the service of the app that a request came to."""
-    service: Service = request.app.state.service
-    return service
 
 
 def list_changes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[str]:

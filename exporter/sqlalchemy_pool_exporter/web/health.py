@@ -10,8 +10,8 @@ from starlette.responses import Response
 from sqlalchemy_pool_exporter.logs import format_timestamp
 from sqlalchemy_pool_exporter.probes import Check, Probe
 from sqlalchemy_pool_exporter.probes.probe import is_cancelled
-from sqlalchemy_pool_exporter.service import Service, State, read_service
-from sqlalchemy_pool_exporter.web.responses import answer_json
+from sqlalchemy_pool_exporter.service import Service, State
+from sqlalchemy_pool_exporter.web.responses import answer_json, read_service
 
 Health = dict[str, Any]
 

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.dialects import classify
 from sqlalchemy_pool_exporter.reload import Reloader, ReloadError
-from sqlalchemy_pool_exporter.service import Service, read_service
+from sqlalchemy_pool_exporter.service import Service
 from sqlalchemy_pool_exporter.web.health import answer_health, answer_not_ready, answer_unknown
-from sqlalchemy_pool_exporter.web.responses import answer_json, answer_text
+from sqlalchemy_pool_exporter.web.responses import answer_json, answer_text, read_service
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sqlalchemy_pool_exporter.collectors.exposition import accepts_gzip, choose_exposition, compress
-from sqlalchemy_pool_exporter.service import read_service
+from sqlalchemy_pool_exporter.web.responses import read_service
 
 
 class Selection(Collector):

@@ -1,4 +1,7 @@
-"""Answers in text and JSON, each ending in a line feed, and those to wrong paths and methods."""
+"""What the handlers share: the service they ask, and answers in text and JSON.
+
+Each answer ends in a line feed. Wrong paths and methods get theirs here, too.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +11,8 @@ from typing import Any, Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+
+from sqlalchemy_pool_exporter.service import Service
 
 HEALTHY: Final = "/-/healthy"
 PATHS: Final[Mapping[str, str]] = MappingProxyType(
@@ -24,6 +29,12 @@ PATHS: Final[Mapping[str, str]] = MappingProxyType(
         ),
     }
 )
+
+
+def read_service(request: Request) -> Service:
+    """Return the service of the app that a request came to."""
+    service: Service = request.app.state.service
+    return service
 
 
 def answer_json(content: Mapping[str, Any], status: int = 200) -> Response:

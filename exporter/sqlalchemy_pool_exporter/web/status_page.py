@@ -17,9 +17,9 @@ from starlette.responses import HTMLResponse, Response
 
 from sqlalchemy_pool_exporter import read_version
 from sqlalchemy_pool_exporter.probes import Probe
-from sqlalchemy_pool_exporter.service import Service, State, read_service
+from sqlalchemy_pool_exporter.service import Service, State
 from sqlalchemy_pool_exporter.shared_files import AppReading
-from sqlalchemy_pool_exporter.web.responses import PATHS
+from sqlalchemy_pool_exporter.web.responses import PATHS, read_service
 from sqlalchemy_pool_metrics import Snapshot
 
 MAX_ROWS: Final = 100
