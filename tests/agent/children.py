@@ -1,7 +1,8 @@
-"""Forked children that do something and tell what came of it, and what files in a folder say."""
+"""Forked children that do some work and report its result, and the contents of a shared folder."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import time
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import QueuePool
 
-from sqlalchemy_pool_metrics import Snapshot
+from sqlalchemy_pool_metrics import Snapshot, instrument
 from sqlalchemy_pool_metrics.file_format import FileContents, read_contents
 from sqlalchemy_pool_metrics.file_reader import (
     RETIRED,
@@ -21,12 +23,13 @@ from sqlalchemy_pool_metrics.file_reader import (
     read_stable,
 )
 from sqlalchemy_pool_metrics.snapshot import keep_counters, merge
+from tests.agent.stub_driver import build_engine
 
 Work = Callable[[], Any]
 
 
 class Child:
-    """A forked child that has done its work and waits, until the block ends or it is killed."""
+    """A forked child that has done its work and waits until the block ends or it is killed."""
 
     def __init__(self, work: Work, fork: Callable[[], int] = os.fork) -> None:
         answer, say = os.pipe()
@@ -41,8 +44,8 @@ class Child:
                 os._exit(0)
         os.close(say)
         os.close(listen)
-        with os.fdopen(answer) as told:
-            self.answer = json.loads(told.readline())
+        with os.fdopen(answer) as lines:
+            self.answer = json.loads(lines.readline())
 
     def kill(self) -> None:
         os.kill(self.pid, 9)
@@ -59,7 +62,7 @@ class Child:
 
 
 def in_child(work: Work, fork: Callable[[], int] = os.fork) -> Any:
-    """What `work` returns in a forked child, which is gone then."""
+    """Return what `work` returns in a forked child, which has ended then."""
     with Child(work, fork) as child:
         return child.answer
 
@@ -70,8 +73,29 @@ def use(engine: Engine, times: int = 1) -> None:
         engine.raw_connection().close()
 
 
+def fork_in_c() -> int:
+    """Fork without Python's knowledge, as uWSGI does."""
+    pid: int = ctypes.PyDLL(None).fork()
+    return pid
+
+
+def build_shared_engine(name: str = "orders") -> Any:
+    """Return an instrumented engine with a pool of 2 + 1 connections."""
+    return instrument(build_engine(QueuePool, pool_size=2, max_overflow=1), name=name)
+
+
+def find_pool(contents: FileContents, name: str = "orders") -> Snapshot:
+    """Return the pool of that name; engines of other tests may still exist."""
+    (found,) = [pool for pool in contents.pools if pool.pool.name == name]
+    return found
+
+
+def list_names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
 def read_files(folder: Path) -> dict[bool, list[FileContents]]:
-    """The processes' files by whether their process is alive."""
+    """Return the process files by whether their process is alive."""
     found: dict[bool, list[FileContents]] = {True: [], False: []}
     for path in list_files(folder):
         descriptor = open_file(path)
@@ -93,7 +117,7 @@ def read_retired(folder: Path) -> FileContents:
 
 
 def read_total(folder: Path) -> Snapshot:
-    """All that was counted, by the living and the dead; as a reader does it when nothing moves."""
+    """Return the sum over live and dead processes, as a reader computes it when nothing changes."""
     files = read_files(folder)
     pools = [pool for each in files[True] for pool in each.pools]
     retired = read_retired(folder) if (folder / RETIRED).exists() else None

@@ -15,12 +15,21 @@ AGENT = ROOT / "agent" / "sqlalchemy_pool_metrics"
 BASE_PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
 """This Python outside its virtual environment: without SQLAlchemy, and with usercustomize."""
 
+CREATE = "from sqlalchemy import create_engine\nengine = create_engine('sqlite://')\n"
+USE = """
+from sqlalchemy_pool_metrics import read_pool
+with engine.connect(): pass
+print(engine.pool.__class__.__mro__[1].__name__, read_pool(engine).checkouts)
+"""
+RECORDED = "RecordsMetrics 1"
+"""What `USE` prints for an engine that is recorded."""
+
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 PIP_OPTIONS = ["--quiet", "--disable-pip-version-check", "--root-user-action=ignore"]
 
 
 def make_folder(folder: Path) -> Path:
-    """The folder as an export writes it, of links: coverage finds what it measures in its place."""
+    """Make a folder like an export's, of links, so that coverage finds the measured files."""
     folder.mkdir()
     (folder / "sqlalchemy_pool_metrics").symlink_to(AGENT)
     (folder / "sitecustomize.py").symlink_to(AGENT / "injected" / "sitecustomize.py")
@@ -59,20 +68,20 @@ def run_well(
     measured: bool = True,
     **environment: str,
 ) -> str:
-    """What the program prints; it must end well and say nothing on stderr."""
+    """Return what a program prints; it must succeed and write nothing to stderr."""
     ended = run(*arguments, path=path, python=python, measured=measured, **environment)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout.strip()
 
 
 def find_python(version: str) -> str | None:
-    """A Python of this version, as `3.9`, on PATH or among pyenv's; None when there is none."""
+    """Return a Python of this version (like `3.9`) from pyenv or PATH; None if there is none."""
     installed = sorted(PYENV.glob(f"versions/{version}.*/bin/python{version}"))
     return str(installed[-1]) if installed else shutil.which(f"python{version}")
 
 
 def find_packages(python: str, version: str, *requirements: str) -> Path:
-    """A folder with packages for a Python, kept in build/; made only where CI is set."""
+    """Return a folder in build/ with packages for a Python; it is created only if CI is set."""
     key = "-".join([version, *requirements]).translate(str.maketrans("<>=,", "____"))
     folder = ROOT / "build" / "injection" / key
     if (folder / "ready").exists():
@@ -85,3 +94,9 @@ def find_packages(python: str, version: str, *requirements: str) -> Path:
     )
     (folder / "ready").touch()
     return folder
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path.parent

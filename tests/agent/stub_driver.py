@@ -1,4 +1,4 @@
-"""A driver without a database: it counts what it opens and closes, and fails when it is told to."""
+"""A driver without a database: it counts its connections and fails on request."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class AsyncStubDialect(StubDialect):
 def build_engine(
     pool_class: type[Pool], driver: StubDriver | None = None, **options: Any
 ) -> Engine:
-    """An engine over the stub driver, whose pool is made of `pool_class` with `options`."""
+    """Return an engine over the stub driver with a pool of this class."""
     is_async = issubclass(pool_class, AsyncAdaptedQueuePool)
     dialect = AsyncStubDialect() if is_async else StubDialect()
     connect: Any = (driver or StubDriver()).connect
@@ -91,7 +91,7 @@ def build_engine(
 
 
 def queued_records(pool: Any) -> list[Any]:
-    """The records in a queue pool's queue, the next one to be checked out first."""
+    """Return the records in a pool's queue in the order of their checkouts."""
     assert isinstance(pool, QueuePool)
     queue: Any = pool._pool
     return list(queue.queue if hasattr(queue, "queue") else queue._queue._queue)

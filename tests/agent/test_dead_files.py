@@ -1,4 +1,4 @@
-"""The fold of dead processes' files: what it takes, what it leaves, and that it blocks nobody."""
+"""Merging the files of dead processes: what is merged, what stays, and that nothing blocks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ from pathlib import Path
 import pytest
 
 from sqlalchemy_pool_exporter.shared_files import SharedFolder
-from sqlalchemy_pool_metrics import dead_files
+from sqlalchemy_pool_metrics import (
+    dead_files,
+    read_pool,
+)
 from sqlalchemy_pool_metrics.dead_files import LOCK, MARGINS_NS, merge_dead_files
 from sqlalchemy_pool_metrics.file_format import Header, build_file, build_header
 from sqlalchemy_pool_metrics.file_reader import RETIRED, list_files
 from sqlalchemy_pool_metrics.layout import TABLE, Region, SlotTable
-from tests.agent.children import read_retired
+from tests.agent.children import (
+    Child,
+    build_shared_engine,
+    in_child,
+    read_files,
+    read_retired,
+    read_total,
+    use,
+)
 from tests.exporter.shared_files.shared_files import SharedFile
 
 pytestmark = [
@@ -32,7 +43,7 @@ LONG_AGO = (1, 1)
 
 
 def make_dead(folder: Path, checkouts: int = 1) -> Path:
-    """The file of a process that is gone."""
+    """Create the file of a dead process."""
     file = SharedFile(folder)
     file.set("checkout", checkouts)
     file.end()
@@ -44,23 +55,23 @@ def count_retired(folder: Path) -> int:
 
 
 def count_files(folder: Path) -> dict[str, int]:
-    """How the exporter's reader finds the files."""
+    """Return how many files the exporter finds in each state."""
     return {
         str(state): count for state, count in SharedFolder(folder).read().files.items() if count
     }
 
 
-def test_a_pipe_in_place_of_the_lock_blocks_nobody(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_the_lock_file_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / LOCK)
     refused: list[OSError] = []
 
-    def fold() -> None:
+    def merge() -> None:
         try:
             merge_dead_files(tmp_path)
         except OSError as error:
             refused.append(error)
 
-    thread = threading.Thread(target=fold, daemon=True)
+    thread = threading.Thread(target=merge, daemon=True)
     thread.start()
     thread.join(10)
     was_blocked = thread.is_alive()
@@ -72,7 +83,7 @@ def test_a_pipe_in_place_of_the_lock_blocks_nobody(tmp_path: Path) -> None:
     assert len(refused) == 1
 
 
-def test_the_lock_is_everybodys_under_a_strict_umask(tmp_path: Path) -> None:
+def test_the_lock_file_is_readable_by_all_under_a_strict_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         merge_dead_files(tmp_path)
@@ -81,7 +92,7 @@ def test_the_lock_is_everybodys_under_a_strict_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / LOCK).stat().st_mode) == 0o644
 
 
-def test_of_two_that_fold_at_once_one_does_nothing(tmp_path: Path) -> None:
+def test_of_two_merges_at_once_one_does_nothing(tmp_path: Path) -> None:
     path = make_dead(tmp_path)
     lock = os.open(tmp_path / LOCK, os.O_RDONLY | os.O_CREAT, 0o644)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -94,7 +105,7 @@ def test_of_two_that_fold_at_once_one_does_nothing(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_child_forked_in_the_middle_of_a_fold_does_not_keep_the_lock(
+def test_a_child_forked_during_a_merge_does_not_keep_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, write = os.pipe()
@@ -128,7 +139,7 @@ def test_a_child_forked_in_the_middle_of_a_fold_does_not_keep_the_lock(
         (".retired-17-0123456789ab.tmp", True),
     ],
 )
-def test_of_old_temporary_files_only_our_own_are_removed(
+def test_only_our_own_old_temporary_files_are_removed(
     tmp_path: Path, name: str, is_removed: bool
 ) -> None:
     (tmp_path / name).touch()
@@ -137,14 +148,14 @@ def test_of_old_temporary_files_only_our_own_are_removed(
     assert (tmp_path / name).exists() is not is_removed
 
 
-def test_a_file_that_is_being_made_stays(tmp_path: Path) -> None:
+def test_a_file_that_is_being_created_stays(tmp_path: Path) -> None:
     making = tmp_path / ".shop-17-0123456789ab.tmp"
     making.touch()
     merge_dead_files(tmp_path)
     assert making.exists()
 
 
-def test_a_file_with_impossible_numbers_stays_unreadable_and_the_others_are_folded(
+def test_a_file_with_impossible_numbers_stays_and_the_others_are_merged(
     tmp_path: Path,
 ) -> None:
     damaged = make_dead(tmp_path, checkouts=1 << 63)
@@ -156,7 +167,7 @@ def test_a_file_with_impossible_numbers_stays_unreadable_and_the_others_are_fold
     assert count_files(tmp_path) == {"unreadable": 1}
 
 
-def test_a_copy_of_a_live_file_hides_nothing(tmp_path: Path) -> None:
+def test_a_copy_of_a_live_file_does_not_hide_it(tmp_path: Path) -> None:
     live = SharedFile(tmp_path)
     live.set("checkout", 5)
     shutil.copy(live.path, tmp_path / "backup.pool")
@@ -167,7 +178,7 @@ def test_a_copy_of_a_live_file_hides_nothing(tmp_path: Path) -> None:
     assert [(pool.checkouts, pool.processes) for pool in pools] == [(5, 1)]
 
 
-def test_the_highest_generation_does_not_stop_the_fold(tmp_path: Path) -> None:
+def test_the_highest_generation_does_not_prevent_a_merge(tmp_path: Path) -> None:
     (tmp_path / RETIRED).write_bytes(build_file(Header(generation=(1 << 64) - 1), [], []))
     make_dead(tmp_path, checkouts=3)
     merge_dead_files(tmp_path)
@@ -176,7 +187,7 @@ def test_the_highest_generation_does_not_stop_the_fold(tmp_path: Path) -> None:
     assert list_files(tmp_path) == []
 
 
-def test_a_file_that_may_not_be_removed_keeps_no_other_and_is_counted_once(
+def test_a_file_that_cannot_be_deleted_is_counted_once_and_blocks_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
@@ -185,7 +196,7 @@ def test_a_file_that_may_not_be_removed_keeps_no_other_and_is_counted_once(
     refused: list[Path] = []
 
     def refuse_one(path: Path, missing_ok: bool = False) -> None:
-        # Not the temporary one, which a fold that is late removes itself.
+        # Except for the temporary file, which a late merge deletes itself.
         if not path.name.startswith(".") and (not refused or path in refused):
             refused.append(path)
             raise PermissionError(f"{path} is another user's")
@@ -200,7 +211,7 @@ def test_a_file_that_may_not_be_removed_keeps_no_other_and_is_counted_once(
     assert count_files(tmp_path) == {}
 
 
-def test_a_folded_file_that_could_not_be_removed_is_never_counted_again(
+def test_a_merged_file_that_could_not_be_deleted_is_never_counted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_dead(tmp_path)
@@ -229,7 +240,7 @@ def test_a_file_of_a_later_major_version_is_left_alone(tmp_path: Path) -> None:
     assert list_files(tmp_path) == [str(path)]
 
 
-def test_a_file_with_a_counter_that_only_a_later_version_knows_is_left_alone(
+def test_a_file_with_a_counter_of_a_later_version_is_left_alone(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "shop-17-0000000000aa.pool"
@@ -240,7 +251,7 @@ def test_a_file_with_a_counter_that_only_a_later_version_knows_is_left_alone(
     assert list_files(tmp_path) == [str(path)]
 
 
-def test_what_a_later_version_folded_is_left_alone_with_what_is_to_be_added(
+def test_what_a_later_version_merged_is_left_alone_and_so_is_what_would_be_added(
     tmp_path: Path,
 ) -> None:
     retired = build_file(Header(major=2, generation=7), [], [])
@@ -252,7 +263,7 @@ def test_what_a_later_version_folded_is_left_alone_with_what_is_to_be_added(
     assert path.exists()
 
 
-def test_a_fold_that_takes_longer_than_its_margin_is_not_put_in_place(
+def test_a_merge_that_takes_longer_than_its_margin_is_discarded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_dead(tmp_path)
@@ -262,7 +273,7 @@ def test_a_fold_that_takes_longer_than_its_margin_is_not_put_in_place(
     assert sorted(each.name for each in tmp_path.iterdir()) == [LOCK, path.name]
 
 
-def test_a_fold_that_took_too_long_is_done_again_with_more_time(
+def test_a_merge_that_took_too_long_is_repeated_with_a_longer_margin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_dead(tmp_path, checkouts=3)
@@ -273,7 +284,7 @@ def test_a_fold_that_took_too_long_is_done_again_with_more_time(
     assert count_retired(tmp_path) == 3
 
 
-def test_no_reader_until_the_fold_is_in_place_saw_more_than_it_says(
+def test_no_reader_before_the_merge_saw_more_than_the_merged_counters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began_ns = 10**10
@@ -291,3 +302,34 @@ def test_no_reader_until_the_fold_is_in_place_saw_more_than_it_says(
     assert list_files(tmp_path) == []
     assert before > 0
     assert read_retired(tmp_path).pools[0].checked_out_ns >= before
+
+
+def test_the_next_process_merges_dead_files_and_keeps_their_counters(
+    folder: Path,
+) -> None:
+    for checkouts in (1, 2, 3):
+        in_child(lambda checkouts=checkouts: use(build_shared_engine(), checkouts))  # type: ignore[misc]
+    in_child(lambda: use(build_shared_engine("other"), 7))
+
+    assert len(read_files(folder)[False]) == 1
+    retired = {pool.pool.name: pool for pool in read_retired(folder).pools}
+    assert (retired["orders"].checkouts, retired["orders"].processes) == (6, 0)
+    assert (retired["orders"].size, retired["orders"].checked_in) == (None, 0)
+    assert read_total(folder).checkouts == 13
+
+
+def test_the_time_of_connections_that_a_killed_process_had_out_stays_counted(folder: Path) -> None:
+    def work() -> list[int]:
+        engine = build_shared_engine()
+        engine.info = engine.raw_connection()
+        return [read_pool(engine).checked_out_ns]
+
+    with Child(work) as child:
+        before = read_total(folder).checked_out_ns
+        child.kill()
+    dead = read_total(folder).checked_out_ns
+    in_child(lambda: use(build_shared_engine()))
+
+    merged = read_total(folder).checked_out_ns
+    assert before <= dead <= merged
+    assert child.answer[0] <= merged

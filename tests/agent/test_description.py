@@ -1,4 +1,4 @@
-"""What a pool tells of where it connects."""
+"""Where a pool connects, as its description says."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def describe(url: str) -> PoolDescription:
         ("mysql+pymysql://app:canary@db/shop", "db", None),
     ],
 )
-def test_host_and_port_are_the_ones_the_driver_is_given(
+def test_host_and_port_are_those_that_the_driver_gets(
     url: str, host: str, port: int | None
 ) -> None:
     described = describe(url)
@@ -41,14 +41,14 @@ def test_host_and_port_are_the_ones_the_driver_is_given(
     assert "canary" not in repr(described)
 
 
-def test_engine_with_its_own_way_to_connect_is_described_by_its_url() -> None:
+def test_an_engine_with_its_own_creator_is_described_by_its_url() -> None:
     engine = create_engine("postgresql+psycopg://db:6432/shop", creator=lambda: None)
     described = read_pool(instrument(engine)).pool
 
     assert (described.host, described.port, described.database) == ("db", 6432, "shop")
 
 
-def test_connect_args_are_stronger_than_the_url() -> None:
+def test_connect_args_override_the_url() -> None:
     engine = create_engine("postgresql+psycopg://db/shop", connect_args={"host": "replica"})
 
     assert read_pool(instrument(engine)).pool.host == "replica"

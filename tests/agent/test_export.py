@@ -1,4 +1,4 @@
-"""The command that writes the folder for PYTHONPATH, where there is Python and nothing else."""
+"""The command that writes the folder for PYTHONPATH, also without SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def export(folder: Path) -> set[str]:
     return list_files(folder)
 
 
-def test_the_folder_written_switches_the_recording_on(tmp_path: Path) -> None:
+def test_the_exported_folder_switches_the_recording_on(tmp_path: Path) -> None:
     export(tmp_path / "agent")
     output = run_well("-c", USE, path=[tmp_path / "agent"], measured=False)
 
     assert output == f"{tmp_path}/agent/{PACKAGE}/__init__.py 1"
 
 
-def test_it_holds_the_package_the_switch_and_nothing_else(tmp_path: Path) -> None:
+def test_the_folder_holds_the_package_sitecustomize_and_nothing_else(tmp_path: Path) -> None:
     sources = {f"{PACKAGE}/{file.relative_to(AGENT)}" for file in AGENT.rglob("*.py")}
 
     assert export(tmp_path) == sources | {"sitecustomize.py", f"{PACKAGE}/py.typed", MANIFEST}
@@ -55,7 +55,7 @@ def test_the_command_says_what_to_set(tmp_path: Path, capsys: pytest.CaptureFixt
     assert lines[1:] == [f"PYTHONPATH={tmp_path}", "SQLALCHEMY_POOL_METRICS_DIR=DIR"]
 
 
-def test_the_command_runs_where_sqlalchemy_is_not(tmp_path: Path) -> None:
+def test_the_command_runs_without_sqlalchemy(tmp_path: Path) -> None:
     program = (
         f"import sys; sys.path.append({str(AGENT.parent)!r}); sys.modules['sqlalchemy'] = None"
     )
@@ -85,7 +85,7 @@ def test_an_exported_folder_exports_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o000])
-def test_everybody_may_read_it_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_everybody_may_read_the_folder_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         export(tmp_path / "deep" / "agent")
@@ -104,7 +104,7 @@ def test_a_folder_that_exists_keeps_its_mode(tmp_path: Path) -> None:
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o2777
 
 
-def test_a_second_export_brings_an_older_one_up_to_date(tmp_path: Path) -> None:
+def test_a_second_export_updates_an_older_one(tmp_path: Path) -> None:
     written = export(tmp_path)
     manifest = tmp_path / MANIFEST
     manifest.write_text(f"{manifest.read_text()}\n{PACKAGE}/gone.py\n{PACKAGE}/never_there.py")
@@ -116,7 +116,7 @@ def test_a_second_export_brings_an_older_one_up_to_date(tmp_path: Path) -> None:
     assert (tmp_path / PACKAGE / "pool.py").read_bytes() == (AGENT / "pool.py").read_bytes()
 
 
-def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:
     (tmp_path / "shop-1-0123456789ab.pool").touch()
     written = export(tmp_path)
     (tmp_path / PACKAGE / "theirs.py").touch()
@@ -128,7 +128,7 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["../victim.py", "/etc/victim.py", "victim.py", f"{PACKAGE}/../victim.py", "", "\0"]
 )
-def test_a_forged_list_of_files_deletes_nothing(tmp_path: Path, line: str) -> None:
+def test_a_forged_manifest_deletes_nothing(tmp_path: Path, line: str) -> None:
     folder = tmp_path / "agent"
     export(folder)
     for victim in (tmp_path / "victim.py", folder / "victim.py"):
@@ -140,7 +140,7 @@ def test_a_forged_list_of_files_deletes_nothing(tmp_path: Path, line: str) -> No
     assert (folder / "victim.py").exists()
 
 
-def test_programs_that_start_during_an_export_read_whole_files(tmp_path: Path) -> None:
+def test_programs_that_start_during_an_export_read_complete_files(tmp_path: Path) -> None:
     export(tmp_path)
     stop = threading.Event()
 
@@ -166,7 +166,7 @@ def test_programs_that_start_during_an_export_read_whole_files(tmp_path: Path) -
         (PACKAGE, "not a folder"),
     ],
 )
-def test_a_file_of_somebody_else_in_the_way_is_named_and_kept(
+def test_a_foreign_file_in_the_way_is_named_and_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, reason: str
 ) -> None:
     path = tmp_path / name
@@ -217,7 +217,7 @@ def test_a_folder_that_cannot_be_written_is_named(
 
 
 @pytest.mark.parametrize(("options", "status"), [([], 1), (["--never-fail"], 0)])
-def test_an_export_that_finds_no_room_names_the_file_and_is_finished_by_the_next(
+def test_an_export_without_room_names_the_file_and_the_next_export_completes_it(
     tmp_path: Path, options: list[str], status: int
 ) -> None:
     folder, whole = tmp_path / "agent", export(tmp_path / "whole")
@@ -237,7 +237,7 @@ raise SystemExit(main(["export", *{options}, {str(folder)!r}]))
     assert export(folder) == whole
 
 
-def test_help_and_version_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_version_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     for option, expected in (
         ("--version", f"sqlalchemy-pool-metrics {__version__}\n"),
         ("--help", "export"),
@@ -268,7 +268,7 @@ def test_importing_the_package_imports_nothing_of_sqlalchemy() -> None:
 
 
 @pytest.mark.parametrize("first", ["prometheus", "instrumentation", "plugin", "injection"])
-def test_its_names_are_there_whatever_module_of_it_is_imported_first(first: str) -> None:
+def test_all_public_names_exist_whichever_module_is_imported_first(first: str) -> None:
     program = f"""
 import sqlalchemy_pool_metrics.{first}
 import sqlalchemy_pool_metrics as m
@@ -279,7 +279,7 @@ print(instrument is m.instrument, hasattr(m, "nothing"))
     assert run_well("-c", program, path=[AGENT.parent]).split() == ["True", "True", "False"]
 
 
-def test_the_command_ends_with_its_status(tmp_path: Path) -> None:
+def test_the_command_exits_with_its_status(tmp_path: Path) -> None:
     ended = run("-m", PACKAGE, "export", "/proc/agent", path=[AGENT.parent])
 
     assert (ended.returncode, ended.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""Whatever goes wrong in the recording, the pool works on."""
+"""A fault of the recording does not disturb the pool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def engine() -> Engine:
 
 
 def use_in_every_way(engine: Engine) -> None:
-    """Checkout, return, overflow, timeout, invalidation of both kinds, detach, dispose."""
+    """Cover checkout, return, overflow, timeout, invalidation of both kinds, detach, dispose."""
     first, second = engine.raw_connection(), engine.raw_connection()
     with pytest.raises(exc.TimeoutError):
         engine.raw_connection()
@@ -76,16 +76,16 @@ def fail(*_: Any) -> None:
 
 
 def make_ours(function: Any) -> Any:
-    """The function as if it stood in one of our modules, so that what it raises is our fault."""
+    """Return the function as if it were defined in our package, so that its faults are ours."""
     return FunctionType(function.__code__, {"__name__": "sqlalchemy_pool_metrics.broken"})
 
 
 class TimeLimitError(Exception):
-    """What the application's signal handler raises."""
+    """An exception of the application's signal handler."""
 
 
 class Handler:
-    """A signal handler that raises once, in the place of a function that our code calls."""
+    """A signal handler that raises once, in place of a function that our code calls."""
 
     def __init__(self, fault: type[BaseException] = TimeLimitError) -> None:
         self.faults = [fault]
@@ -104,7 +104,7 @@ SYNC_POOL_CLASSES = [each for each in POOL_CLASSES if not issubclass(each, Async
 
 
 def build_small(pool_class: Any, driver: StubDriver | None = None) -> Engine:
-    """With room for one connection, where the class knows a size."""
+    """Build an engine with room for one connection, if the pool class has a size."""
     options = {"pool_size": 1, "max_overflow": 0} if issubclass(pool_class, QueuePool) else {}
     return build_engine(pool_class, driver, **options)
 
@@ -140,7 +140,7 @@ def test_what_a_signal_handler_raises_in_a_return_reaches_the_app_and_loses_no_c
 
 
 @pytest.mark.parametrize("pool_class", POOL_CLASSES)
-def test_an_interrupt_while_the_file_is_looked_after_in_a_return_loses_no_connection(
+def test_an_interrupt_during_the_check_of_the_file_loses_no_connection(
     pool_class: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = build_small(pool_class)
@@ -170,7 +170,7 @@ def test_a_logging_handler_that_raises_does_not_reach_the_app(engine: Engine) ->
     assert engine.pool.status()
 
 
-def test_what_the_caller_sees_has_no_trace_of_the_recording(engine: Engine) -> None:
+def test_the_callers_exception_has_no_context_from_the_recording(engine: Engine) -> None:
     held = [engine.raw_connection(), engine.raw_connection()]
     with pytest.raises(exc.TimeoutError) as error:
         engine.raw_connection()

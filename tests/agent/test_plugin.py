@@ -1,4 +1,4 @@
-"""Switching the recording on by SQLAlchemy's plugin `pool_metrics`, in a URL or as an argument."""
+"""SQLAlchemy's plugin `pool_metrics`, in a URL or as an argument."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.agent.stub_driver import StubDriver
 
 
 class TeamPool(QueuePool):
-    """A pool class of the application's own."""
+    """An application's own pool class."""
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/shop.db"
 
 
-def test_a_url_names_the_pool_and_the_driver_sees_nothing_of_it(url: str) -> None:
+def test_a_url_names_the_pool_and_the_driver_does_not_see_the_name(url: str) -> None:
     engine = create_engine(f"{url}?plugin=pool_metrics&pool_name=primary&timeout=3")
     engine.raw_connection().close()
 
@@ -41,7 +41,7 @@ def test_a_url_names_the_pool_and_the_driver_sees_nothing_of_it(url: str) -> Non
     assert dict(engine.url.query) == {"timeout": "3"}
 
 
-def test_an_argument_names_the_pool_before_the_url_does(url: str) -> None:
+def test_the_argument_pool_name_overrides_the_url(url: str) -> None:
     engine = create_engine(f"{url}?pool_name=other", plugins=["pool_metrics"], pool_name="primary")
     engine.raw_connection().close()
 
@@ -49,13 +49,13 @@ def test_an_argument_names_the_pool_before_the_url_does(url: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"pool_name": None}, {"pool_name": ""}])
-def test_without_a_name_it_is_the_databases(url: str, options: dict[str, Any]) -> None:
+def test_the_default_name_is_the_databases(url: str, options: dict[str, Any]) -> None:
     engine = create_engine(url, plugins=["pool_metrics"], **options)
 
     assert read_pool(engine).pool.name == make_url(url).database
 
 
-def test_of_several_names_in_a_url_the_first_counts(url: str) -> None:
+def test_the_first_of_several_names_in_a_url_counts(url: str) -> None:
     engine = create_engine(f"{url}?plugin=pool_metrics&pool_name=one&pool_name=two")
 
     assert read_pool(engine).pool.name == "one"
@@ -113,7 +113,7 @@ def test_a_configuration_and_a_pool_without_engine_are_recorded(url: str) -> Non
 
 
 @pytest.mark.parametrize("names", ["pool_metrics&plugin=other", "other&plugin=pool_metrics"])
-def test_other_plugins_in_the_url_go_on_working(
+def test_other_plugins_in_the_url_still_work(
     url: str, names: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -140,7 +140,7 @@ def test_other_plugins_in_the_url_go_on_working(
     assert not engine.url.query
 
 
-def test_a_pool_switched_on_in_several_ways_counts_once(url: str) -> None:
+def test_a_pool_instrumented_in_several_ways_counts_once(url: str) -> None:
     url = f"{url}?plugin=pool_metrics&plugin=pool_metrics&pool_name=primary"
     engine = create_engine(url, plugins=["pool_metrics"], poolclass=MetricsQueuePool)
     instrument(instrument(engine))

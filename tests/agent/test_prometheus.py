@@ -1,4 +1,4 @@
-"""The families that an application or the exporter shows."""
+"""The metric families that an application or the exporter exposes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.agent.stub_driver import build_engine
 
 
 def samples(text: str, pool: str) -> dict[str, float]:
-    """Values of one pool by sample name and any labels beyond the pool's own."""
+    """Return the values of one pool by sample name and further labels."""
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -51,7 +51,7 @@ def test_an_application_can_register_its_pools() -> None:
         assert seen[f"sqlalchemy_pool_connections_closed_total{{reason={reason}}}"] == 0
 
 
-def test_labels_tell_the_pool_its_database_and_the_application(
+def test_labels_name_the_pool_its_database_and_the_application(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SQLALCHEMY_POOL_METRICS_APP", "orders")
@@ -63,7 +63,7 @@ def test_labels_tell_the_pool_its_database_and_the_application(
     )
 
 
-def test_the_application_is_named_after_opentelemetrys_service_else_the_program(
+def test_the_default_application_is_opentelemetrys_service_or_the_program(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("SQLALCHEMY_POOL_METRICS_APP", raising=False)
@@ -74,7 +74,7 @@ def test_the_application_is_named_after_opentelemetrys_service_else_the_program(
     assert read_pool(instrument(build_engine(QueuePool))).pool.application == "gunicorn"
 
 
-def test_two_engines_with_one_pool_name_are_one_process() -> None:
+def test_two_engines_with_one_pool_name_count_as_one_process() -> None:
     engines = [instrument(build_engine(QueuePool, pool_size=2), name="twice") for _ in range(2)]
     seen = samples(scrape(), "twice")
 
@@ -82,11 +82,11 @@ def test_two_engines_with_one_pool_name_are_one_process() -> None:
     assert seen["sqlalchemy_pool_processes"] == 1
 
 
-def test_pool_that_is_gone_keeps_its_counters_and_has_no_gauge() -> None:
+def test_a_pool_that_is_gone_has_counters_and_no_gauges() -> None:
     engine = instrument(build_engine(QueuePool), name="gone")
     engine.raw_connection().close()
-    rows = [({"origin": "app", "pool": "gone"}, keep_counters(read_pool(engine)))]
-    families = {f.name: f for f in build_families(rows, ["origin", "pool"])}
+    snapshots = [({"origin": "app", "pool": "gone"}, keep_counters(read_pool(engine)))]
+    families = {f.name: f for f in build_families(snapshots, ["origin", "pool"])}
 
     gauges = {name for name, family in families.items() if family.type == "gauge"}
     assert {name for name in gauges if families[name].samples} == set()
@@ -94,16 +94,16 @@ def test_pool_that_is_gone_keeps_its_counters_and_has_no_gauge() -> None:
     assert families["sqlalchemy_pool_checkouts"].samples[0].value == 1
 
 
-def test_only_the_applications_pools_are_said_to_be_in_processes() -> None:
+def test_only_the_applications_pools_have_a_number_of_processes() -> None:
     snapshot = read_pool(instrument(build_engine(QueuePool), name="p"))
-    rows = [({"origin": origin, "pool": "p"}, snapshot) for origin in ("probe", "app")]
-    families = {f.name: f for f in build_families(rows, ["origin", "pool"])}
+    snapshots = [({"origin": origin, "pool": "p"}, snapshot) for origin in ("probe", "app")]
+    families = {f.name: f for f in build_families(snapshots, ["origin", "pool"])}
 
     (sample,) = families["sqlalchemy_pool_processes"].samples
     assert (sample.labels["origin"], sample.value) == ("app", 1)
 
 
-def test_what_a_pool_cannot_know_is_absent() -> None:
+def test_a_value_that_a_pool_cannot_know_is_absent() -> None:
     engine = instrument(build_engine(NullPool), name="null")
     engine.raw_connection().close()
     seen = samples(scrape(), "null")
@@ -120,10 +120,13 @@ def test_what_a_pool_cannot_know_is_absent() -> None:
     assert seen["sqlalchemy_pool_checkouts_total"] == 1
 
 
-def test_a_configured_label_that_a_row_lacks_is_empty() -> None:
+def test_a_configured_label_without_a_value_is_empty() -> None:
     engine = instrument(build_engine(QueuePool), name="p")
-    rows = [({"pool": "p", "team": "core"}, read_pool(engine)), ({"pool": "q"}, read_pool(engine))]
-    families = {family.name: family for family in build_families(rows, ["pool", "team"])}
+    snapshots = [
+        ({"pool": "p", "team": "core"}, read_pool(engine)),
+        ({"pool": "q"}, read_pool(engine)),
+    ]
+    families = {family.name: family for family in build_families(snapshots, ["pool", "team"])}
     labels = [sample.labels for sample in families["sqlalchemy_pool_size"].samples]
 
     assert labels == [{"pool": "p", "team": "core"}, {"pool": "q", "team": ""}]

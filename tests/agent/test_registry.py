@@ -1,4 +1,4 @@
-"""The pools of a process: what is kept of those that are gone, and finalizers at bad moments."""
+"""The pools of a process: counters of dropped pools, and finalizers at bad moments."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy.pool import QueuePool
 
-from sqlalchemy_pool_metrics import instrument, read_pool, read_pools
-from sqlalchemy_pool_metrics.registry import Registry
+from sqlalchemy_pool_metrics import (
+    instrument,
+    read_pool,
+    read_pools,
+)
+from sqlalchemy_pool_metrics.registry import PROCESS, Registry
 from tests.agent.stub_driver import build_engine
 
 
 class DisposesWhenCollected:
-    """What an application may hold: its finalizer disposes of an engine."""
+    """An object of an application whose finalizer disposes of an engine."""
 
     def __init__(self) -> None:
         self.engine = instrument(build_engine(QueuePool), name="finalized")
@@ -57,7 +61,7 @@ def test_a_finalizer_inside_the_lock_of_a_pool_does_not_wait_for_a_reader() -> N
     assert not reader.is_alive()
 
 
-def test_names_that_come_and_go_are_kept_up_to_a_bound_and_then_together(
+def test_pools_that_come_and_go_are_kept_up_to_a_bound_and_then_merged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sqlalchemy_pool_metrics.block_store.MAX_DROPPED_POOLS", 3)
@@ -74,7 +78,7 @@ def test_names_that_come_and_go_are_kept_up_to_a_bound_and_then_together(
     assert totals["dropped"] == 3
 
 
-def test_an_engine_made_again_goes_on_with_the_counters_of_the_one_before() -> None:
+def test_an_engine_created_again_continues_the_counters_of_the_one_before() -> None:
     engine = instrument(build_engine(QueuePool), name="again")
     engine.raw_connection().close()
     del engine
@@ -85,3 +89,20 @@ def test_an_engine_made_again_goes_on_with_the_counters_of_the_one_before() -> N
     (total,) = [each for each in read_pools() if each.pool.name == "again"]
     assert (total.processes, total.checkouts, total.checked_in) == (1, 2, 1)
     assert read_pool(engine).checkouts == 1
+
+
+@pytest.mark.parametrize("lock", ["_lock", "instrumenting"])
+def test_a_finalizer_that_disposes_of_an_engine_waits_for_no_registry_lock(
+    lock: str,
+) -> None:
+    """Its thread may hold a pool's lock, for which a holder of the registry's lock waits."""
+    engine = instrument(build_engine(QueuePool))
+    engine.raw_connection().close()
+    disposing = threading.Thread(target=engine.dispose)
+    with getattr(PROCESS, lock):
+        disposing.start()
+        disposing.join(10)
+        was_blocked = disposing.is_alive()
+    disposing.join()
+
+    assert not was_blocked

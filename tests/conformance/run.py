@@ -30,7 +30,9 @@ TESTS = (
     "test/ext/asyncio",
 )
 # They run programs of their own on several SQLAlchemys, or need none.
-ELSEWHERE = ("tests/agent/test_injection.py", "tests/agent/test_export.py")
+ELSEWHERE = tuple(
+    f"tests/agent/test_{name}.py" for name in ("injection", "sitecustomize", "export")
+)
 FEWER_EXAMPLES = {"EXACTNESS_EXAMPLES": "20"}  # `make test` tries three times as many
 TIMEOUT_SECONDS = 300
 DEFAULT_DATABASE = "sqlite+aiosqlite:///:memory:"

@@ -1,4 +1,4 @@
-"""Every gauge and counter against the truth of the driver, after each of any sequence of steps."""
+"""Every gauge and counter agrees with the driver after each step of random sequences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PICK = st.integers(min_value=0, max_value=SIZE + OVERFLOW)
 
 
 class SyncPool(RuleBasedStateMachine):
-    """Drives a pool of 2 + 1 connections and keeps its own account of what must be true."""
+    """Drives a pool of 2 + 1 connections and keeps its own account of the right numbers."""
 
     pool_class: Any = MetricsQueuePool
 
@@ -179,7 +179,7 @@ class SyncPool(RuleBasedStateMachine):
         return sum(1 for record in self.queued() if record.dbapi_connection)
 
     def abandon(self, pool: Any, connections: int) -> None:
-        """Connections idle in a pool that was replaced are open until it is collected."""
+        """Note that idle connections of a replaced pool stay open until it is collected."""
         self.abandoned.append((weakref.ref(pool), connections))
 
     def collect_abandoned(self) -> None:
@@ -212,7 +212,7 @@ class SyncPool(RuleBasedStateMachine):
             self.closed["overflow"] += 1
 
     def expect_checkout(self) -> None:
-        """Foresee what SQLAlchemy does to the first idle connection, which it may replace."""
+        """Predict what SQLAlchemy does to the first idle connection, which it may replace."""
         queued = self.queued()
         if self.is_saturated():
             return
@@ -307,7 +307,7 @@ class AsyncPool(SyncPool):
         return self.loop.run_until_complete(greenlet_spawn(work))
 
     def expect_leak(self, _: Any) -> None:
-        """An asyncio connection cannot be reset by the garbage collector: it is terminated."""
+        """Expect a termination: the garbage collector cannot reset an asyncio connection."""
         self.returned += 1
         self.closed["leaked"] += 1
 

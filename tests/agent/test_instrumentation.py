@@ -1,4 +1,4 @@
-"""Switching the recording on, for engines of any kind, before and after they are used."""
+"""instrument() on engines of any kind, before and after their first use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sqlalchemy_pool_metrics import (
 from tests.agent.stub_driver import StubDriver, build_engine
 
 
-def test_it_returns_the_engine_and_names_its_pool(tmp_path: Path) -> None:
+def test_instrument_returns_the_engine_and_names_its_pool(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
 
     assert instrument(engine, name="primary") is engine
@@ -34,7 +34,7 @@ def test_it_returns_the_engine_and_names_its_pool(tmp_path: Path) -> None:
     assert read_pool(engine).pool.name == "renamed"
 
 
-def test_the_name_is_the_logging_name_else_the_database() -> None:
+def test_the_default_name_is_the_logging_name_or_the_database() -> None:
     url = "postgresql+psycopg://app:secret@db.example:6432/shop"
     named = instrument(create_engine(url, pool_logging_name="orders"))
     unnamed = instrument(create_engine(url))
@@ -43,7 +43,7 @@ def test_the_name_is_the_logging_name_else_the_database() -> None:
     assert read_pool(unnamed).pool.name == "shop"
 
 
-def test_the_description_tells_where_the_pool_connects_and_no_password() -> None:
+def test_the_description_has_host_and_database_and_no_password() -> None:
     url = "postgresql+psycopg://app:canary@db.example:6432/shop"
     described = read_pool(instrument(create_engine(url))).pool
 
@@ -52,7 +52,7 @@ def test_the_description_tells_where_the_pool_connects_and_no_password() -> None
     assert "canary" not in repr(described)
 
 
-def test_a_pool_class_given_to_create_engine_finds_the_database_by_itself() -> None:
+def test_a_pool_class_given_to_create_engine_finds_the_database() -> None:
     url = "postgresql+psycopg://app:canary@db.example:6432/shop"
     described = read_pool(create_engine(url, poolclass=MetricsQueuePool)).pool
 
@@ -60,7 +60,7 @@ def test_a_pool_class_given_to_create_engine_finds_the_database_by_itself() -> N
     assert "canary" not in repr(described)
 
 
-def test_connections_in_use_before_are_taken_over() -> None:
+def test_connections_that_exist_before_are_taken_over() -> None:
     driver = StubDriver()
     engine = build_engine(QueuePool, driver, pool_size=2)
     out, back = engine.raw_connection(), engine.raw_connection()
@@ -76,7 +76,7 @@ def test_connections_in_use_before_are_taken_over() -> None:
     assert read_pool(engine).counter("connections_closed_dispose") == driver.closed == 2
 
 
-def test_a_static_connection_in_use_before_is_taken_over() -> None:
+def test_a_static_connection_that_is_out_before_is_taken_over() -> None:
     engine = build_engine(StaticPool)
     connection = engine.raw_connection()
     instrument(engine)
@@ -87,7 +87,7 @@ def test_a_static_connection_in_use_before_is_taken_over() -> None:
 
 
 @pytest.mark.parametrize("end", ["invalidate", "stuck", "detach", "drop"])
-def test_a_connection_taken_over_ends_as_any_other(end: str) -> None:
+def test_a_connection_that_was_taken_over_ends_like_any_other(end: str) -> None:
     engine = build_engine(QueuePool)
     connection: Any = engine.raw_connection()
     instrument(engine)
@@ -104,7 +104,7 @@ def test_a_connection_taken_over_ends_as_any_other(end: str) -> None:
     assert read_pool(engine).histogram("hold").count == 1
 
 
-def test_an_asyncio_queue_is_not_made_by_instrumenting() -> None:
+def test_instrumenting_does_not_create_the_asyncio_queue() -> None:
     engine = build_engine(AsyncAdaptedQueuePool)
     instrument(engine)
     pool: Any = engine.pool
@@ -112,7 +112,7 @@ def test_an_asyncio_queue_is_not_made_by_instrumenting() -> None:
     assert "_queue" not in pool._pool.__dict__
 
 
-def test_a_second_call_without_a_name_keeps_the_first_ones() -> None:
+def test_a_second_call_without_a_name_keeps_the_first_name() -> None:
     engine = instrument(build_engine(QueuePool), name="primary")
     instrument(engine)
 
@@ -131,7 +131,7 @@ def test_several_threads_may_instrument_the_same_engine() -> None:
         assert read_pool(engine).connections_opened == 1
 
 
-def test_waits_and_opens_count_after_a_late_start() -> None:
+def test_opens_and_invalidations_count_after_a_late_start() -> None:
     engine = build_engine(QueuePool, pool_size=1, max_overflow=0, timeout=0.01)
     engine.raw_connection().close()
     instrument(engine)
@@ -172,7 +172,7 @@ def test_engines_made_by_execution_options_share_the_pool() -> None:
     assert read_pool(optioned).checkouts == read_pool(engine).checkouts == 1
 
 
-def test_dispose_goes_on_with_the_same_counters() -> None:
+def test_counters_continue_after_dispose() -> None:
     engine = instrument(build_engine(QueuePool), name="kept")
     engine.raw_connection().close()
     engine.dispose()
@@ -187,7 +187,7 @@ def test_an_engine_that_is_not_instrumented_cannot_be_read() -> None:
         read_pool(build_engine(NullPool))
 
 
-def test_a_pool_that_cannot_be_instrumented_is_logged_and_goes_on(
+def test_a_pool_that_cannot_be_instrumented_is_logged_and_works(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Fixed(NullPool):
@@ -255,7 +255,7 @@ def test_a_new_engine_keeps_its_listeners_and_settings() -> None:
     assert read_pool(engine).max_connections == 5
 
 
-def test_engines_that_share_a_pool_go_on_sharing_it() -> None:
+def test_engines_that_share_a_pool_still_share_it() -> None:
     connect: Any = lambda: sqlite3.connect(":memory:")  # noqa: E731 - typed for SQLAlchemy
     pool = QueuePool(connect, pool_size=1, max_overflow=0, timeout=0)
     one, other = (create_engine("sqlite://", pool=pool) for _ in range(2))

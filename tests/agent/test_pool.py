@@ -1,4 +1,4 @@
-"""Every pool class of SQLAlchemy's, and a user's own, tells what it can know and no more."""
+"""Every pool class of SQLAlchemy, and a user's own, records what it can know."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ POOL_CLASSES = [QueuePool, NullPool, StaticPool, SingletonThreadPool, AssertionP
 
 
 class OwnPool(QueuePool):
-    """A user's subclass, with a behaviour and an attribute of its own."""
+    """A user's subclass with its own behaviour and attribute."""
 
     handed_out = 0
 
@@ -79,7 +79,7 @@ def test_checkouts_holds_opens_and_closes_are_counted(pool_class: type[Pool]) ->
         (NullPool, {}, None, None, False),
     ],
 )
-def test_limits_are_known_where_the_class_has_them(
+def test_size_and_limit_are_those_of_the_class(
     pool_class: type[Pool],
     options: dict[str, Any],
     size: int | None,
@@ -101,14 +101,14 @@ def test_a_users_subclass_keeps_its_behaviour() -> None:
     assert pool.handed_out == 1
 
 
-def test_a_class_is_made_once_and_a_recording_one_is_itself() -> None:
+def test_a_recording_class_is_made_once_and_returned_as_it_is() -> None:
     assert metrics_class(OwnPool) is metrics_class(OwnPool)
     assert metrics_class(QueuePool) is MetricsQueuePool
     assert metrics_class(MetricsQueuePool) is MetricsQueuePool
     assert metrics_class(AsyncAdaptedQueuePool) is MetricsAsyncAdaptedQueuePool
 
 
-def test_callers_that_share_a_static_connection_count_as_checkouts_and_one_connection() -> None:
+def test_callers_that_share_a_static_connection_count_as_two_checkouts_and_one_connection() -> None:
     engine = build_engine(metrics_class(StaticPool))
     first, second = engine.raw_connection(), engine.raw_connection()
     now = read_pool(engine)
@@ -119,7 +119,7 @@ def test_callers_that_share_a_static_connection_count_as_checkouts_and_one_conne
     assert read_pool(engine).checked_out == 0
 
 
-def test_a_nested_checkout_in_the_same_thread_is_none() -> None:
+def test_a_nested_checkout_in_the_same_thread_does_not_count() -> None:
     engine = build_engine(metrics_class(SingletonThreadPool))
     outer = engine.raw_connection()
     inner = engine.raw_connection()
@@ -179,7 +179,7 @@ def test_every_class_works_on_a_real_sqlite_file(pool_class: type[Pool], tmp_pat
 
 
 @pytest.mark.parametrize("pool_class", [QueuePool, OwnPool])
-def test_a_connection_that_finds_no_place_is_closed_as_overflow(pool_class: type[Pool]) -> None:
+def test_a_returned_connection_without_room_is_closed_as_overflow(pool_class: type[Pool]) -> None:
     driver = StubDriver()
     engine = build_engine(metrics_class(pool_class), driver, pool_size=1, max_overflow=1)
     connections = [engine.raw_connection(), engine.raw_connection()]
@@ -262,7 +262,7 @@ def test_a_pool_that_two_engines_share_is_counted_after_one_disposed_of_it() -> 
     assert read_pool(engine).checked_in == 1
 
 
-def test_two_successors_of_a_pool_do_not_take_each_others_connections_away() -> None:
+def test_two_successors_of_a_pool_keep_their_connections_apart() -> None:
     engine = build_engine(metrics_class(QueuePool))
     engine.raw_connection().close()
     stray = engine.pool.recreate()

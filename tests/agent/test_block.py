@@ -1,0 +1,102 @@
+"""Numbers that are derived from the slots of a block, and peaks over a minute."""
+
+from __future__ import annotations
+
+import pytest
+
+from sqlalchemy_pool_metrics import Snapshot
+from sqlalchemy_pool_metrics.block import Block
+from sqlalchemy_pool_metrics.layout import (
+    HELD_CAPACITY,
+)
+from sqlalchemy_pool_metrics.slot_reader import read_snapshot
+from sqlalchemy_pool_metrics.snapshot import PoolDescription
+
+SECOND = 1_000_000_000
+
+START = 1_000_000 * SECOND
+
+
+def block(limit: int | None = 3) -> Block:
+    return Block(PoolDescription(name="p", size=2, max_connections=limit, waits=True))
+
+
+def read(block: Block, now: int) -> Snapshot:
+    return read_snapshot(block.description, block.slots, now)
+
+
+def test_a_duration_equal_to_a_bound_belongs_to_its_bucket() -> None:
+    counted = block()
+    counted.record_open(SECOND // 1000)
+    counted.record_open(SECOND // 1000 + 1)
+    counted.record_open(31 * SECOND)
+    histogram = read(counted, START).histogram("connect")
+
+    assert histogram.counts[:2] == (1, 1)
+    assert histogram.counts[-1] == 1
+    assert histogram.cumulative()[-1] == (float("inf"), 3)
+    assert histogram.sum_seconds == pytest.approx(31.002)
+
+
+def test_the_integral_includes_connections_that_are_still_out() -> None:
+    counted = block()
+    slot = counted.record_checkout(0, START)
+    counted.record_checkout(0, START + SECOND)
+    while_out = read(counted, START + 3 * SECOND)
+    counted.record_return(slot, START, START + 4 * SECOND)
+    later = read(counted, START + 5 * SECOND)
+
+    assert (while_out.checked_out, while_out.checked_out_ns) == (2, 5 * SECOND)
+    assert while_out.oldest_checkout_ns == 3 * SECOND
+    assert (later.checked_out, later.checked_out_ns) == (1, 8 * SECOND)
+    assert later.oldest_checkout_ns == 4 * SECOND
+
+
+def test_a_peak_is_seen_for_a_minute_and_not_for_two() -> None:
+    counted = block()
+    slots = [counted.record_checkout(0, START) for _ in range(3)]
+    for slot in slots:
+        counted.record_return(slot, START, START + SECOND)
+
+    assert read(counted, START + 59 * SECOND).checked_out_peak == 3
+    assert read(counted, START + 120 * SECOND).checked_out_peak == 0
+
+
+def test_the_level_before_a_fall_is_the_peak_of_that_minute() -> None:
+    counted = block()
+    slots = [counted.record_checkout(0, START) for _ in range(2)]
+    for slot in slots:
+        counted.record_return(slot, START, START + 600 * SECOND)
+
+    assert read(counted, START + 300 * SECOND).checked_out_peak == 2
+    assert read(counted, START + 630 * SECOND).checked_out_peak == 2
+    assert read(counted, START + 700 * SECOND).checked_out_peak == 0
+
+
+def test_connections_beyond_the_capacity_of_the_table_are_still_counted() -> None:
+    counted = block(limit=None)
+    slots = [counted.record_checkout(0, START) for _ in range(HELD_CAPACITY + 5)]
+    full = read(counted, START + SECOND)
+    for slot in slots:
+        counted.record_return(slot, START, START + SECOND)
+    empty = read(counted, START + SECOND)
+
+    assert full.checked_out == HELD_CAPACITY + 5
+    assert (empty.checked_out, empty.checked_out_ns) == (0, (HELD_CAPACITY + 5) * SECOND)
+
+
+def test_saturation_counts_from_the_last_free_connection_to_the_first_return() -> None:
+    counted = block(limit=2)
+    slots = [counted.record_checkout(0, START + n * SECOND) for n in range(2)]
+    counted.record_return(slots[0], START, START + 4 * SECOND)
+    counted.record_return(slots[1], START, START + 9 * SECOND)
+
+    assert read(counted, START + 20 * SECOND).saturated_ns == 3 * SECOND
+
+
+def test_a_start_in_the_future_counts_as_now() -> None:
+    counted = block()
+    counted.record_checkout(0, START)
+    early = read(counted, START - SECOND)
+
+    assert (early.checked_out, early.oldest_checkout_ns, early.checked_out_ns) == (1, 0, 0)
