@@ -25,7 +25,7 @@ class DaemonThread:
         self._thread.start()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Return the future of a call. Nobody who waits for it can cancel the call."""
+        """Queue a call and return its future. Cancelling that does not cancel the call."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         self._calls.put(partial(resolve, call, future))
@@ -56,7 +56,7 @@ def resolve(call: Callable[[], T], future: Future[T]) -> None:
         future.set_result(outcome)
 
 
-def start_in_daemon(call: Callable[[], T], name: str) -> Future[T]:
+def start_in_daemon_thread(call: Callable[[], T], name: str) -> Future[T]:
     """Start a call in a thread of its own."""
     thread = DaemonThread(name)
     future = thread.submit(call)
@@ -64,16 +64,16 @@ def start_in_daemon(call: Callable[[], T], name: str) -> Future[T]:
     return future
 
 
-async def call_in_daemon(call: Callable[[], T], name: str) -> T:
-    """Return or raise what a blocking call does, while the event loop turns."""
-    return await asyncio.wrap_future(start_in_daemon(call, name))
+async def run_in_daemon_thread(call: Callable[[], T], name: str) -> T:
+    """Return or raise what a blocking call does, without blocking the event loop."""
+    return await asyncio.wrap_future(start_in_daemon_thread(call, name))
 
 
 class BackgroundCalls:
     """Calls by key, at most one of each at a time, for any thread.
 
     A call that still runs is joined, not made again: one that hangs costs one thread, however often
-    it is asked for.
+    it is started.
     """
 
     def __init__(self, name: str) -> None:
@@ -82,16 +82,16 @@ class BackgroundCalls:
         self._running: dict[str, Future[Any]] = {}
 
     def start(self, key: str, call: Callable[[], T]) -> Future[T]:
-        """Return the future of the call with this key that runs, else start this one."""
+        """Return the future of the running call with this key, or else of this one."""
         with self._lock:
             future = self._running.get(key)
             if future is None:
                 run = partial(self._run, key, call)
-                future = self._running[key] = start_in_daemon(run, f"{self._name}: {key}")
+                future = self._running[key] = start_in_daemon_thread(run, f"{self._name}: {key}")
         return future
 
     async def run(self, key: str, call: Callable[[], T], timeout_seconds: float | None) -> T:
-        """Return or raise what the call does. After a TimeoutError it goes on in its thread."""
+        """Return or raise what the call does. After a TimeoutError it continues in its thread."""
         async with asyncio.timeout(timeout_seconds):
             return await asyncio.wrap_future(self.start(key, call))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sqlalchemy_pool_exporter.threads import BackgroundCalls, DaemonThread, call_in_daemon
+from sqlalchemy_pool_exporter.threads import BackgroundCalls, DaemonThread, run_in_daemon_thread
 from tests.exporter.open_databases import PATIENCE
 from tests.exporter.waiting import wait_for
 
@@ -30,10 +30,10 @@ def test_a_daemon_thread_runs_its_calls_in_order_and_ends_after_them() -> None:
 
 
 async def test_a_call_in_a_daemon_thread_returns_its_outcome_or_raises_its_error() -> None:
-    thread = await call_in_daemon(threading.current_thread, "worker")
+    thread = await run_in_daemon_thread(threading.current_thread, "worker")
     assert (thread.name, thread.daemon) == ("worker", True)
     with pytest.raises(ZeroDivisionError):
-        await call_in_daemon(lambda: 1 // 0, "worker")
+        await run_in_daemon_thread(lambda: 1 // 0, "worker")
 
 
 async def test_a_background_call_that_hangs_is_joined_and_not_made_again(

@@ -17,7 +17,7 @@ BuildError = Callable[[], Exception]
 
 
 class DetachedCall(NamedTuple):
-    """A call that goes on after its deadline, and the connections that it uses."""
+    """A call that continues after its deadline, and the connections that it uses."""
 
     future: asyncio.Future[Any]
     connections: ConnectionTracker
@@ -36,7 +36,7 @@ class CallQueue:
         self._executor = executor
         self._may_detach = may_detach
         self._background = BackgroundCalls(executor.name)
-        # Builds the error of what the running call waits for in the background.
+        # Builds the error of the background call that the running call waits for.
         self._pending_error: BuildError | None = None
         self._turn = asyncio.Lock()
         self._cancellation: asyncio.Future[None] | None = None
@@ -81,7 +81,7 @@ class CallQueue:
                 return future.result()
             if not is_cancelled and self._may_detach():
                 self._detach(future, connections)
-            # Before the call is cut off, because it may go on to something else then.
+            # Build the error before the call is cut off and the state that it describes changes.
             raise self._build_error(build_error)
         finally:
             if self._detached is None:
@@ -103,9 +103,9 @@ class CallQueue:
     ) -> T:
         """Make a blocking call in a thread of its own; to be used by the running call.
 
-        A call with the same key that still runs is joined. Whatever cuts the waiting call off, its
-        error is `build_error()`, a new one each time: two raises of one error would share its
-        traceback.
+        A call with the same key that still runs is joined. `build_error` builds the error of a
+        timeout, and that of the waiting call if it is cut off: a new one each time, because two
+        raises of one error share its traceback.
         """
         future = self._background.start(key, call)
         self._pending_error = build_error
@@ -139,7 +139,7 @@ class CallQueue:
         if not future.done():
             await self._cut_off(future, connections)
         if future.done():
-            mark_retrieved(future)  # its caller may have been cancelled at the same time
+            mark_retrieved(future)  # nobody does if the caller was cancelled at the same time
         connections.reset()
 
     async def _cut_off(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
@@ -148,7 +148,7 @@ class CallQueue:
             await asyncio.wait({future}, timeout=GRACE_SECONDS)
         if future.done():
             return
-        # A call that does not end by itself may leave the pool in any state, half disposed of say.
+        # A call that does not end may leave the pool in any state, half disposed of for example.
         pool = engine.pool
         engine.dispose(close=False)
         connections.untrack()

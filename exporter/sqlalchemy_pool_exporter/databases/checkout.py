@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Stage(StrEnum):
-    """How far a checkout has come; the value says what is missing when the time is over there."""
+    """How far a checkout has come; the value is the message if its time ends at this stage."""
 
     CHECKOUT = "no connection"
     WORK = "no answer to the query"
@@ -22,15 +22,15 @@ class Stage(StrEnum):
 
 
 class DeadlineError(TimeoutError):
-    """A database did not do in time what it was asked for."""
+    """A database did not respond before the deadline."""
 
 
 class TimedCheckout(Generic[T]):
     """Does some work on a connection of an engine.
 
-    `run` blocks, in a thread or a greenlet; the others may be used by the event loop's thread
-    meanwhile. `checkout_seconds` is the time it took to get the connection, and `deadline` is in
-    seconds of time.monotonic().
+    `run` blocks, in a thread or a greenlet; `cancel` and `build_error` may be called from the event
+    loop's thread meanwhile. `checkout_seconds` is the time it took to get the connection;
+    `deadline` is in seconds of time.monotonic().
     """
 
     def __init__(
@@ -64,9 +64,8 @@ class TimedCheckout(Generic[T]):
             try:
                 return self._run_once()
             except DBAPIError as error:
-                if not (
-                    error.connection_invalidated and self._attempts > 0 < self.remaining_seconds
-                ):
+                can_retry = self._attempts > 0 and self.remaining_seconds > 0
+                if not (error.connection_invalidated and can_retry):
                     raise
 
     def _run_once(self) -> T:
@@ -83,7 +82,7 @@ class TimedCheckout(Generic[T]):
         return result
 
     def _limit(self, connection: Connection) -> None:
-        """Let the server end what nobody waits for any more, or a lock piles up our sessions."""
+        """Let the server end a query at the deadline, or those that wait for a lock pile up."""
         if self._transaction_limit is not None:
             connection.exec_driver_sql(self._transaction_limit(self.remaining_seconds))
 

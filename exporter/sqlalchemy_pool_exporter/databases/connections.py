@@ -39,7 +39,7 @@ class ConnectionTracker:
         event.listen(engine, "close_detached", self._on_close)
 
     def _on_do_connect(self, *_: object) -> DBAPIConnection:
-        if self._is_aborted:  # after a failed pre-ping the pool goes on with a new connection
+        if self._is_aborted:  # after a failed pre-ping the pool opens a new connection
             raise ConnectionAbortedError("connection aborted")
         try:
             connection = self._connect()
@@ -104,9 +104,9 @@ class ConnectionTracker:
 
 
 def abort(connection: Any, driver: Driver) -> None:
-    """End a driver's connection without waiting, whatever it is doing; never raises.
+    """End a driver's connection without waiting for its server. Never raises.
 
-    Whoever waits for the connection's server gets the driver's error for a lost connection.
+    A call that waits for the server gets the driver's error for a lost connection.
     """
     try:
         driver.abort(connection)

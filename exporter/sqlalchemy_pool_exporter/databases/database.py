@@ -141,7 +141,7 @@ class Database:
                 checkout.run, connections, checkout.deadline, checkout.build_error
             )
         except BaseException:
-            checkout.cancel()  # its thread may have been abandoned, and go on
+            checkout.cancel()  # its thread may have been abandoned and still run
             raise
         return result, checkout.checkout_seconds
 

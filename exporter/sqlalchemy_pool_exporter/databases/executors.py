@@ -70,7 +70,7 @@ class Executor(ABC):
 
 
 class AsyncExecutor(Executor):
-    """For async drivers: each call runs in a greenlet, in a task of the event loop."""
+    """For async drivers: runs each call in a greenlet, in a task of the event loop."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -93,7 +93,7 @@ class AsyncExecutor(Executor):
         """Cancel the call's task; SQLAlchemy's greenlet passes that on to the driver."""
         # When asyncpg is cancelled just after its socket has connected, it never awaits its
         # protocol's future, and asyncio logs "Future exception was never retrieved". asyncpg 0.32
-        # has mended that for plain connections, not for the TLS upgrade (TLSUpgradeProto.on_data).
+        # has fixed that for plain connections, not for the TLS upgrade (TLSUpgradeProto.on_data).
         # Let the moment pass; count turns, too, because a late loop begins it after the wait.
         await asyncio.wait({future}, timeout=CONNECTING_SECONDS)
         for _ in range(CONNECTING_TURNS):
@@ -112,7 +112,7 @@ class AsyncExecutor(Executor):
 
 
 class ThreadExecutor(Executor):
-    """For blocking drivers: one daemon thread for every call, and a new one after abandoning it.
+    """For blocking drivers: runs all calls in one daemon thread, until it is abandoned.
 
     One thread, because only the thread that opened a connection of SQLite may use it, and
     SingletonThreadPool keeps one connection per thread.
@@ -139,15 +139,11 @@ class ThreadExecutor(Executor):
         return future.result(timeout_seconds)
 
     async def cancel(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:
-        """Wait for the call, for nothing cancels a thread, and abandon it if it hangs."""
+        """Wait for the call, because nothing cancels a thread, and abandon it if it hangs."""
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
         if future.done():
             mark_retrieved(future)
-        else:
-            self.abandon(future, cleanup)
-
-    def abandon(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:
-        """Leave the call to its thread, without waiting."""
+            return
         future.cancel()
         if self._thread is not None:
             self._thread.submit(cleanup)

@@ -1,7 +1,7 @@
 """Whether the server has begun to answer a connection that is being opened.
 
-No driver says so, nor hands out its socket before the login is over; the kernel knows. Linux only:
-elsewhere no server has answered. docs/decisions/reading-tcp-info.md says what this is for.
+Drivers do not report it, nor hand out their socket before the login is over, but the kernel knows.
+On other systems than Linux no login counts as answered. See docs/decisions/reading-tcp-info.md.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ INFO_BYTES = 136
 class LoginProgress:
     """A login, from right before the driver connects; for any thread.
 
-    It is recognised by being new and by the server's address and port, so another connection to the
-    same server that is opened meanwhile may be taken for it.
+    It is found among the new connections by the server's address and port, so another connection to
+    the same server that is opened meanwhile may be taken for it.
     """
 
     def __init__(self, addresses: Collection[str], ports: Collection[int]) -> None:

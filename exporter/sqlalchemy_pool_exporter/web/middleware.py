@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sqlalchemy_pool_exporter.threads import call_in_daemon
+from sqlalchemy_pool_exporter.threads import run_in_daemon_thread
 from sqlalchemy_pool_exporter.web.responses import HEALTHY, answer_text
 from sqlalchemy_pool_exporter.web_config import RateLimit
 from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
@@ -170,7 +170,7 @@ class PasswordChecker:
         try:
             async with self._lock:
                 compare = partial(is_password, hashed, password)
-                outcome = await call_in_daemon(compare, "password") and is_user
+                outcome = await run_in_daemon_thread(compare, "password") and is_user
             self._cache(key, outcome)
             return outcome
         finally:

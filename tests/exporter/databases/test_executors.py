@@ -131,7 +131,7 @@ async def test_every_call_of_a_thread_executor_runs_in_one_thread() -> None:
 async def test_an_abandoned_thread_cleans_up_when_its_call_ends() -> None:
     executor, release, cleaned_by = ThreadExecutor("shop"), threading.Event(), list[str]()
     future = executor.start(release.wait)
-    executor.abandon(future, lambda: cleaned_by.append(threading.current_thread().name))
+    await executor.cancel(future, lambda: cleaned_by.append(threading.current_thread().name))
     assert cleaned_by == []
     release.set()
     await wait_for(lambda: cleaned_by == ["shop"])
@@ -150,7 +150,7 @@ def test_a_call_that_ends_after_its_loop_was_closed_is_ignored() -> None:
 
     async def leave() -> ThreadExecutor:
         executor = ThreadExecutor("shop")
-        executor.abandon(executor.start(release.wait), do_nothing)
+        await executor.cancel(executor.start(release.wait), do_nothing)
         return executor
 
     executor = asyncio.run(leave())
