@@ -278,6 +278,38 @@ async def test_a_read_that_hangs_is_joined_by_the_next_reload(up: dict[str, Any]
     await service.stop()
 
 
+async def test_files_that_cannot_be_read_in_time_are_a_failed_reload(
+    up: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sqlalchemy_pool_exporter.reload.READ_SECONDS", 0.05)
+    release = threading.Event()
+    changing = ChangingSource({"shop": up})
+    async with open_client(changing.build_app()) as client:
+        changing.list_files = lambda: [Path("/")] * release.wait(20)  # type: ignore[method-assign]
+        response = await client.post(RELOAD)
+        release.set()
+        assert (await read_samples(client))[SUCCESSFUL, ""] == 0
+    assert response.status_code == 422
+    assert "could not be read within 0.05 s" in response.text
+
+
+async def test_an_internal_error_is_logged_with_its_traceback_and_changes_nothing(
+    up: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    changing = ChangingSource({"shop": up})
+
+    def fail() -> Settings:
+        raise ZeroDivisionError
+
+    async with open_client(changing.build_app()) as client:
+        changing.load = fail  # type: ignore[method-assign]
+        response = await client.post(RELOAD)
+        assert list((await client.get("/health/db")).json()["databases"]) == ["shop"]
+    assert response.status_code == 422
+    assert "internal error" in response.text
+    assert [each.exc_info for each in caplog.records if each.exc_info]
+
+
 async def test_a_change_while_the_first_configuration_is_read_is_noticed(
     up: dict[str, Any], tmp_path: Path
 ) -> None:
