@@ -67,7 +67,7 @@ COUNTERS = (
     "unfinished_pending_ns",
 )
 
-# Upper bounds in seconds, as docs/metrics.md pins them.
+# Upper bounds in seconds; docs/metrics.md lists the same.
 # fmt: off
 _WAIT_BOUNDS = (
     0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,

@@ -73,7 +73,7 @@ def _invalidation_reason(error: BaseException | None) -> str:
 def _close_reason(pool: Any, record: Any, recorder: Recorder) -> str:
     """Return why a connection that was not invalidated closes.
 
-    The tests, and their order, are those of SQLAlchemy's _ConnectionRecord.get_connection(). A
+    The checks, and their order, are those of SQLAlchemy's _ConnectionRecord.get_connection(). A
     connection that closes while it is idle found no room in the pool.
     """
     disposing = DISPOSING.get()

@@ -42,7 +42,7 @@ _POOL_TIMEOUT_CODE = "3o7r"
 
 
 class RecordsMetrics(Pool):
-    """Mixin that adds the recording to the pool class after it among the bases."""
+    """Mixin that adds the recording to the pool class that follows it in the bases."""
 
     # On the class, too: SQLAlchemy's tests compare the attributes that only instances have.
     _recorder: Recorder = None  # type: ignore[assignment]
@@ -75,7 +75,7 @@ class RecordsMetrics(Pool):
         entered_ns = monotonic_ns()
         try:
             fairy = self._plain_connect()
-        except BaseException as error:  # asyncio's CancelledError is no Exception
+        except BaseException as error:  # CancelledError is no Exception
             self._recorder.record_failure(f"checkout_failures_{_failure_reason(error)}")
             raise
         try:

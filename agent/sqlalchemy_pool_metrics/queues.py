@@ -23,7 +23,7 @@ __all__ = [
 
 
 class RecordsWaits(QueueCommon[Any]):
-    """Mixin that adds the recording to the queue class after it among the bases.
+    """Mixin that adds the recording to the queue class that follows it in the bases.
 
     A caller waits if the queue is empty when it asks. `block` alone does not tell: a pool at its
     limit always asks to block, also when connections are idle. The pool's `_do_get()` is no place

@@ -47,7 +47,7 @@ class PoolDescription:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What makes two pools, of one process or of several, one pool in the metrics."""
+        """The key by which pools, of one process or of several, are one pool in the metrics."""
         return (self.application, self.name, self.dialect, self.host, self.port, self.database)
 
 
