@@ -1,4 +1,4 @@
-"""What clients send that no client should: odd requests, pieces of requests, and no requests."""
+"""Strategies for bytes from clients: odd requests, parts of requests, other protocols."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 
 def build_tls_hello() -> bytes:
-    """What a client says first who believes that this is HTTPS."""
+    """Return the first bytes of a client that expects HTTPS."""
     answers, says = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = ssl.create_default_context().wrap_bio(answers, says, server_hostname="exporter")
     try:
@@ -121,7 +121,7 @@ BODIES = [
 ]
 BODIES += [b"1;" + b"x" * 20000 + b"\r\n", b"\xff" * 100, b"x" * 100000, b'{"a": ' * 2000]
 BODY = st.integers(0, 5).flatmap(lambda dice: st.just(b"") if dice else st.sampled_from(BODIES))
-# Of a header that is none.
+# Malformed header lines.
 LINES = [
     "no colon",
     ": no name",
@@ -140,7 +140,7 @@ ODD_LINES = st.lists(st.sampled_from(LINES) | st.text(max_size=30), max_size=3) 
 
 
 def mostly(usual: Sequence[str], odd: Sequence[str]) -> st.SearchStrategy[str]:
-    """One that is as it should be, or, one time in eight, another one."""
+    """Draw a usual value, or an odd one in one of eight cases."""
     return st.integers(0, 7).flatmap(lambda dice: st.sampled_from(usual if dice else odd))
 
 
@@ -164,7 +164,7 @@ def heads(draw: st.DrawFn, headers: dict[str, list[str]]) -> bytes:
 
 @st.composite
 def requests(draw: st.DrawFn, headers: dict[str, list[str]]) -> bytes:
-    """What one client sends: mostly a request and perhaps a body, several of them, or a part."""
+    """Draw what one client sends: mostly one or several requests, or a part of them."""
     if not draw(st.integers(0, 11)):
         return draw(st.sampled_from(OTHER_PROTOCOLS) | st.binary(max_size=200))
     count = draw(st.sampled_from([1, 1, 1, 2, 3]))

@@ -1,4 +1,4 @@
-"""Whatever clients send: a clear answer or a closed connection, and nothing is left behind."""
+"""Whatever clients send gets an answer or a closed connection, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from tests.servers.conditions import wait_until
 from tests.servers.endpoints import open_closed_port
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
-# A database that is down, and more requests than are answered at once.
+# Paths that get 503 because a database is down.
 MAY_BE_UNAVAILABLE = re.compile(rb"health|recreate|reload|ready", re.IGNORECASE)
-# How long a client waits for an answer before it says that it has no more to say.
+# How long a client waits for more of an answer before it closes its side.
 SHORT_SECONDS = 0.03
 PATIENCE_SECONDS = 30.0
 USER = "admin"
@@ -35,7 +35,7 @@ USER = "admin"
 
 @dataclass
 class Target:
-    """A running exporter; `seen` is how much of its log was read."""
+    """A running exporter; `seen` is how much of its log has been read."""
 
     exporter: RunningExporter
     descriptors: int
@@ -43,7 +43,7 @@ class Target:
     auth: tuple[str, str] | None = None
 
     def send(self, payloads: Sequence[bytes]) -> list[bytes]:
-        """What is answered to clients who send these at the same time."""
+        """Return the answers to clients that send these payloads at the same time."""
         with ExitStack() as stack:
             clients = [
                 stack.enter_context(closing(socket.create_connection(self.exporter.address)))
@@ -56,7 +56,7 @@ class Target:
             return read_answers(clients)
 
     def read_log(self) -> str:
-        """What was logged since."""
+        """Return what has been logged since the last call."""
         log = self.exporter.log.read_text(errors="replace")
         new, self.seen = log[self.seen :], len(log)
         return new
@@ -65,7 +65,7 @@ class Target:
         return len(list(Path(f"/proc/{self.exporter.process.pid}/fd").iterdir()))
 
     def check(self) -> None:
-        """It serves as if nothing had happened."""
+        """Assert that it serves as if nothing had happened."""
         with self.exporter.open_client() as client:
             answer = client.get("/metrics", auth=self.auth or httpx.USE_CLIENT_DEFAULT)
             assert answer.status_code == 200
@@ -78,7 +78,7 @@ class Target:
 
 
 def read_answers(clients: Sequence[socket.socket]) -> list[bytes]:
-    """All that the server says to each until it hangs up, or has no more to say."""
+    """Return everything that the server sends to each client until it hangs up."""
     answers = dict.fromkeys(clients, b"")
     with selectors.DefaultSelector() as waiting:
         for client in clients:
@@ -112,7 +112,7 @@ def read_piece(client: socket.socket) -> bytes:
 def run_target(
     folder: Path, port: int, settings: dict[str, str], auth: tuple[str, str] | None = None
 ) -> Iterator[Target]:
-    """Yields an exporter with a database that is up and one that is not."""
+    """Yield an exporter with a database that is up and one that is down."""
     (folder / "shop.db").touch()
     settings = {
         "DATABASES__UP__URL": f"sqlite:///{folder}/shop.db",
@@ -123,7 +123,7 @@ def run_target(
     }
     with run_exporter(folder / "log", settings=settings) as exporter:
         target = Target(exporter, 0, auth=auth)
-        # Threads, pipes and whatever else is made when it is first needed.
+        # Threads, pipes and other things are made at their first use.
         with exporter.open_client() as client:
             for path in ("/metrics", "/health/db", "/"):
                 client.get(path, auth=auth or httpx.USE_CLIENT_DEFAULT)
@@ -148,7 +148,7 @@ def target(tmp_path_factory: pytest.TempPathFactory, refusing_port: int) -> Iter
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, refusing_port: int) -> Iterator[Target]:
-    """One that answers nobody but a user with a password."""
+    """An exporter that answers only a user with a password."""
     folder = tmp_path_factory.mktemp("guarded")
     password = bcrypt.hashpw(CANARY.encode(), bcrypt.gensalt(4)).decode()
     file = folder / "web.yml"
@@ -159,7 +159,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, refusing_port: int) -> Ite
 
 
 def check_answer(payload: bytes, answer: bytes) -> list[int]:
-    """The statuses; none of them says that something is wrong with us."""
+    """Return the statuses; none of them is an internal error."""
     statuses = [int(status) for status in STATUS.findall(answer)]
     for status in statuses:
         event(f"status {status}")
@@ -180,7 +180,9 @@ def check_log(target: Target) -> None:
 
 @fuzz(0.2)
 @given(st.lists(anything, min_size=1, max_size=8))
-def test_anything_sent_is_answered_or_hung_up_on(target: Target, payloads: list[bytes]) -> None:
+def test_any_bytes_get_an_answer_or_a_closed_connection(
+    target: Target, payloads: list[bytes]
+) -> None:
     for payload, answer in zip(payloads, target.send(payloads), strict=True):
         check_answer(payload, answer)
     check_log(target)
@@ -189,7 +191,7 @@ def test_anything_sent_is_answered_or_hung_up_on(target: Target, payloads: list[
 
 @fuzz(0.06)
 @given(st.lists(intrusions, min_size=1, max_size=8))
-def test_nobody_gets_in_without_the_password(guarded: Target, payloads: list[bytes]) -> None:
+def test_no_request_gets_in_without_the_password(guarded: Target, payloads: list[bytes]) -> None:
     for payload, answer in zip(payloads, guarded.send(payloads), strict=True):
         statuses = check_answer(payload, answer)
         assert all(status == 100 or 400 <= status < 500 for status in statuses)

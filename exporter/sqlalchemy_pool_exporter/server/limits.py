@@ -1,4 +1,4 @@
-"""What clients may use of the exporter, and the HTTP protocol that ends those who take too long."""
+"""What one client may cost: the limits, a deadline for its requests, and its share of the log."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The address to serve on: read from text, opened as a socket; it knows no HTTP."""
+"""The listening socket."""
 
 import errno
 import socket
@@ -10,10 +10,12 @@ BACKLOG: Final = 1024
 
 
 def open_listener(address: Address) -> socket.socket:
-    """Returns a socket that listens on the address: clients wait there until they are served.
+    """Return a socket that listens on the address; clients wait there until they are accepted.
 
-    Without a host that is every address, of IPv6 and of IPv4, or of IPv4 where there is no IPv6.
-    Raises AddressError when the address is taken, not this machine's, or not allowed.
+    Without a host it listens on all addresses, of IPv6 and IPv4, or of IPv4 where there is no IPv6.
+
+    Raises:
+        AddressError: The address is in use, is not this machine's, or is not allowed.
     """
     try:
         return _listen(address)
@@ -23,7 +25,7 @@ def open_listener(address: Address) -> socket.socket:
 
 
 def read_address(listener: socket.socket) -> Address:
-    """Returns where the socket is bound, the port chosen for it included."""
+    """Return where the socket is bound, with the port that the kernel chose for port 0."""
     host, port = listener.getsockname()[:2]
     return Address(host, port)
 

@@ -20,6 +20,8 @@ from sqlalchemy_pool_exporter.service import Service
 
 logger = logging.getLogger(__name__)
 
+# Where clients can cause warnings.
+CLIENT_LOGGERS: Final = (__name__, HTTPProtocol.__module__, "uvicorn.error")
 # What clients get to read their last answers; then their connections are dropped.
 GRACE_SECONDS: Final = 1
 # How long no connection is accepted after the process has run out of descriptors or memory.
@@ -53,8 +55,8 @@ class Server(uvicorn.Server):
         """Begin to serve; from now on SIGHUP reloads a configuration that has a source."""
         await super().startup([])  # starts the application, and listens nowhere
         loop = asyncio.get_running_loop()
-        for source in (logger, logging.getLogger("uvicorn.error")):
-            source.addFilter(self._log_filter)
+        for name in CLIENT_LOGGERS:
+            logging.getLogger(name).addFilter(self._log_filter)
         for listener in sockets or ():
             listener.setblocking(False)
             self._accepting.add(loop.create_task(self._accept(listener), name="accept clients"))
@@ -77,8 +79,8 @@ class Server(uvicorn.Server):
         await asyncio.gather(*ending, return_exceptions=True)
         await super().shutdown(sockets)
         await stopping
-        for source in (logger, logging.getLogger("uvicorn.error")):
-            source.removeFilter(self._log_filter)
+        for name in CLIENT_LOGGERS:
+            logging.getLogger(name).removeFilter(self._log_filter)
 
     def _reload(self) -> None:
         self._reloading = asyncio.create_task(self._reloader.reload_quietly())
@@ -89,7 +91,7 @@ class Server(uvicorn.Server):
             # A client that waits is accepted without a turn of the loop: leave room for others.
             await asyncio.sleep(0)
             try:
-                client, _ = await loop.sock_accept(listener)
+                client, address = await loop.sock_accept(listener)
             except ConnectionAbortedError:
                 continue
             except OSError as error:
@@ -99,14 +101,14 @@ class Server(uvicorn.Server):
             open_now = len(self.server_state.connections) + len(self._connecting)
             if open_now >= self._limits.connections:
                 client.close()
-                extra = {"limit": self._limits.connections}
+                extra = {"client": address[0], "limit": self._limits.connections}
                 logger.warning("connection refused: too many are open", extra=extra)
                 continue
-            task = loop.create_task(self._connect(client))
+            task = loop.create_task(self._connect(client, address[0]))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, client: socket.socket) -> None:
+    async def _connect(self, client: socket.socket, host: str) -> None:
         """Hand the connection to uvicorn, after the TLS handshake if the web policy asks for it."""
         loop = asyncio.get_running_loop()
         context = self._service.web_policy.context
@@ -118,7 +120,7 @@ class Server(uvicorn.Server):
             end_unread_answers(client, self._limits.answer_seconds)
             await loop.connect_accepted_socket(self._build_protocol, client, ssl=context, **options)
         except ssl.SSLError as error:
-            logger.warning("TLS handshake failed", extra={"reason": error.reason})
+            logger.warning("TLS handshake failed", extra={"client": host, "reason": error.reason})
         except OSError:
             pass  # the client hung up, or was not done in time
 

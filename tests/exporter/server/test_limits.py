@@ -52,7 +52,7 @@ class Doors:
         self.entered += 1
         with suppress(ClientDisconnect):
             return PlainTextResponse(f"{len(await request.body())}\n")
-        return PlainTextResponse("to nobody\n")
+        return PlainTextResponse("disconnected\n")
 
     async def flood(self, _request: Request) -> Response:
         self.entered += 1
@@ -108,7 +108,7 @@ async def connect_silently(served: Served, count: int) -> AsyncIterator[list[Con
         yield silent
 
 
-async def test_200_silent_connections_keep_nobody_out() -> None:
+async def test_200_silent_connections_do_not_keep_others_out() -> None:
     async with (
         serve(build_guarded_app(None), PATIENT) as served,
         connect_silently(served, 200),
@@ -223,7 +223,7 @@ async def test_no_second_request_hides_behind_a_body_of_doubtful_length(
 
 @pytest.mark.parametrize("request_line", [b"POST /read", b"POST /wait", b"GET /no", b"HEAD /no"])
 @pytest.mark.parametrize("is_later", [False, True])
-async def test_nonsense_after_a_good_head_breaks_nothing(
+async def test_nonsense_after_a_valid_head_leaves_no_traceback(
     request_line: bytes, is_later: bool, doors: Doors, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The application waits for the body, has answered, or is about to begin."""
@@ -372,7 +372,7 @@ async def test_a_second_answer_is_not_sent_before_the_first_is_taken(doors: Door
         assert doors.entered == 3
 
 
-async def test_answers_that_nobody_has_taken_at_the_end_leave_no_traceback(
+async def test_unread_answers_leave_no_traceback_at_the_exit(
     doors: Doors, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with AsyncExitStack() as clients, serve(doors.build_app()) as served:

@@ -1,4 +1,4 @@
-"""Addresses as people write them, and one line for each that cannot be served on."""
+"""The listening socket, and one line for each address that it cannot be opened on."""
 
 import errno
 import socket
@@ -19,7 +19,7 @@ def test_port_zero_listens_on_a_free_port() -> None:
 
 
 @pytest.mark.parametrize("host", ["", "::"])
-def test_every_address_is_listened_on_of_ipv6_and_of_ipv4(host: str) -> None:
+def test_without_a_host_it_listens_on_ipv6_and_ipv4(host: str) -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     with open_listener(Address(host, 0)) as listener:
@@ -30,9 +30,7 @@ def test_every_address_is_listened_on_of_ipv6_and_of_ipv4(host: str) -> None:
 
 
 @pytest.mark.parametrize("failing", ["socket", "bind"])
-def test_without_ipv6_every_address_is_one_of_ipv4(
-    failing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_ipv6_it_listens_on_ipv4(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with ipv6.disable=1, and as in a namespace that has no such address."""
 
     class OldSocket(socket.socket):
@@ -52,7 +50,7 @@ def test_without_ipv6_every_address_is_one_of_ipv4(
 
 
 @pytest.mark.parametrize("taken_host", ["0.0.0.0", ""])
-def test_every_address_is_not_had_where_one_is_taken(taken_host: str) -> None:
+def test_without_a_host_a_port_in_use_on_one_address_is_refused(taken_host: str) -> None:
     with open_listener(Address(taken_host, 0)) as listener:
         address = Address("", read_address(listener).port)
         with pytest.raises(AddressError) as caught:
@@ -60,7 +58,7 @@ def test_every_address_is_not_had_where_one_is_taken(taken_host: str) -> None:
     assert str(caught.value) == f"cannot listen on {address}: address already in use"
 
 
-def test_taken_port_is_one_clear_line() -> None:
+def test_a_port_in_use_is_one_line() -> None:
     with open_listener(Address("127.0.0.1", 0)) as listener:
         taken = read_address(listener)
         with pytest.raises(AddressError) as caught:
@@ -69,7 +67,7 @@ def test_taken_port_is_one_clear_line() -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a" * 70, "a..b"])
-def test_host_of_another_machine_is_one_clear_line(host: str) -> None:
+def test_a_host_of_another_machine_is_one_line(host: str) -> None:
     with pytest.raises(AddressError) as caught:
         open_listener(Address(host, 9723))
     assert str(caught.value).startswith(f"cannot listen on {host}:9723: ")

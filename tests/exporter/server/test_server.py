@@ -19,11 +19,11 @@ def run(seconds: float, work: str) -> int:
     return subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode
 
 
-def test_process_ends_although_a_thread_hangs() -> None:
+def test_the_process_ends_although_a_thread_hangs() -> None:
     assert run(0.1, "ThreadPoolExecutor().submit(threading.Event().wait)") == -signal.SIGALRM
 
 
-def test_countdown_holds_up_nobody_who_ends_earlier() -> None:
+def test_a_process_that_ends_by_itself_does_not_wait_for_the_countdown() -> None:
     assert run(3600, "") == 0
 
 
@@ -49,7 +49,7 @@ print(app.state.service.state)
 """
 
 
-def test_signal_before_the_server_runs_is_obeyed_by_an_orderly_end() -> None:
+def test_a_signal_before_the_server_runs_ends_it_in_order() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", EARLY], timeout=60, check=True, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""Connections by TLS: which certificate is shown, whose is wanted, and what changes meanwhile."""
+"""TLS: the server's certificate, client certificates, and their exchange by a reload."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ def read_file(server: Certificates) -> bytes:
     return ssl.PEM_cert_to_DER_cert(server.certificate.read_text())
 
 
-async def test_answers_come_by_tls_and_by_nothing_else(
-    server: Certificates, tmp_path: Path
-) -> None:
+async def test_with_tls_only_tls_is_answered(server: Certificates, tmp_path: Path) -> None:
     file = write_web_config(tmp_path, describe_tls(server))
     async with serve(build_guarded_app(file)) as served:
         assert await ask(served, server.build_client_context()) == 200
@@ -111,7 +109,7 @@ async def test_versions_and_ciphers_are_those_of_the_file(
         assert (shown.cipher() or ("",))[0] == "ECDHE-ECDSA-AES256-GCM-SHA384"
 
 
-async def test_a_certificate_of_the_right_authority_is_required(
+async def test_a_client_certificate_of_the_right_authority_is_required(
     server: Certificates, authority: Authority, tmp_path: Path
 ) -> None:
     mine = authority.sign(tmp_path / "mine", "prometheus")
@@ -119,12 +117,12 @@ async def test_a_certificate_of_the_right_authority_is_required(
     file = write_web_config(tmp_path, want_clients(server, mine))
     async with serve(build_guarded_app(file)) as served:
         assert await ask(served, server.build_client_context(mine)) == 200
-        for nobody in (None, wrong):
+        for refused in (None, wrong):
             with pytest.raises(REFUSED):
-                await ask(served, server.build_client_context(nobody))
+                await ask(served, server.build_client_context(refused))
 
 
-async def test_a_clients_certificate_can_be_its_own_authority(
+async def test_a_client_certificate_can_be_its_own_authority(
     server: Certificates, authority: Authority, tmp_path: Path
 ) -> None:
     mine, other = (authority.sign(tmp_path / name, name) for name in ("mine", "other"))
@@ -136,21 +134,21 @@ async def test_a_clients_certificate_can_be_its_own_authority(
             await ask(served, server.build_client_context(other))
 
 
-async def test_a_certificate_may_be_left_out_and_not_be_wrong(
+async def test_an_optional_client_certificate_must_not_be_wrong(
     server: Certificates, authority: Authority, tmp_path: Path
 ) -> None:
     mine = authority.sign(tmp_path / "mine", "prometheus")
     wrong = Authority().sign(tmp_path / "wrong", "prometheus")
     tls = want_clients(server, mine, client_auth_type="VerifyClientCertIfGiven")
     async with serve(build_guarded_app(write_web_config(tmp_path, tls))) as served:
-        for somebody in (None, mine):
-            assert await ask(served, server.build_client_context(somebody)) == 200
+        for accepted in (None, mine):
+            assert await ask(served, server.build_client_context(accepted)) == 200
         with pytest.raises(REFUSED):
             await ask(served, server.build_client_context(wrong))
 
 
 @pytest.mark.parametrize("name", ["prometheus.example", "ops@example.org", "127.0.0.9", "::1"])
-async def test_a_name_in_the_certificate_lets_in(
+async def test_a_client_certificate_needs_an_allowed_name(
     name: str, server: Certificates, authority: Authority, tmp_path: Path
 ) -> None:
     mine = authority.sign(tmp_path / "mine", name, "another.example")
@@ -162,7 +160,7 @@ async def test_a_name_in_the_certificate_lets_in(
             await ask(served, server.build_client_context(other))
 
 
-async def test_whoever_shows_no_certificate_has_no_name(
+async def test_a_client_without_a_certificate_has_no_allowed_name(
     server: Certificates, tmp_path: Path
 ) -> None:
     tls = want_clients(
@@ -173,7 +171,7 @@ async def test_whoever_shows_no_certificate_has_no_name(
             await ask(served, server.build_client_context())
 
 
-async def test_new_connections_see_a_new_certificate_and_old_ones_go_on(
+async def test_a_reload_shows_a_new_certificate_to_new_connections(
     server: Certificates, authority: Authority, tmp_path: Path
 ) -> None:
     file = write_web_config(tmp_path, describe_tls(server))
@@ -189,7 +187,7 @@ async def test_new_connections_see_a_new_certificate_and_old_ones_go_on(
         assert (await old.read_answer())[0] == 200
 
 
-async def test_a_bad_certificate_leaves_the_old_one_and_is_one_line(
+async def test_an_invalid_certificate_keeps_the_old_one_and_is_one_line(
     server: Certificates, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = write_web_config(tmp_path, describe_tls(server))
@@ -205,7 +203,7 @@ async def test_a_bad_certificate_leaves_the_old_one_and_is_one_line(
     )
 
 
-async def test_files_that_come_late_are_waited_for(server: Certificates, tmp_path: Path) -> None:
+async def test_a_missing_key_is_used_once_it_exists(server: Certificates, tmp_path: Path) -> None:
     file = write_web_config(tmp_path, "")
     kept = server.key.rename(tmp_path / "kept")
     async with serve(build_guarded_app(file)) as served:
@@ -218,9 +216,7 @@ async def test_files_that_come_late_are_waited_for(server: Certificates, tmp_pat
         assert await ask(served, server.build_client_context()) == 200
 
 
-async def test_tls_can_be_switched_on_and_off_while_serving(
-    server: Certificates, tmp_path: Path
-) -> None:
+async def test_a_reload_turns_tls_on_and_off(server: Certificates, tmp_path: Path) -> None:
     file = write_web_config(tmp_path, "")
     async with serve(build_guarded_app(file)) as served:
         assert await ask(served, None) == 200
@@ -232,7 +228,7 @@ async def test_tls_can_be_switched_on_and_off_while_serving(
         assert await ask(served, None) == 200
 
 
-async def test_a_reading_that_finds_nothing_new_changes_nothing(
+async def test_a_reload_without_a_change_keeps_the_context(
     server: Certificates, tmp_path: Path
 ) -> None:
     file = write_web_config(tmp_path, describe_tls(server))
@@ -242,7 +238,9 @@ async def test_a_reading_that_finds_nothing_new_changes_nothing(
         assert served.web_policy.context is context
 
 
-async def test_a_handshake_that_never_comes_is_ended(server: Certificates, tmp_path: Path) -> None:
+async def test_a_handshake_that_never_comes_ends_at_its_deadline(
+    server: Certificates, tmp_path: Path
+) -> None:
     file = write_web_config(tmp_path, describe_tls(server))
     async with (
         serve(build_guarded_app(file), Limits(handshake_seconds=0.1)) as served,
@@ -254,7 +252,7 @@ async def test_a_handshake_that_never_comes_is_ended(server: Certificates, tmp_p
 @pytest.mark.parametrize(
     "nonsense", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff", b"\0" * 99]
 )
-async def test_a_handshake_that_is_none_is_ended_without_a_traceback(
+async def test_nonsense_instead_of_a_handshake_is_at_most_one_warning(
     nonsense: bytes, server: Certificates, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = write_web_config(tmp_path, describe_tls(server))
@@ -270,7 +268,7 @@ async def test_a_handshake_that_is_none_is_ended_without_a_traceback(
     assert not any(each.exc_info for each in lines)
 
 
-async def test_open_connections_do_not_hold_up_the_end(
+async def test_open_connections_do_not_hold_up_the_exit(
     server: Certificates, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = write_web_config(tmp_path, describe_tls(server))

@@ -1,4 +1,4 @@
-"""The application as a whole: its routes, its life, and requests nobody has thought of."""
+"""The application as a whole: its routes, its start and stop, and random requests."""
 
 import asyncio
 from pathlib import Path
@@ -31,7 +31,7 @@ values = st.lists(st.sampled_from(VALUES + MARKS) | st.binary(max_size=9)).map(b
 headers = st.tuples(st.sampled_from(HEADERS) | st.binary(min_size=1, max_size=9), values)
 
 
-def test_every_route_is_listed_and_everything_listed_is_a_route() -> None:
+def test_the_list_of_paths_is_the_list_of_routes() -> None:
     assert [route.path for route in build_routes()] == [
         path.removeprefix("POST ") for path in PATHS
     ]
@@ -88,7 +88,7 @@ async def answer(app: Starlette, scope: Scope) -> int:
 
 
 @pytest.mark.anyio
-async def test_app_can_be_made_for_many_databases_none_of_which_answers(
+async def test_the_app_starts_with_databases_that_do_not_answer(
     silent_port: int, dropping_port: int
 ) -> None:
     databases = {
@@ -100,7 +100,7 @@ async def test_app_can_be_made_for_many_databases_none_of_which_answers(
         assert (await client.get("/-/ready")).status_code == 200
 
 
-def test_databases_that_cannot_be_built_are_told_all_at_once(
+def test_one_error_names_all_databases_that_cannot_be_built(
     up: dict[str, Any], tmp_path: Path
 ) -> None:
     malformed = tmp_path / "url"

@@ -40,7 +40,7 @@ async def scrape(client: httpx.AsyncClient) -> str:
     return response.text
 
 
-async def test_processes_of_an_application_are_summed(tmp_path: Path) -> None:
+async def test_the_processes_of_an_application_are_summed(tmp_path: Path) -> None:
     app = build_app({}, app={"dir": str(tmp_path)})
     async with open_client(app) as client:
         with run_worker(tmp_path) as first, run_worker(tmp_path) as second:
@@ -60,7 +60,7 @@ async def test_processes_of_an_application_are_summed(tmp_path: Path) -> None:
         assert read(text, CHECKOUTS) == [3]
 
 
-async def test_new_exporter_tells_the_same_counters(tmp_path: Path) -> None:
+async def test_a_restarted_exporter_shows_the_same_counters(tmp_path: Path) -> None:
     for _ in range(2):
         with run_worker(tmp_path) as worker:
             worker.do("checkout")
@@ -69,7 +69,7 @@ async def test_new_exporter_tells_the_same_counters(tmp_path: Path) -> None:
             assert read(await scrape(client), CHECKOUTS) == [2]
 
 
-async def test_processes_by_themselves(tmp_path: Path) -> None:
+async def test_per_process_shows_each_process(tmp_path: Path) -> None:
     app = build_app({}, app={"dir": str(tmp_path), "per_process": True})
     async with open_client(app) as client:
         with run_worker(tmp_path) as first, run_worker(tmp_path) as second:
@@ -117,7 +117,7 @@ def replace_workers(folder: Path, number: int) -> Iterator[threading.Thread]:
 
 
 @pytest.mark.parametrize("kind", ["overwrite", "truncate", "unlink", "grow", "replace"])
-async def test_scrape_is_whole_while_files_are_damaged(tmp_path: Path, kind: str) -> None:
+async def test_a_scrape_is_complete_while_files_are_damaged(tmp_path: Path, kind: str) -> None:
     kept = SharedFile(tmp_path)
     kept.set("connection_failures", 7)
     victim = SharedFile(tmp_path).path
@@ -161,7 +161,7 @@ def damage(file: Path, whole: bytes, kind: str) -> Iterator[None]:
         thread.join()
 
 
-async def test_folder_that_is_removed_while_it_is_read_is_empty_then(tmp_path: Path) -> None:
+async def test_a_folder_that_is_removed_during_a_read_is_empty(tmp_path: Path) -> None:
     folder = tmp_path / "pools"
     folder.mkdir()
     SharedFile(folder)

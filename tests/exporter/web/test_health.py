@@ -26,7 +26,7 @@ def count_waiting() -> int:
     return sum(getattr(each, "__name__", "") == "check" for each in coroutines)
 
 
-async def test_healthy_database_is_described(up: dict[str, Any]) -> None:
+async def test_a_healthy_database_gets_200_with_its_pool(up: dict[str, Any]) -> None:
     async with open_client(build_app({"shop": up})) as client:
         response = await client.get("/health/db/shop")
     health = response.json()
@@ -44,7 +44,7 @@ async def test_healthy_database_is_described(up: dict[str, Any]) -> None:
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_unhealthy_database_has_a_reason_and_a_message(closed_port: int) -> None:
+async def test_an_unhealthy_database_gets_503_with_a_reason_and_a_message(closed_port: int) -> None:
     async with open_client(build_app({"shop": build_down(closed_port)})) as client:
         response = await client.get("/health/db/shop")
     health = response.json()
@@ -55,7 +55,9 @@ async def test_unhealthy_database_has_a_reason_and_a_message(closed_port: int) -
     assert CANARY not in response.text
 
 
-async def test_all_are_healthy_only_together(up: dict[str, Any], closed_port: int) -> None:
+async def test_one_unhealthy_database_makes_all_unhealthy(
+    up: dict[str, Any], closed_port: int
+) -> None:
     down = build_down(closed_port)
     async with open_client(build_app({"shop": up, "orders": down})) as client:
         response = await client.get("/health/db")
@@ -67,7 +69,7 @@ async def test_all_are_healthy_only_together(up: dict[str, Any], closed_port: in
     assert health["databases"]["orders"]["reason"] == "refused"
 
 
-async def test_all_healthy_is_200(up: dict[str, Any]) -> None:
+async def test_healthy_databases_get_200(up: dict[str, Any]) -> None:
     async with open_client(build_app({"shop": up, "again": up})) as client:
         response = await client.get("/health/db")
     assert response.status_code == 200
@@ -81,14 +83,14 @@ async def test_no_databases_are_healthy() -> None:
     assert response.json() == {"status": "healthy", "databases": {}}
 
 
-async def test_unknown_database_is_told_the_known_ones(up: dict[str, Any]) -> None:
+async def test_an_unknown_database_gets_404_with_the_names(up: dict[str, Any]) -> None:
     async with open_client(build_app({"shop": up, "orders": up})) as client:
         response = await client.get("/health/db/shpo")
     assert response.status_code == 404
     assert response.json() == {"error": "no database 'shpo'", "databases": ["shop", "orders"]}
 
 
-async def test_pool_without_a_size_has_none_in_json(up: dict[str, Any]) -> None:
+async def test_a_pool_without_a_size_has_null_as_its_size(up: dict[str, Any]) -> None:
     null = {**up, "pool": {"class": "null"}}
     async with open_client(build_app({"shop": null})) as client:
         health = (await client.get("/health/db/shop")).json()
@@ -127,7 +129,7 @@ async def test_nothing_is_checked_before_the_start(up: dict[str, Any]) -> None:
     assert read_service(app).probes.get("shop").last is None
 
 
-async def test_request_that_waits_when_the_exporter_stops_is_told_so(silent_port: int) -> None:
+async def test_a_request_that_waits_when_the_exporter_stops_gets_503(silent_port: int) -> None:
     app = build_app({"shop": build_down(silent_port)})
     async with connect(app) as client, asyncio.timeout(15):
         async with app.router.lifespan_context(app):
@@ -140,7 +142,7 @@ async def test_request_that_waits_when_the_exporter_stops_is_told_so(silent_port
         assert response.json()["error"] == "the exporter is stopping"
 
 
-async def test_cancelled_request_does_not_cancel_the_check_of_others(silent_port: int) -> None:
+async def test_a_cancelled_request_does_not_cancel_the_check_of_others(silent_port: int) -> None:
     app = build_app({"shop": {**build_down(silent_port), "probe": {"timeout": "1s"}}})
     async with open_client(app) as client:
         impatient = asyncio.create_task(client.get("/health/db/shop"))

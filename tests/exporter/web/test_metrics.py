@@ -1,4 +1,4 @@
-"""A scrape: from memory, in the format asked for, whatever the databases do."""
+"""A scrape: from memory, in the requested format, whatever the databases do."""
 
 import asyncio
 import gzip
@@ -55,7 +55,7 @@ def read(response: httpx.Response, name: str, **labels: str) -> float | None:
         (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
     ],
 )
-async def test_each_format_is_what_its_parser_reads(
+async def test_each_format_is_read_by_its_parser(
     accept: str, content_type: str, up: dict[str, Any]
 ) -> None:
     async with open_client(build_app({"shop": up})) as client:
@@ -70,7 +70,7 @@ async def test_each_format_is_what_its_parser_reads(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-async def test_body_is_compressed_for_who_asks_for_it(encoding: str) -> None:
+async def test_the_body_is_compressed_on_request(encoding: str) -> None:
     async with open_client(build_app({})) as client:
         headers = {"Accept-Encoding": encoding}
         async with client.stream("GET", "/metrics", headers=headers) as response:
@@ -81,7 +81,7 @@ async def test_body_is_compressed_for_who_asks_for_it(encoding: str) -> None:
     assert body.startswith(b"# HELP ")
 
 
-async def test_scrape_is_complete_while_databases_hang_or_fail(
+async def test_a_scrape_is_complete_while_databases_hang_or_fail(
     up: dict[str, Any], silent_port: int, closed_port: int
 ) -> None:
     app = build_app(
@@ -104,7 +104,7 @@ async def test_scrape_is_complete_while_databases_hang_or_fail(
     assert CANARY not in response.text
 
 
-async def test_scrape_probes_nothing(up: dict[str, Any]) -> None:
+async def test_a_scrape_probes_nothing(up: dict[str, Any]) -> None:
     app = build_app({"shop": up})
     async with open_client(app) as client:
         await client.get("/health/db")
@@ -123,7 +123,7 @@ async def test_every_collector_succeeds(up: dict[str, Any]) -> None:
         assert read(response, name, collector=collector) == 1
 
 
-async def test_broken_collector_does_not_fail_the_scrape(
+async def test_a_broken_collector_does_not_fail_the_scrape(
     up: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = build_app({"shop": up})
@@ -135,7 +135,7 @@ async def test_broken_collector_does_not_fail_the_scrape(
     assert "sqlalchemy_pool_size" not in text
 
 
-async def test_configured_labels_are_on_every_series_of_the_databases(up: dict[str, Any]) -> None:
+async def test_configured_labels_are_on_every_series_of_a_database(up: dict[str, Any]) -> None:
     databases = {"shop": {**up, "labels": {"team": "sales"}}, "orders": up}
     async with open_client(build_app(databases)) as client:
         response = await client.get("/metrics")
@@ -143,7 +143,7 @@ async def test_configured_labels_are_on_every_series_of_the_databases(up: dict[s
     assert read(response, "sqlalchemy_database_up", database="orders", team="") is not None
 
 
-async def test_only_the_families_asked_for_by_name() -> None:
+async def test_only_families_requested_by_name_are_shown() -> None:
     async with open_client(build_app({})) as client:
         names = {"name[]": ["python_info", "process_cpu_seconds_total", "nonsense"]}
         response = await client.get("/metrics", params=names)
@@ -151,7 +151,7 @@ async def test_only_the_families_asked_for_by_name() -> None:
     assert families == {"python_info", "process_cpu_seconds"}
 
 
-async def test_nothing_comes_from_or_goes_to_the_global_registry(up: dict[str, Any]) -> None:
+async def test_the_global_registry_is_not_used(up: dict[str, Any]) -> None:
     before = {family.name for family in REGISTRY.collect()}
     async with open_client(build_app({"shop": up})) as client:
         text = (await client.get("/metrics")).text

@@ -32,7 +32,7 @@ async def scrape(client: Any) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_server_that_is_up_is_described(postgres: EmbeddedPostgres) -> None:
+async def test_a_server_that_is_up_is_described(postgres: EmbeddedPostgres) -> None:
     url = postgres.url(DATABASE, *MONITOR, driver="asyncpg")
     async with open_client(build_app({"shop": {"url": url, "role": "primary"}})) as client:
         health = await client.get("/health/db/shop")
@@ -48,7 +48,7 @@ async def test_server_that_is_up_is_described(postgres: EmbeddedPostgres) -> Non
     ]
 
 
-async def test_server_that_plays_another_role_is_up_and_a_mismatch(shop: dict[str, Any]) -> None:
+async def test_a_server_in_another_role_is_up_with_a_role_mismatch(shop: dict[str, Any]) -> None:
     async with open_client(build_app({"shop": {**shop, "role": "replica"}})) as client:
         assert (await client.get("/health/db/shop")).status_code == 200
         found = await scrape(client)
@@ -56,7 +56,7 @@ async def test_server_that_plays_another_role_is_up_and_a_mismatch(shop: dict[st
     assert found["sqlalchemy_database_role_mismatch",] == 1
 
 
-async def test_recreating_opens_a_new_connection(shop: dict[str, Any]) -> None:
+async def test_recreate_opens_a_new_connection(shop: dict[str, Any]) -> None:
     app = build_app({"shop": shop}, web={"enable_lifecycle": True})
     async with open_client(app) as client:
         database = read_service(app).databases.get("shop")
@@ -68,7 +68,7 @@ async def test_recreating_opens_a_new_connection(shop: dict[str, Any]) -> None:
         assert database.read_pool().connections_opened == before + 1
 
 
-async def test_half_of_the_databases_hanging_holds_up_neither_scrapes_nor_the_other_half(
+async def test_hanging_databases_hold_up_neither_scrapes_nor_other_databases(
     shop: dict[str, Any], silent_port: int, dropping_port: int
 ) -> None:
     probe = {"interval": "100ms", "timeout": "100ms"}

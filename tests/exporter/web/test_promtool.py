@@ -1,4 +1,4 @@
-"""What Prometheus's own linter says about a scrape."""
+"""Prometheus' own linter finds no problem in a scrape."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def lint(promtool: str, metrics: bytes) -> str:
     return complaints or ("" if linted.returncode == 0 else f"status {linted.returncode}")
 
 
-async def test_promtool_has_nothing_to_say(up: dict[str, Any], closed_port: int) -> None:
+async def test_promtool_finds_no_problem(up: dict[str, Any], closed_port: int) -> None:
     databases = {
         "shop": {**up, "labels": {"team": "sales"}},
         "orders": build_down(closed_port),

@@ -50,7 +50,9 @@ def read_certificate(exporter: RunningExporter, context: ssl.SSLContext) -> str:
     return ssl.DER_cert_to_PEM_cert(certificate)
 
 
-def test_a_file_kubernetes_replaces_is_used_without_a_restart(log: Path, tmp_path: Path) -> None:
+def test_a_file_that_kubernetes_replaces_is_used_without_a_restart(
+    log: Path, tmp_path: Path
+) -> None:
     """All files are links through `..data`, and that is what is renamed over."""
     authority = Authority()
 
@@ -84,7 +86,7 @@ def test_a_file_kubernetes_replaces_is_used_without_a_restart(log: Path, tmp_pat
     assert "Traceback" not in log.read_text()
 
 
-def test_a_wrong_file_keeps_it_from_starting(tmp_path: Path) -> None:
+def test_an_invalid_file_keeps_the_exporter_from_starting(tmp_path: Path) -> None:
     file = write(tmp_path, f"{TLS}basic_auth_users: {{ops: {CANARY}}}\n")
     ended = run_command("--web.config.file", str(file), "--listen", "127.0.0.1:0",
                         settings=SETTINGS)  # fmt: skip
@@ -94,7 +96,7 @@ def test_a_wrong_file_keeps_it_from_starting(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_check_config_checks_it_too(tmp_path: Path) -> None:
+def test_check_config_checks_the_file(tmp_path: Path) -> None:
     config = tmp_path / "exporter.yaml"
     config.write_text("databases: {shop: {url: 'sqlite://'}}")
     file = write(tmp_path, TLS)
@@ -110,7 +112,7 @@ def test_check_config_checks_it_too(tmp_path: Path) -> None:
     assert run_command(*arguments).stdout == "configuration is valid: 1 database\n"
 
 
-def test_check_of_the_syntax_alone_reads_it_and_no_certificate(tmp_path: Path) -> None:
+def test_syntax_only_reads_no_certificate(tmp_path: Path) -> None:
     config = tmp_path / "exporter.yaml"
     config.write_text("databases: {shop: {url: 'sqlite://'}}")
     arguments = ("check-config", "--syntax-only", str(config), "--web.config.file")
@@ -121,7 +123,7 @@ def test_check_of_the_syntax_alone_reads_it_and_no_certificate(tmp_path: Path) -
     assert wrong.stdout.startswith(f"tls_sever_config ({tmp_path}/web.yml line 1): unknown key")
 
 
-def test_an_option_without_a_value_is_none(log: Path) -> None:
+def test_an_option_without_a_value_means_no_file(log: Path) -> None:
     with (
         run_exporter(log, "--web.config.file=", settings=SETTINGS) as exporter,
         exporter.open_client() as client,
@@ -129,7 +131,7 @@ def test_an_option_without_a_value_is_none(log: Path) -> None:
         assert client.get("/-/healthy").status_code == 200
 
 
-def test_whoever_hangs_in_a_handshake_does_not_hold_up_the_end(log: Path, tmp_path: Path) -> None:
+def test_a_hanging_handshake_does_not_hold_up_the_exit(log: Path, tmp_path: Path) -> None:
     Authority().sign(tmp_path / "tls")
     arguments = ("--web.config.file", str(write(tmp_path, TLS)))
     with (
@@ -144,7 +146,7 @@ def test_whoever_hangs_in_a_handshake_does_not_hold_up_the_end(log: Path, tmp_pa
     assert "Traceback" not in log.read_text()
 
 
-def test_sighup_reads_it_anew(log: Path, tmp_path: Path) -> None:
+def test_sighup_reloads_the_file(log: Path, tmp_path: Path) -> None:
     file = write(tmp_path, "")
     with (
         run_exporter(log, "--web.config.file", str(file), settings=SETTINGS) as exporter,
