@@ -89,7 +89,7 @@ def _count_reasons() -> PanelBuilder:
 def _count_exhausted_pools() -> PanelBuilder:
     return build_stat(
         "In how many pools do callers give up?",
-        "Pools (of one pod each) in which a caller waited in vain within the last 5 minutes, until "
+        "Pools (of one pod each) in which a caller gave up within the last 5 minutes, because "
         "the pool's timeout or its own caller ended the wait. Each case is an error in the "
         "application. **Good:** 0. **Bad:** 1 or more. **Do:** see the fullest pools below.",
         "short",
