@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # The folders whose wording .ci/prose checks.
-PROSE := deploy benchmarks tests/deploy tests/grafana tests/faults tests/fuzz tests/image tests/servers tests/workers
+PROSE := README.md CHANGELOG.md CONTRIBUTING.md docs config examples grafana deploy benchmarks tests/deploy tests/grafana tests/faults tests/fuzz tests/image \
+  tests/servers tests/workers
 
 .PHONY: run test check dashboards generated golden image-test bench pictures clean
 
