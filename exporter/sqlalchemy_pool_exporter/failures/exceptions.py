@@ -1,7 +1,4 @@
-"""Errors inside errors: what a library raises is often an envelope around what happened.
-
-It must not know what any of them means.
-"""
+"""Reads exceptions: those inside others, where they come from, and their texts."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ _FURTHER_LINES: Final = re.compile(r"\n(?:DETAIL|HINT|CONTEXT|QUERY|LINE \d+):.*
 
 
 def iter_exception_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yields the error and all within it, outermost first, each once; loops do no harm."""
+    """Yield the error and all those within it, outermost first, each once, also in a cycle."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -29,7 +26,7 @@ def iter_exception_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _read_inner(error: BaseException) -> list[BaseException]:
-    """Nearest first: the driver's error of SQLAlchemy, the causes, the members of a group."""
+    """Return the errors directly within one: SQLAlchemy's `orig`, the cause, a group's members."""
     context = None if error.__suppress_context__ else error.__context__
     found: list[object] = [
         getattr(error, "orig", None),
@@ -41,7 +38,7 @@ def _read_inner(error: BaseException) -> list[BaseException]:
 
 
 def raising_module(error: BaseException) -> str:
-    """Top-level module of the innermost Python frame; empty for an error nobody raised yet."""
+    """Return the top-level module whose code raised the error; empty if it was not raised."""
     modules = [
         str(frame.f_globals.get("__name__", ""))
         for frame, _ in traceback.walk_tb(error.__traceback__)
@@ -50,7 +47,7 @@ def raising_module(error: BaseException) -> str:
 
 
 def is_class_of(error: BaseException, modules: Collection[str]) -> bool:
-    """True when the class of the error, or one it derives from, belongs to one of the drivers."""
+    """Return whether the error's class, or one of its bases, is from one of the modules."""
     return any(_top(base.__module__) in modules for base in type(error).__mro__)
 
 
@@ -59,7 +56,7 @@ def _top(module: str) -> str:
 
 
 def read_text(value: object, write: Callable[[object], str] = str) -> str:
-    """What `str()` says, or another way to write it; empty when that raises."""
+    """Return the value as `str` or another function writes it; empty if that raises."""
     try:
         return write(value)
     except Exception:

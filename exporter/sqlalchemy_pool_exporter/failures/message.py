@@ -1,7 +1,4 @@
-"""One line about an error for a person at 3 a.m.: what the server or the network said, no more.
-
-It must not decide on reasons.
-"""
+"""Turns the text of an error into one line for people, without secrets and values."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ _ELLIPSIS = "…"
 
 
 def build_message(error: BaseException, text: str, secrets: Iterable[str]) -> str:
-    """The text on one line of at most 300 characters, without secrets and SQL parameters.
+    """Return the text on one line of at most 300 characters.
 
-    `error` is the outermost one, in which the parameters are found.
+    `secrets` are masked in it, as are the SQL parameters of `error`, the outermost one.
     """
     masked = mask_words(mask_secrets(text, secrets), _read_parameters(error))
     return _shorten(" ".join(_print(masked).split()))
@@ -44,7 +41,7 @@ def _flatten(parameters: object) -> Iterator[str]:
 
 
 def _print(text: str) -> str:
-    """A server that answers garbage must not write control characters into a log."""
+    """Replace control characters, which a server may send, so that none gets into the log."""
     return "".join(each if each.isprintable() else " " for each in text)
 
 

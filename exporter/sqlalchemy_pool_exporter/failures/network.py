@@ -27,16 +27,16 @@ _BY_ERRNO = {
     errno.EPERM: Reason.UNREACHABLE,
     errno.EACCES: Reason.UNREACHABLE,
 }
-# asyncio joins the failures of several addresses into one text: the most telling one counts.
+# asyncio joins the failures of several addresses into one text: the most specific counts.
 _ERRNO_IN_TEXT = re.compile(r"\[Errno (-?\d+)\]")
-_MOST_TELLING = (Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE)
+_MOST_SPECIFIC = (Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE)
 
 
 def classify_exact(error: BaseException) -> Reason | None:
-    """None for an error of another kind."""
+    """Return the reason; None for an error of another kind."""
     match error:
         case UnicodeError() if "idna" in read_text(error):
-            # A name that cannot be asked for: socket.getaddrinfo() encodes it first.
+            # An invalid name: socket.getaddrinfo() fails to encode it.
             return Reason.DNS
         case socket.gaierror():
             return Reason.DNS
@@ -63,7 +63,7 @@ def _read_text(error: OSError) -> Reason | None:
     """Return the reason of an error without a number, as asyncio raises some."""
     numbers = _ERRNO_IN_TEXT.findall(read_text(error))
     found = {_BY_ERRNO.get(int(number)) for number in numbers}
-    for reason in _MOST_TELLING:
+    for reason in _MOST_SPECIFIC:
         if reason in found:
             return reason
     return Reason.REFUSED if isinstance(error, ConnectionError) else None

@@ -11,28 +11,28 @@ class Reason(StrEnum):
 
     # The name does not resolve: DNS, or a typing mistake in the host.
     DNS = "dns"
-    # Somebody answers at the address and turns us away, or ends a connection that worked: nothing
-    # listens there, the server is starting up, shutting down or restarting, a session was killed.
+    # The address turns us away or closes a working connection: nothing listens there, the server is
+    # starting, stopping or restarting, a session was killed.
     REFUSED = "refused"
     # No route to the address: the network, or a policy of this machine.
     UNREACHABLE = "unreachable"
-    # A time limit ran out, ours or the server's: no answer, or statement and lock timeouts.
+    # A time limit expired, ours or the server's: no answer, or statement and lock timeouts.
     TIMEOUT = "timeout"
     # TLS is refused or required, or a certificate is not trusted.
     TLS = "tls"
-    # The server knows us and says no: user, password, host or method.
+    # The server rejects the login: user, password, host or method.
     AUTH = "auth"
-    # The server is there, the database on it is not.
+    # The server has no such database.
     NO_DATABASE = "no_database"
     # The server, the database, the user or PgBouncer has no connection left for us.
     TOO_MANY_CONNECTIONS = "too_many_connections"
     # The pool in this process had no connection free in time.
     POOL_TIMEOUT = "pool_timeout"
-    # The statement writes, the server does not let it.
+    # The statement writes, but the server is read-only.
     READ_ONLY = "read_only"
-    # The server ran our statement and says it is wrong, or somebody cancelled it.
+    # The server rejected the statement, or somebody cancelled it.
     QUERY = "query"
-    # The driver is missing or broken, or what answers does not speak its protocol.
+    # The driver is missing or broken, or the server speaks another protocol.
     DRIVER = "driver"
     OTHER = "other"
 

@@ -1,7 +1,4 @@
-"""The `?key=value` part of one URL while it is translated for a driver.
-
-It knows how values are read and complained about, not which keys a driver takes.
-"""
+"""Reads the parameters of one URL, the part `?key=value`, and collects the mistakes in them."""
 
 import difflib
 import re
@@ -19,9 +16,9 @@ _PLAIN_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 
 
 class Parameters:
-    """Reads values by key and notes what is wrong; `finish` complains about all of it at once.
+    """The parameters of one URL, each read by its key; `finish` raises all mistakes at once.
 
-    A key given twice counts with its last value, as in libpq.
+    Of a key that is given twice the last value counts, as in libpq.
     """
 
     def __init__(self, query: Iterable[tuple[str, str]], *, check_files: bool = True) -> None:
@@ -35,13 +32,16 @@ class Parameters:
         return key in self._values
 
     def get_all(self, key: str) -> list[str]:
+        """Return each value that the URL has for a key."""
         return self._values.get(key, [])
 
     def get(self, key: str) -> str | None:
+        """Return the text of a key; None if it is missing, as in all methods below."""
         values = self.get_all(key)
         return values[-1] if values else None
 
     def get_choice(self, key: str, choices: Iterable[str]) -> str | None:
+        """Return one of these texts."""
         value, choices = self.get(key), tuple(choices)
         if value is None or value in choices:
             return value
@@ -49,6 +49,7 @@ class Parameters:
         return None
 
     def get_int(self, key: str) -> int | None:
+        """Return a whole number."""
         value = self.get(key)
         if value is None:
             return None
@@ -58,7 +59,7 @@ class Parameters:
         return int(value)
 
     def get_seconds(self, key: str) -> float | None:
-        """A number of seconds; None where it is missing or means "no limit" (0 and less)."""
+        """Return a number of seconds; None also for 0 and less, which mean no limit."""
         value = self.get(key)
         if value is None:
             return None
@@ -68,6 +69,7 @@ class Parameters:
         return float(value) if float(value) > 0 else None
 
     def get_bool(self, key: str) -> bool | None:
+        """Return whether a key is switched on, in one of the usual words."""
         value = self.get(key)
         if value is None:
             return None
@@ -77,7 +79,7 @@ class Parameters:
         return value.lower() in TRUE
 
     def get_file(self, key: str, *words: str) -> str | None:
-        """The path of a file that can be read now, or one of the words."""
+        """Return the path of a readable file, or one of the words."""
         value = self.get(key)
         if value is None or value in words:
             return value
@@ -88,17 +90,20 @@ class Parameters:
         return None if reason else str(path)
 
     def list_items(self, *without: str) -> list[tuple[str, str]]:
-        """Keys and their last values, some keys left out."""
+        """Return the keys and their last values, without some keys."""
         return [(key, values[-1]) for key, values in self._values.items() if key not in without]
 
     def reject(self, key: str, value: str | None, expected: str) -> None:
-        """Notes a wrong value of a key that holds no secret."""
+        """Report a wrong value of a key that holds no secret."""
         self._problems.append(URLProblem(f"{key}={hide_secret(value or '')}", expected))
 
     def finish(
         self, driver: str, known: Iterable[str], hints: Mapping[str, str] | None = None
     ) -> None:
-        """Raises URLError with all problems and unknown keys; `hints` say what to do instead."""
+        """Report keys that the driver does not know, and raise URLError if anything was reported.
+
+        `hints` are what to use instead of some keys.
+        """
         known = sorted(known)
         for key in self._values:
             if key not in known:
@@ -117,7 +122,7 @@ def _suggest(key: str, driver: str, known: list[str]) -> str:
 
 
 def find_unreadable(path: Path) -> str | None:
-    """Why a file cannot be read, in a few words; None when it can."""
+    """Return why a file cannot be read, in a few words; None if it can."""
     try:
         with path.open("rb"):
             return None

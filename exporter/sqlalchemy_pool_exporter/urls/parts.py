@@ -1,6 +1,6 @@
-"""Splits the text of a database URL, more tolerant than SQLAlchemy, and never quotes it.
+"""Splits the text of a database URL, with more tolerance than SQLAlchemy.
 
-It knows no dialect and no driver.
+Its errors never quote the text, because a password may be anywhere in it.
 """
 
 import ipaddress
@@ -14,32 +14,19 @@ from sqlalchemy_pool_exporter.redaction import MASK
 
 ENCODE_HINT: Final = "with @ as %40, / as %2F, ? as %3F and : as %3A in the user name and password"
 
-
 _URL = re.compile(r"(?P<scheme>[A-Za-z]\w*(?:\+\w+)?)://(?P<rest>.*)", re.DOTALL)
-
-
 _REST = re.compile(r"(?P<authority>[^/?]*)(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?", re.DOTALL)
-
-
 _HOST = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:\s]*))(?::(?P<port>[0-9]{0,9}))?")
-
-
-# What fills them in has not run: a shell, Kubernetes, Helm, a configuration management.
+# Variables that a shell, Kubernetes, Helm or a configuration management should have replaced.
 _TEMPLATE = re.compile(r"\$\{\w+(?:[^\w{}][^{}]*)?\}|\$\(\w+\)|\{\{.*\}\}")
-
-
 _PARAMETER = re.compile(r"&\w+=")
-
-
 _SECRET_NAME = re.compile(r"(?i)pass(word|wd|phrase)?$|pwd$|secret|token|^scram_.*_key$")
-
-
 _SECRET_INSIDE = re.compile(r"(?i)\b(?:password|pwd)\s*=\s*('[^']*'|\{[^}]*\}|[^\s;&]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where a server listens: a name, an address or a unix socket's folder; port None: default."""
+    """Where a server listens: a name, an address or the folder of a unix socket."""
 
     name: str
     port: int | None = None
@@ -51,7 +38,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class URLParts:
-    """The parts of a URL, percent-decoded; `secrets` are its passwords, raw and decoded."""
+    """The parts of a URL, percent-decoded. `secrets` are its passwords, raw and decoded."""
 
     backend: str
     driver: str | None
@@ -102,7 +89,7 @@ def split_url(text: str, file_schemes: Collection[str] = ()) -> URLParts:
 
 
 def parse_host(text: str) -> Host | None:
-    """Reads `name`, `name:port`, `[v6]:port`, a bare IPv6 address or a folder; None otherwise."""
+    """Read `name`, `name:port`, `[v6]:port`, a bare IPv6 address or a folder; else return None."""
     decoded = unquote(text)
     if decoded.startswith("/"):
         return Host(decoded)
@@ -124,7 +111,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def find_secrets(query: tuple[tuple[str, str], ...]) -> list[str]:
-    """The values of password-like keys, and the passwords inside other values (ODBC strings)."""
+    """Return the values of keys like `password`, and passwords in other values (ODBC strings)."""
     secrets = [value for key, value in query if _SECRET_NAME.search(key)]
     for _, value in query:
         secrets += [found.strip("'{}") for found in _SECRET_INSIDE.findall(value)]
@@ -132,7 +119,7 @@ def find_secrets(query: tuple[tuple[str, str], ...]) -> list[str]:
 
 
 def collect_secrets(*passwords: str | None) -> tuple[str, ...]:
-    """Every form in which the passwords may come back in a driver's message, the longest first."""
+    """Return each form that the passwords may have in a driver's message, the longest first."""
     forms = {
         form
         for password in passwords
@@ -145,13 +132,13 @@ def collect_secrets(*passwords: str | None) -> tuple[str, ...]:
 def _split_hosts(text: str, scheme: str, *, follows_at: bool) -> tuple[Host, ...]:
     hosts = [_read_host(part) for part in text.split(",")] if text else []
     if None in hosts:
-        # Not even the port is shown: in user:pass/word@host it is the start of the password.
+        # Do not even show the port: in user:pass/word@host it is the start of the password.
         raise _describe_host(scheme) if follows_at else _malformed(scheme)
     return tuple(host for host in hosts if host)
 
 
 def _read_host(text: str) -> Host | None:
-    """As `parse_host`; where the last number may be a port, an address of IPv6 needs brackets."""
+    """Read a host as `parse_host`, but IPv6 needs brackets: its last number may be a port."""
     host = parse_host(text)
     is_bare = host is not None and ":" in host.name and "/" not in host.name and "[" not in text
     return None if is_bare else host
@@ -159,7 +146,7 @@ def _read_host(text: str) -> Host | None:
 
 @dataclass(frozen=True, slots=True)
 class URLProblem:
-    """One mistake: `shown` is what is wrong, secrets hidden, `expected` what belongs there."""
+    """One mistake: `shown` is the wrong part without secrets, `expected` what belongs there."""
 
     shown: str
     expected: str
@@ -169,7 +156,7 @@ class URLProblem:
 
 
 class URLError(ValueError):
-    """A database URL that cannot be used; `problems` holds every mistake found, at least one."""
+    """An invalid database URL; `problems` are all mistakes found, at least one."""
 
     def __init__(self, *problems: URLProblem) -> None:
         super().__init__("; ".join(map(str, problems)))
@@ -177,11 +164,12 @@ class URLError(ValueError):
 
     @classmethod
     def of(cls, shown: str, expected: str) -> "URLError":
+        """Return the error of a single mistake."""
         return cls(URLProblem(shown, expected))
 
 
 def _describe_text(text: str) -> URLError:
-    """What is said of a text that is no URL: how it looks, nothing of it."""
+    """Return the error of a text that is not a URL, without quoting any of it."""
     shown = "text that does not begin like postgresql://"
     if not text:
         shown = "empty text"

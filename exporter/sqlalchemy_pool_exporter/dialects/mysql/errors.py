@@ -1,7 +1,7 @@
-"""Reasons for the error numbers of MySQL and MariaDB, as pymysql and its kin raise them.
+"""Reasons for the error numbers of MySQL and MariaDB, as their drivers raise them.
 
-Numbers of the server: https://mariadb.com/kb/en/mariadb-error-codes/ and MySQL's Server Error
-Message Reference; from 2000 to 2999 they are the client's. It must not know about other servers.
+Numbers from 2000 to 2999 are the client's. The server's are in
+https://mariadb.com/kb/en/mariadb-error-codes/ and MySQL's Server Error Message Reference.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DRIVER_MODULES: Final = frozenset({"pymysql", "aiomysql", "asyncmy", "MySQLdb", 
 
 _CLIENT_NUMBERS = range(2000, 3000)
 _BY_NUMBER = {
-    # pymysql's "this connection is closed already".
+    # pymysql: the connection is closed already.
     0: Reason.REFUSED,
     1040: Reason.TOO_MANY_CONNECTIONS,
     1203: Reason.TOO_MANY_CONNECTIONS,
@@ -42,12 +42,12 @@ _BY_NUMBER = {
 }
 # An option of the server prevents the statement: --read-only, or something else.
 _OPTION_PREVENTS = 1290
-# The connection could not be made, or broke: the error inside says why.
+# The connection failed or broke: the error inside says why.
 _BROKEN = frozenset({2002, 2003, 2006, 2013, 2055})
 
 
 def read_number(error: BaseException) -> int | None:
-    """Number of an error that comes from a driver for MySQL; None for all others."""
+    """Return the number of an error of a driver for MySQL; None for other errors."""
     if not is_class_of(error, DRIVER_MODULES):
         return None
     number = getattr(error, "errno", None) or (error.args[0] if error.args else None)
@@ -55,7 +55,7 @@ def read_number(error: BaseException) -> int | None:
 
 
 def classify_exact(error: BaseException) -> Reason | None:
-    """None for errors of other servers and for broken connections, whose cause is another error."""
+    """Return the reason of an error's number; None if its cause is what says why."""
     number = read_number(error)
     if number is None or number in _BROKEN:
         return None
@@ -67,7 +67,7 @@ def classify_exact(error: BaseException) -> Reason | None:
 
 
 def classify_heuristic(error: BaseException) -> Reason | None:
-    """A connection that broke without telling why was closed by the other side."""
+    """Return REFUSED for a connection that broke for no visible cause: the server closed it."""
     return Reason.REFUSED if read_number(error) in _BROKEN else None
 
 

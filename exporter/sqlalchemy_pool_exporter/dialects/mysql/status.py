@@ -1,6 +1,7 @@
-"""MySQL 5.7 and newer, and MariaDB: variables, the process list, the state of a replica.
+"""The status of MySQL 5.7 and newer, and of MariaDB.
 
-It must not ask for what the user may not see: the server would count and log a denied access.
+It comes from variables, the process list and the state of the replica. Only statements that the
+user is allowed are sent, because the server counts and logs denied ones.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from sqlalchemy_pool_exporter.dialects.base import STATES, ServerStatus
 from sqlalchemy_pool_exporter.dialects.mysql.errors import classify_exact
 from sqlalchemy_pool_exporter.failures import Reason
 
-# SHOW leaves out what a version does not have, where SELECT @@... would fail: a read-only
-# transaction has two names, InnoDB's switch is what readers of Amazon Aurora have instead.
+# SHOW skips variables that a version lacks, on which SELECT @@... would fail: two are the old and
+# the new name of one variable, and innodb_read_only is set on readers of Amazon Aurora.
 _READ_ONLY = ("read_only", "innodb_read_only", "tx_read_only", "transaction_read_only")
 _VARIABLES = f"SHOW VARIABLES WHERE Variable_name IN {('version', 'max_connections', *_READ_ONLY)}"
 # "10.11.6-MariaDB-1:10.11.6+maria~deb12", "8.0.36-0ubuntu0.22.04.1"
 _VERSION = re.compile(r"[\d.]+(?:-MariaDB)?")
-# The server takes one more than max_connections, from administrators only.
+# The server accepts one connection more than max_connections, from administrators only.
 _RESERVED_CONNECTIONS = 1
-# The threads of the server itself take part in no limit.
+# The server's own threads do not count towards its limit.
 _THREADS = """
 SELECT threads.command, count(transactions.thread) AS open_transactions, count(*) AS total
 FROM information_schema.processlist AS threads
@@ -75,9 +76,9 @@ def _add_metrics(
 
 
 def _read_privileges(connection: Connection) -> frozenset[str]:
-    """Global privileges, those of active roles included.
+    """Return the global privileges, with those of active roles.
 
-    The connection remembers them, because the server gives changed ones to new connections only.
+    They are kept with the connection: the server applies changes to new connections only.
     """
     if _PRIVILEGES not in connection.info:
         grants = "\n".join(str(row[0]) for row in _ask(connection, "SHOW GRANTS"))
@@ -101,7 +102,7 @@ def _count_threads(connection: Connection) -> dict[str, int] | None:
 
 
 def _read_lag(connection: Connection) -> float | None:
-    """The worst of several sources; None when one does not replicate, or there is none."""
+    """Return the largest lag of all sources; None if one does not replicate, or without any."""
     rows = _ask(connection, _choose_replica_statement(connection))
     lags = [_find_lag(row._mapping) for row in rows]
     known = [float(lag) for lag in lags if lag is not None]
@@ -121,7 +122,7 @@ def _choose_replica_statement(connection: Connection) -> str:
 
 
 def _ask(connection: Connection, statement: str) -> Sequence[Any]:
-    """No rows where a server that only looks like MySQL does not know the statement."""
+    """Return the rows; none if the server only resembles MySQL and lacks the statement."""
     try:
         return connection.exec_driver_sql(statement).all()
     except DBAPIError as error:

@@ -1,7 +1,7 @@
 """Translates the parameters of MySQL and MariaDB URLs for pymysql, aiomysql and asyncmy.
 
-It knows the spellings of SQLAlchemy (ssl_ca), of pymysql (ssl_verify_cert) and of MySQL's own
-programs and hosted databases (ssl-mode=REQUIRED).
+Accepts the spellings of SQLAlchemy (ssl_ca), pymysql (ssl_verify_cert), MySQL's connectors
+(connection_timeout), and MySQL's programs and hosted databases (ssl-mode=REQUIRED).
 """
 
 import importlib
@@ -26,11 +26,14 @@ TEXTS: Final = (
 LOGIN: Final = ("user", "password", "passwd", "database", "db")
 NUMBERS: Final = ("client_flag", "max_allowed_packet")
 SECONDS: Final = ("connect_timeout", "read_timeout", "write_timeout")
+# Of mysqlconnector and mariadbconnector; the first is their connect_timeout, the others have no
+# effect on a probe.
+CONNECTORS: Final = ("connection_timeout", "use_pure", "raise_on_warnings", "reconnect")
 SWITCHES: Final = ("autocommit", "local_infile", "use_unicode")
 
 
 def translate_url(parts: URLParts, parameters: Parameters, driver: str) -> Translation:
-    """Turns the parameters into arguments of the driver's connect(), of their right types."""
+    """Turn the parameters into arguments of the driver's connect(), with the types it expects."""
     parts = _override_login(parts, parameters)
     if len(parts.hosts) > 1:
         parameters.reject("host", ",".join(map(str, parts.hosts)), "one host")
@@ -38,9 +41,12 @@ def translate_url(parts: URLParts, parameters: Parameters, driver: str) -> Trans
     arguments: dict[str, Any] = {key: parameters.get(key) for key in TEXTS}
     arguments |= {key: parameters.get_int(key) for key in NUMBERS}
     arguments |= {key: parameters.get_seconds(key) for key in SECONDS}
+    arguments["connect_timeout"] = arguments["connect_timeout"] or parameters.get_seconds(
+        "connection_timeout"
+    )
     arguments |= {key: parameters.get_bool(key) for key in SWITCHES}
     arguments |= _build_tls(parameters, driver)
-    known = {*LOGIN, *TLS, *(key for key in arguments if key in accepted)}
+    known = {*LOGIN, *TLS, *CONNECTORS, *(key for key in arguments if key in accepted)}
     parameters.finish(driver, known)
     given = {key: value for key, value in arguments.items() if value is not None}
     return Translation(parts, connect_args=given, host=parts.hosts[0] if parts.hosts else None)
@@ -56,7 +62,7 @@ def _override_login(parts: URLParts, parameters: Parameters) -> URLParts:
 
 
 def _list_accepted(driver: str) -> frozenset[str]:
-    """The arguments the installed driver's connect() takes: they differ between the three."""
+    """Return the arguments of the installed driver's connect(): the three drivers differ."""
     try:
         signature = inspect.signature(importlib.import_module(driver).connect)
     except ValueError:  # compiled without a signature
@@ -75,9 +81,9 @@ def _build_tls(parameters: Parameters, driver: str) -> dict[str, Any]:
 
 
 def _read_mode(parameters: Parameters) -> str:
-    """The mode asked for by name, else the one the single parameters add up to.
+    """Return the mode that the URL names, or else the one that its other parameters amount to.
 
-    As in SQLAlchemy's URLs, ssl_ca verifies the host's name too, unless ssl_check_hostname=false.
+    As in SQLAlchemy's URLs, ssl_ca verifies the host's name, too, unless ssl_check_hostname=false.
     """
     switches = ("ssl_disabled", "ssl_verify_identity", "ssl_verify_cert", "ssl_check_hostname")
     disabled, identity, verify, check = (parameters.get_bool(name) for name in switches)
@@ -117,7 +123,7 @@ def _load_authority(parameters: Parameters, authority: str | None) -> ssl.SSLCon
     except OSError:
         parameters.reject("ssl_ca", authority, "a file of certificates")
         return ssl.create_default_context()
-    # Certificates that MySQL makes for itself lack what Python 3.13 became strict about.
+    # Certificates that MySQL generates lack extensions that Python 3.13 and newer insist on.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 

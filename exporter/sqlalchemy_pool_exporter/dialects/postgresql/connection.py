@@ -22,8 +22,9 @@ def build_asyncpg_arguments(timeout: float, statement_timeout: float | None) -> 
         "timeout": max(timeout, LOGIN_SECONDS),
         "server_settings": server_settings,
         # PgBouncer in transaction mode gives each transaction another server connection, which has
-        # none of our prepared statements, or somebody else's of the same name. Only the unnamed
-        # statement is safe: https://github.com/sqlalchemy/sqlalchemy/issues/6467
+        # none of our prepared statements, or another client's of the same name. Only the unnamed
+        # statement is safe: https://github.com/sqlalchemy/sqlalchemy/issues/6467. These can go when
+        # PgBouncer before 1.21 is out of use; newer ones need max_prepared_statements above 0.
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
         "prepared_statement_name_func": str,  # str() is "", the name of the unnamed statement

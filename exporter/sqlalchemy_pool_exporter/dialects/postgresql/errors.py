@@ -1,8 +1,8 @@
 """Reasons for the errors of PostgreSQL and PgBouncer, as asyncpg and psycopg raise them.
 
-The SQLSTATE decides (https://www.postgresql.org/docs/current/errcodes-appendix.html). Only where
-there is none does the text: psycopg has no SQLSTATE for a connection that failed, and PgBouncer
-calls nearly everything 08P01. It must not know about other servers.
+The SQLSTATE decides (https://www.postgresql.org/docs/current/errcodes-appendix.html). Without one
+the text does, since psycopg has none for connections that failed; and with those of class 08, since
+PgBouncer sends 08P01 for nearly everything.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sqlalchemy_pool_exporter.failures.exceptions import (
 
 DRIVER_MODULES: Final = frozenset({"asyncpg", "psycopg", "psycopg2", "psycopg_pool"})
 
-# Where one SQLSTATE has two meanings. 57014 in another language than English counts as a timeout:
-# that is what cancels a statement of a probe, people cancel those of others.
+# SQLSTATEs with two meanings. 57014 in a language other than English counts as a timeout, since
+# people rarely cancel the statement of a probe.
 _BY_STATE_AND_TEXT = {
     ("57014", "user request"): Reason.QUERY,
     ("55000", "not currently accepting connections"): Reason.REFUSED,
@@ -41,10 +41,10 @@ _BY_CLASS = {
     # Out of resources, operator intervention, broken configuration, I/O, internal errors.
     **dict.fromkeys(("53", "57", "58", "F0", "XX"), Reason.OTHER),
 }
-# Connections that failed or broke, and whatever PgBouncer has to say.
+# Connections that failed or broke, and nearly all errors of PgBouncer.
 _CONNECTION_CLASS = "08"
-# The first that matches counts. A connection that was tried on several addresses has several
-# texts: unreachable comes last, because a machine without IPv6 says so of every IPv6 address.
+# The first that matches counts. The error of a host with several addresses joins several texts:
+# unreachable comes last, because a machine without IPv6 reports it for every IPv6 address.
 _BY_TEXT = [
     (re.compile(pattern, re.IGNORECASE), reason)
     for pattern, reason in (
@@ -61,7 +61,7 @@ _BY_TEXT = [
         ),
         (r"permission denied for database|authentication method", Reason.AUTH),
         (r"translate host name|resolve host|name resolution|name or service", Reason.DNS),
-        # What libpq and asyncpg say of servers that fail target_session_attrs.
+        # libpq and asyncpg, about servers that do not match target_session_attrs.
         (r"session is read-only|hot standby mode", Reason.READ_ONLY),
         (
             r"target attribute requirement <?SessionAttribute\.(primary|read_write)",
@@ -80,16 +80,18 @@ _BY_TEXT = [
 
 
 def read_sqlstate(error: BaseException | None) -> str | None:
-    """Five characters, None where the driver has none; psycopg2 calls it pgcode."""
+    """Return the five characters of an error's SQLSTATE; None if the driver has none."""
+    # psycopg2 calls it pgcode.
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return state if isinstance(state, str) else None
 
 
 def classify_exact(error: BaseException) -> Reason | None:
-    """None for errors of other servers, and for texts nobody has met yet."""
+    """Return the reason by SQLSTATE or text; None for other servers and unknown texts."""
     state, text = read_sqlstate(error), read_text(error)
     if isinstance(error, ConnectionError) and "SSL upgrade" in text:
-        return Reason.TLS  # asyncpg, of a server without TLS
+        # asyncpg has no class for it: https://github.com/MagicStack/asyncpg/issues/1317
+        return Reason.TLS
     if state is None or state.startswith(_CONNECTION_CLASS):
         return _read_text(text) if state or is_class_of(error, DRIVER_MODULES) else None
     for (ambiguous, words), reason in _BY_STATE_AND_TEXT.items():
@@ -99,7 +101,7 @@ def classify_exact(error: BaseException) -> Reason | None:
 
 
 def classify_heuristic(error: BaseException) -> Reason | None:
-    """A connection exception that says no more is a connection that was turned away."""
+    """Return REFUSED for an error of the connection that says nothing else."""
     state = read_sqlstate(error) or ""
     if state == "08P01":
         return Reason.DRIVER

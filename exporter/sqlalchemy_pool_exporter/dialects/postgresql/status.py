@@ -1,6 +1,7 @@
-"""PostgreSQL 12 and newer, also behind PgBouncer: one statement, for any user.
+"""The status of PostgreSQL 12 and newer, also behind PgBouncer.
 
-It must not depend on privileges: who may not see the sessions of others gets no number of them.
+One statement reads it, and any user may run it. Sessions are counted only if the user may see those
+of other users.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ _LIMITS = """
     current_setting('max_connections')::int AS max_connections,
     current_setting('superuser_reserved_connections')::int
         + coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved_connections"""
-# Only a standby that is connected knows that it has everything; one that lost its primary only
-# knows how old its data is. An idle primary sends no transactions, which is no lag.
+# Only a connected standby can know that it has everything; one that lost its primary only knows how
+# old its data is. A primary without load sends no transactions, which is not a lag.
 _LAG = """
     CASE WHEN NOT pg_is_in_recovery() THEN NULL
         WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
             AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
         ELSE greatest(0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))
         END::float8 AS replication_lag_seconds"""
-# Without the role neither state nor type of the sessions of other users can be seen, so that
-# clients cannot even be told from background workers.
+# Without the role, state and type of other users' sessions are hidden, and clients look the same as
+# background workers.
 _SESSIONS = """
     pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all_sessions, sessions.*"""
 _FROM_SESSIONS = """
@@ -44,7 +45,7 @@ FROM (
     FROM pg_stat_activity WHERE backend_type = 'client backend'
 ) AS sessions"""
 # No percent sign anywhere: psycopg would take it for a parameter.
-# Servers that only look like PostgreSQL lack functions, and administrators revoke them: each
+# Servers that only resemble PostgreSQL lack functions, and administrators revoke them: each
 # statement asks for less than the one before.
 _STATEMENTS = (
     f"SELECT {_BASICS}, {_LIMITS}, {_LAG}, {_SESSIONS} {_FROM_SESSIONS}",
@@ -73,9 +74,9 @@ def read_status(connection: Connection, metrics: bool) -> ServerStatus:
 
 
 def _ask(connection: Connection, number: int) -> Mapping[str, Any]:
-    """The row of the first statement from `number` on that this server answers.
+    """Return the row of the first statement from `number` on that this server supports.
 
-    The connection remembers which, so that the log of the server does not fill with errors.
+    Its number is kept with the connection, so that the server does not log errors each time.
     """
     try:
         return dict(connection.exec_driver_sql(_STATEMENTS[number]).mappings().one())
@@ -92,6 +93,6 @@ def _is_unavailable(error: DBAPIError) -> bool:
 
 
 def _count_connections(row: Mapping[str, Any]) -> dict[str, int]:
-    """`other`: states nobody listed, as of fast-path calls, and sessions that just begin."""
+    """Return the sessions by state; `other` are fast-path calls, starting sessions and the like."""
     counts = {state: row[state] for state in STATES if state in row}
     return {**counts, "other": row["total"] - sum(counts.values())}

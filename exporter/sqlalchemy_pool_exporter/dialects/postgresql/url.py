@@ -1,4 +1,4 @@
-"""Translates libpq's parameters for asyncpg, and checks them for the drivers that are libpq.
+"""Translates libpq's parameters for asyncpg, and checks them for drivers that use libpq.
 
 Parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
@@ -19,19 +19,19 @@ SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verif
 SESSION_ATTRS: Final = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
-# asyncpg reads these out of a DSN, and no other way, with the meaning they have in libpq: prefer
-# and allow fall back, require verifies only where there is a root certificate. It reads the files
-# anew for each connection: renewed certificates are picked up.
+# asyncpg gives these the meaning they have in libpq only in a DSN: prefer and allow fall back,
+# require verifies only if there is a root certificate. It reads the files for each connection, so
+# renewed certificates are used.
 DSN_PARAMETERS: Final = (
     *("sslmode", *FILES, "sslpassword"),
     *("ssl_min_protocol_version", "ssl_max_protocol_version"),
 )
-# What asyncpg does anyway, or what makes no difference to a probe.
+# asyncpg does these anyway, or they make no difference to a probe.
 WITHOUT_EFFECT: Final = (
     *("client_encoding", "keepalives", "keepalives_idle", "keepalives_interval"),
     *("keepalives_count", "tcp_user_timeout", "sslcompression", "sslsni", "sslcertmode"),
     *("channel_binding", "load_balance_hosts", "min_protocol_version", "max_protocol_version"),
-    *("gssdelegation", "async_fallback"),
+    *("gssdelegation", "async_fallback", "tcp_keepalive"),
 )
 LIBPQ_ONLY: Final = (
     *("service", "requirepeer", "require_auth", "replication", "krbsrvname", "gsslib"),
@@ -66,7 +66,7 @@ ASYNCPG_ONLY: Final = (*ASYNCPG_NUMBERS, "timeout", "command_timeout", "database
 
 
 def translate_for_asyncpg(parts: URLParts, parameters: Parameters) -> Translation:
-    """Turns libpq's parameters into the arguments of asyncpg.connect()."""
+    """Turn libpq's parameters into arguments of asyncpg.connect()."""
     parts = _override_address(parts, parameters)
     single = _get_single_tcp_host(parts)
     arguments = {
@@ -83,13 +83,16 @@ def translate_for_asyncpg(parts: URLParts, parameters: Parameters) -> Translatio
 
 
 def translate_for_libpq(parts: URLParts, parameters: Parameters) -> Translation:
-    """Checks the parameters of psycopg and psycopg2, which hand them to libpq as they are."""
+    """Check the parameters of psycopg and psycopg2, which hand them to libpq as they are."""
     parts = _override_address(parts, parameters)
     single = _get_single_tcp_host(parts)
     mode, _ = _check_tls(parameters)
     parameters.get_int("connect_timeout")
     threshold = parameters.get_int("prepare_threshold")
-    known = {*COMMON, *WITHOUT_EFFECT, *LIBPQ_ONLY, "prepare_threshold"} - {"async_fallback"}
+    known = {*COMMON, *WITHOUT_EFFECT, *LIBPQ_ONLY, "prepare_threshold"} - {
+        "async_fallback",
+        "tcp_keepalive",
+    }
     parameters.finish("libpq", known)
     query = dict(parameters.list_items(*IN_URL, "ssl", "prepare_threshold"))
     if mode:
@@ -102,7 +105,7 @@ def translate_for_libpq(parts: URLParts, parameters: Parameters) -> Translation:
 
 
 def _override_address(parts: URLParts, parameters: Parameters) -> URLParts:
-    """Parameters win over what stands before them in the URL, as in libpq."""
+    """Override the parts of the URL by its parameters, as libpq does."""
     return replace(
         parts,
         username=parameters.get("user") or parts.username,
@@ -113,7 +116,7 @@ def _override_address(parts: URLParts, parameters: Parameters) -> URLParts:
 
 
 def _override_hosts(parts: URLParts, parameters: Parameters) -> tuple[Host, ...]:
-    """Hosts of ?host=a,b&port=1,2 and of SQLAlchemy's ?host=a:1&host=b:2."""
+    """Return the hosts of ?host=a,b&port=1,2 or of SQLAlchemy's ?host=a:1&host=b:2."""
     hosts = parts.hosts
     named = ",".join(parameters.get_all("host"))
     if not hosts and not named:
@@ -137,7 +140,7 @@ def _set_ports(hosts: tuple[Host, ...], ports: str, parameters: Parameters) -> t
 
 
 def _get_single_tcp_host(parts: URLParts) -> Host | None:
-    """The host, where it is one that a URL can hold."""
+    """Return the only host if an SQLAlchemy URL can hold it."""
     if len(parts.hosts) != 1 or parts.hosts[0].name.startswith("/"):
         return None
     return parts.hosts[0]
@@ -168,7 +171,7 @@ def _build_tls(parameters: Parameters) -> dict[str, Any]:
 
 
 def _check_tls(parameters: Parameters) -> tuple[str | None, str | None]:
-    """Returns sslmode and sslrootcert after checking every parameter of TLS."""
+    """Check all parameters of TLS, and return sslmode and sslrootcert."""
     # libpq reads ssl=true as sslmode=require, SQLAlchemy's URLs for asyncpg say ssl=<mode>.
     alias = parameters.get("ssl")
     name = "sslmode" if "sslmode" in parameters or alias is None else "ssl"
@@ -189,13 +192,13 @@ def _check_tls(parameters: Parameters) -> tuple[str | None, str | None]:
 
 
 def _has_root() -> bool:
-    """Whether a root certificate stands where libpq and asyncpg look without being told."""
+    """Return whether there is a root certificate where libpq and asyncpg look by default."""
     default = Path("~/.postgresql/root.crt").expanduser()
     return "PGSSLROOTCERT" in os.environ or default.exists()
 
 
 def _build_system_context(parameters: Parameters) -> ssl.SSLContext:
-    """verify-full against the system's certificates; asyncpg knows no sslrootcert=system."""
+    """Return a context for sslrootcert=system, which asyncpg up to 0.32 does not support."""
     context = ssl.create_default_context()
     certificate, key = parameters.get("sslcert"), parameters.get("sslkey")
     if certificate:
@@ -207,7 +210,7 @@ def _build_system_context(parameters: Parameters) -> ssl.SSLContext:
 
 
 def _build_session(parameters: Parameters) -> dict[str, Any]:
-    """What is no part of address and TLS."""
+    """Return the arguments that concern neither address nor TLS."""
     arguments: dict[str, Any] = {
         "target_session_attrs": parameters.get_choice("target_session_attrs", SESSION_ATTRS),
         "passfile": parameters.get("passfile"),

@@ -194,3 +194,12 @@ def test_a_wrong_parameter_is_an_error_that_names_it(
 def test_several_hosts_are_an_error() -> None:
     with pytest.raises(URLError, match="got host=a:1,b, expected one host"):
         parse_url("mysql://app@a:1,b/orders")
+
+
+def test_the_parameters_of_mysqls_connector_work_with_another_driver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "mysql.connector", None)
+    query = "connection_timeout=3&use_pure=true&raise_on_warnings=1"
+    assert translate(query, "mysql+mysqlconnector") == {"connect_timeout": 3.0}
+    assert translate(f"{query}&connect_timeout=5") == {"connect_timeout": 5.0}
