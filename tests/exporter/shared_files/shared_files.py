@@ -1,4 +1,4 @@
-"""Files as the agent makes them, of processes that a test ends when it likes."""
+"""Files as the agent writes them, of processes that a test ends."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ POOL = PoolDescription(
 
 
 class SharedFile:
-    """The file of a process that lives until `end`; this process has its lock."""
+    """The file of a process that lives until `end`; the test process holds its lock."""
 
     def __init__(self, folder: Path, *pools: PoolDescription) -> None:
         self._file = ProcessFile.create(folder, "shop", {}, lambda: None)
@@ -42,5 +42,5 @@ class SharedFile:
         self.buffers[pool].slots[SLOT[name] + offset] = value
 
     def end(self) -> None:
-        """As when the process is killed: nothing happens but that the lock is free."""
+        """Release the lock and nothing else, as when the process is killed."""
         self._file.close()

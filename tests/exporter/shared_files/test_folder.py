@@ -56,7 +56,7 @@ def test_a_process_is_named_by_its_pid_and_the_id_of_its_file(tmp_path: Path) ->
     assert names == ["", f"{worker.pid}-{file.stem[-12:]}"]
 
 
-def test_killed_process_has_its_counters_and_no_gauge(tmp_path: Path) -> None:
+def test_a_killed_process_has_its_counters_and_no_gauge(tmp_path: Path) -> None:
     with run_worker(tmp_path) as worker:
         worker.do("checkout", "checkout", "return")
         worker.kill()

@@ -1,4 +1,4 @@
-"""Whatever is in a file or in the folder: a scrape is whole, bounded, and counts what it met."""
+"""A scrape stays whole and bounded, whatever the files of the folder hold and are called."""
 
 import json
 import sys
@@ -175,7 +175,9 @@ def test_any_bytes_are_contents_or_unreadable(data: bytes) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(data=contents, per_process=st.booleans())
-def test_scrape_is_whole_whatever_a_file_says(folder: Path, data: bytes, per_process: bool) -> None:
+def test_a_scrape_is_whole_whatever_a_file_says(
+    folder: Path, data: bytes, per_process: bool
+) -> None:
     (folder / NAME).write_bytes(data)
     text = scrape(folder, per_process=per_process)
     assert count_files(text) == 1
@@ -184,7 +186,7 @@ def test_scrape_is_whole_whatever_a_file_says(folder: Path, data: bytes, per_pro
 
 @settings(max_examples=200, deadline=None)
 @given(retired=contents, data=contents)
-def test_scrape_is_whole_whatever_retired_says(folder: Path, retired: bytes, data: bytes) -> None:
+def test_a_scrape_is_whole_whatever_retired_says(folder: Path, retired: bytes, data: bytes) -> None:
     (folder / NAME).write_bytes(data)
     (folder / "retired").write_bytes(retired)
     try:
@@ -197,7 +199,7 @@ def test_scrape_is_whole_whatever_retired_says(folder: Path, retired: bytes, dat
 @given(
     st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=40), max_size=8)
 )
-def test_scrape_is_whole_whatever_files_are_called(folder: Path, names: list[str]) -> None:
+def test_a_scrape_is_whole_whatever_files_are_called(folder: Path, names: list[str]) -> None:
     files = []
     for name in names:
         with suppress(OSError, ValueError):

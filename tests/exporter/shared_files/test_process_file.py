@@ -1,4 +1,4 @@
-"""One file: what is understood of it, and what makes it unreadable."""
+"""Reading one file: what is understood of it, and what makes it unreadable."""
 
 import json
 import sys
