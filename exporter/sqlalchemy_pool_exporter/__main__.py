@@ -1,4 +1,4 @@
-"""Makes `python -m exporter` the command."""
+"""Run the command as `python -m sqlalchemy_pool_exporter`."""
 
 import sys
 

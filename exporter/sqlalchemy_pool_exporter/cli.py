@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog=DISTRIBUTION,
         description="Prometheus exporter that shows what SQLAlchemy's connection pools are doing.",
-        epilog="Without a command it serves. Environment: POOL_EXPORTER_, nesting by __, as in "
+        epilog="Without a command it serves. Environment variables can set every key, for example "
         "POOL_EXPORTER_DATABASES__PRIMARY__URL.",
         parents=[build_serve_options()],
         allow_abbrev=False,
@@ -81,22 +81,22 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     check = commands.add_parser(
         "check-config",
-        help="say everything that is wrong with a file",
-        description="Says everything that is wrong with a configuration, a line for each mistake. "
-        "Reads the files that hold secrets, connects to nothing.",
-        epilog="The environment counts, too: POOL_EXPORTER_ variables are checked with the file "
-        "and win over it, as when serving. Exit status: 0 when the configuration is valid, else 1.",
+        help="print every mistake in a configuration",
+        description="Print every mistake in a configuration on a line of its own. This reads the "
+        "files that hold secrets and connects to nothing.",
+        epilog="The environment counts, too: POOL_EXPORTER_ variables take precedence over the "
+        "file, as when serving. Exit status: 0 if the configuration is valid, else 1.",
         allow_abbrev=False,
     )
     check.add_argument("file", type=Path, metavar="FILE", help="YAML file")
     check.add_argument(
         "--syntax-only",
         action="store_true",
-        help="read no secrets and certificates: for where they are not at hand",
+        help="do not read secrets and certificates, which may be missing here",
     )
     add_web_config_file(check)
     check.set_defaults(run=run_check_config)
-    demo = commands.add_parser("demo", help="show it at work, with databases of its own")
+    demo = commands.add_parser("demo", help="show the exporter at work, with databases of its own")
     demo.add_argument("--listen", type=check_address, metavar="ADDRESS", default=argparse.SUPPRESS)
     demo.set_defaults(run=run_demo)
 
@@ -123,13 +123,13 @@ def build_serve_options() -> argparse.ArgumentParser:
         "--web.enable-lifecycle",
         dest="enable_lifecycle",
         action="store_true",
-        help="allow POST requests that change something: to reload, to recreate a pool",
+        help="allow the POST requests that reload the configuration and recreate a pool",
     )
     options.add_argument(
         "--wait-for-config",
         action="store_true",
-        help="do not end because the configuration cannot be used: log what is wrong, serve "
-        "without it, and go on reading until it can",
+        help="start even if the configuration is invalid: log its mistakes, serve what is valid, "
+        "and read it again until all of it is",
     )
     add_web_config_file(options)
     return options

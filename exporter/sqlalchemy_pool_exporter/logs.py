@@ -1,7 +1,4 @@
-"""Log lines as text or JSON on standard error, passwords masked in whatever reaches them.
-
-It knows records and their layout, nothing of databases, probes or HTTP.
-"""
+"""Log lines as text or JSON on standard error. Passwords are masked in all of them."""
 
 import json
 import logging
@@ -24,15 +21,19 @@ _UNCAUGHT: Final = "uncaught exception"
 
 
 def configure_logging(level: str, layout: str, stream: TextIO | None = None) -> None:
-    """Sends every log record, warning and uncaught exception of the process to `stream`.
+    """Send every log record, warning and uncaught exception of the process to a stream.
 
-    `level` is debug, info, warning or error; `layout` text or json; `stream` standard error unless
-    given. Replaces the handlers of the root logger; uvicorn's loggers propagate to it.
+    Replaces the handlers of the root logger, to which uvicorn's loggers propagate.
+
+    Args:
+        level: debug, info, warning or error.
+        layout: text or json.
+        stream: Standard error by default.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JSONFormatter() if layout == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # The server's start and stop lines say what our own say; its warnings and errors matter.
+    # uvicorn's lines about start and stop repeat our own. Its warnings and errors matter.
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     logging.captureWarnings(True)
     sys.excepthook = _log_exception
@@ -41,10 +42,10 @@ def configure_logging(level: str, layout: str, stream: TextIO | None = None) -> 
 
 
 class TextFormatter(logging.Formatter):
-    """One line per record: time, level, message, key=value; a traceback below it, indented."""
+    """One line per record: time, level, message, key=value. A traceback is indented below it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the line, without a line feed at its end."""
+        """Return the line without a line feed at its end."""
         fields = [f"{key}={_quote(value)}" for key, value in read_fields(record).items()]
         time, level = format_timestamp(record.created), record.levelname.lower()
         head = f"{time} {level:<7} {escape_unprintable(read_message(record))}"
@@ -56,7 +57,7 @@ class JSONFormatter(logging.Formatter):
     """One JSON object per line: ts (RFC 3339), level, logger, message, fields, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the line, without a line feed at its end; a field never hides a named key."""
+        """Return the line. A field never replaces a standard key."""
         entry: dict[str, Any] = {
             "ts": format_timestamp(record.created),
             "level": record.levelname.lower(),
@@ -70,7 +71,7 @@ class JSONFormatter(logging.Formatter):
 
 
 def read_message(record: logging.LogRecord) -> str:
-    """Returns the message with its arguments; arguments that do not fit stand behind it."""
+    """Return the message with its arguments, which follow it if they do not fit."""
     try:
         return redact(record.getMessage())
     except (TypeError, ValueError, KeyError):
@@ -78,7 +79,7 @@ def read_message(record: logging.LogRecord) -> str:
 
 
 def read_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Returns what the caller passed as `extra`: numbers and None as they are, the rest as text."""
+    """Return the fields passed as `extra`: numbers and None as they are, the rest as text."""
     return {
         key: _redact_field(key, value)
         for key, value in vars(record).items()
@@ -87,7 +88,7 @@ def read_fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def read_exception(record: logging.LogRecord) -> str:
-    """Returns the traceback, and the stack where one was asked for; empty without either."""
+    """Return the traceback, and the stack if it was requested, else an empty text."""
     parts = [record.stack_info] if record.stack_info else []
     if record.exc_info and record.exc_info[0] is not None:
         parts.append(logging.Formatter().formatException(record.exc_info))
@@ -97,7 +98,7 @@ def read_exception(record: logging.LogRecord) -> str:
 def _redact_field(key: str, value: object) -> object:
     if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
         return value
-    # The key belongs to the text: password=... is masked by its name.
+    # With the key in the text, redact() finds password=... by its name.
     prefix = f"{key}="
     return redact(f"{prefix}{value}").removeprefix(prefix)
 
@@ -127,6 +128,6 @@ def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
 
 
 def format_timestamp(unix_seconds: float) -> str:
-    """Returns RFC 3339 in UTC with milliseconds: 2026-01-02T03:04:05.678Z."""
+    """Return RFC 3339 in UTC with milliseconds: 2026-01-02T03:04:05.678Z."""
     moment = datetime.fromtimestamp(unix_seconds, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -43,7 +43,7 @@ def test_every_mistake_in_a_url_file_is_a_line(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_said_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outcome_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_config(None, {"POOL_EXPORTER_DATABASES__A__URL": "sqlite://"}) == 0
     assert capsys.readouterr().out == "configuration is valid: 1 database\n"
 
@@ -56,7 +56,7 @@ def test_a_missing_file_is_a_line(tmp_path: Path) -> None:
     )
 
 
-def test_the_app_s_folder_may_come_with_the_app_but_needs_a_place(tmp_path: Path) -> None:
+def test_the_applications_folder_may_be_missing_but_not_its_parent(tmp_path: Path) -> None:
     assert check(None, APP__DIR=str(tmp_path)) == (0, ["configuration is valid: 0 databases"])
     assert check(None, APP__DIR=str(tmp_path / "later"))[0] == 0
     (tmp_path / "file").touch()
@@ -69,7 +69,7 @@ def test_the_app_s_folder_may_come_with_the_app_but_needs_a_place(tmp_path: Path
         assert check(None, APP__DIR=str(folder)) == (1, [line])
 
 
-def test_serving_begins_without_the_app_s_folder(tmp_path: Path) -> None:
+def test_serving_starts_without_the_applications_folder(tmp_path: Path) -> None:
     folder = tmp_path / "no" / "such"
     environ = {"POOL_EXPORTER_APP__DIR": str(folder)}
     assert load_checked_settings(None, environ).app.dir == folder
@@ -99,7 +99,7 @@ def test_syntax_is_checked_where_other_files_are_missing(database: dict[str, str
     assert check_syntax(None, **variables) == (0, ["configuration is valid: 1 database"])
 
 
-def test_syntax_that_is_wrong_is_told_without_other_files() -> None:
+def test_invalid_syntax_is_reported_without_other_files() -> None:
     variables = {"DATABASES__A__URL": "postgres://db?sslmode=on", "DATABASES__A__ROLE": "master"}
     assert check_syntax(None, **variables) == check(None, **variables)
     assert check_syntax(None, **variables)[0] == 1

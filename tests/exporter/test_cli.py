@@ -38,7 +38,7 @@ def hang(port: int, number: int, scheme: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_exporter_serves_until_it_is_told_to_stop(
+def test_exporter_serves_until_a_signal_stops_it(
     number: int, log: Path, database: dict[str, str]
 ) -> None:
     with run_exporter(log, settings=database) as exporter:
@@ -48,15 +48,15 @@ def test_exporter_serves_until_it_is_told_to_stop(
     assert "Traceback" not in log.read_text()
 
 
-def test_start_says_what_serves_where(log: Path, database: dict[str, str]) -> None:
+def test_start_logs_version_and_address(log: Path, database: dict[str, str]) -> None:
     with run_exporter(log, settings=database) as exporter:
         address = f"127.0.0.1:{exporter.address[1]}"
         first, *_ = log.read_text().splitlines()
     assert first.endswith(f"serving version={read_version()} address={address} databases=1")
 
 
-def test_stop_waits_for_no_database_and_no_client(log: Path, dropping_port: int) -> None:
-    """Status 0: it ended by itself, before the countdown that ends it after EXIT_SECONDS."""
+def test_stop_does_not_wait_for_databases_and_clients(log: Path, dropping_port: int) -> None:
+    """Status 0: the exporter ended by itself, before the deadline of EXIT_SECONDS."""
     schemes = ["postgresql+asyncpg", "mysql+pymysql", "postgresql+psycopg"]
     with ExitStack() as stack:
         silent = stack.enter_context(open_silent_port())
@@ -79,7 +79,7 @@ def test_stop_waits_for_no_database_and_no_client(log: Path, dropping_port: int)
     assert "Traceback" not in log.read_text()
 
 
-def test_client_that_does_not_read_does_not_hold_up_the_end(
+def test_client_that_does_not_read_does_not_delay_the_stop(
     log: Path, database: dict[str, str]
 ) -> None:
     """A label this long makes an answer that no kernel's buffers hold."""
@@ -124,7 +124,7 @@ def test_json_logs_are_one_object_per_line(log: Path, closed_port: int) -> None:
     assert all({"ts", "level", "logger", "message"} <= set(entry) for entry in entries)
 
 
-def test_start_says_which_folder_of_an_app_is_read(log: Path, tmp_path: Path) -> None:
+def test_start_logs_the_folder_of_the_application(log: Path, tmp_path: Path) -> None:
     with run_exporter(log, settings={"APP__DIR": str(tmp_path)}) as exporter:
         with exporter.open_client() as client, run_worker(tmp_path, pool="orders") as worker:
             worker.do("checkout")
@@ -135,7 +135,7 @@ def test_start_says_which_folder_of_an_app_is_read(log: Path, tmp_path: Path) ->
     assert re.search(r'sqlalchemy_pool_checked_out\{.*pool="orders".*\} 1\.0\n', text)
 
 
-def test_password_is_nowhere(log: Path, tmp_path: Path, closed_port: int) -> None:
+def test_password_is_in_no_log_page_or_header(log: Path, tmp_path: Path, closed_port: int) -> None:
     secret = tmp_path / "password"
     secret.write_text(CANARY)
     address = f"127.0.0.1:{closed_port}/shop"
@@ -215,7 +215,7 @@ def test_every_mistake_of_a_configuration_has_its_line(tmp_path: Path) -> None:
     assert "Traceback" not in served.stderr + checked.stderr
 
 
-def test_valid_configuration_is_called_so(tmp_path: Path) -> None:
+def test_check_config_confirms_a_valid_configuration(tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     file.write_text("databases: {shop: {url: postgres://db/shop}}\n")
     finished = run_command("check-config", str(file))
@@ -224,7 +224,7 @@ def test_valid_configuration_is_called_so(tmp_path: Path) -> None:
     assert finished.stderr == ""
 
 
-def test_options_are_stronger_than_file_and_environment(log: Path, tmp_path: Path) -> None:
+def test_options_win_over_file_and_environment(log: Path, tmp_path: Path) -> None:
     file = tmp_path / "exporter.yaml"
     url = f"sqlite:///{tmp_path}/shop.db"
     (tmp_path / "shop.db").touch()
@@ -243,7 +243,7 @@ def test_lifecycle_is_off_by_default(log: Path, database: dict[str, str]) -> Non
         assert client.post("/-/databases/shop/recreate").status_code == 403
 
 
-def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
     assert caught.value.code == 0
@@ -269,7 +269,9 @@ def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFix
     assert "usage: sqlalchemy-pool-exporter" in capsys.readouterr().err
 
 
-def test_file_in_place_of_a_command_is_told_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_in_place_of_a_command_names_the_option(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit):
         main(["exporter.yaml"])
     assert "a configuration file is given as --config FILE" in capsys.readouterr().err
@@ -281,7 +283,7 @@ def test_file_in_place_of_a_command_is_told_its_option(capsys: pytest.CaptureFix
         (["check-config"], ["The environment counts, too", "Exit status: 0", "else 1"]),
         ([], ["(default: none, only the environment)", "else 0.0.0.0:9723)"]),
         (["serve"], ["(default: none, only the environment)", "else 0.0.0.0:9723)"]),
-        (["serve"], ["--wait-for-config do not end because the configuration cannot be used"]),
+        (["serve"], ["--wait-for-config start even if the configuration is invalid"]),
     ],
 )
 def test_help_explains(
@@ -309,7 +311,7 @@ def test_options_of_serving_may_stand_anywhere(arguments: list[str]) -> None:
     assert options.enable_lifecycle is True
 
 
-def test_commands_have_what_they_need() -> None:
+def test_each_command_runs_its_function() -> None:
     parser = build_parser()
     assert parser.parse_args([]).run is run_serve
     assert parser.parse_args(["check-config", "a.yaml"]).run is run_check_config

@@ -46,7 +46,7 @@ def find_paths(tree: object, above: str = "") -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["exporter.yaml", "example.yaml"])
-def test_a_file_we_hand_out_is_valid(name: str) -> None:
+def test_a_published_file_is_valid(name: str) -> None:
     assert load_settings(CONFIG / name, {}).databases
     jsonschema.validate(yaml.safe_load((CONFIG / name).read_text()), SCHEMA)
 
@@ -67,7 +67,7 @@ def test_the_example_explains_every_key() -> None:
 
 
 def test_the_example_states_the_defaults() -> None:
-    """Whatever it says without a comment about the default is the default."""
+    """A value without a comment about the default is the default."""
     text = re.sub(r"(?m)^.*# default:.*$", "", (CONFIG / "example.yaml").read_text())
     example = yaml.safe_load(text)
     minimal = Settings.model_validate({"databases": {"primary": {"url": "sqlite://"}}})
@@ -89,7 +89,7 @@ def test_the_example_states_the_defaults() -> None:
     assert stated == minimal
 
 
-def test_the_schema_is_the_one_of_the_code() -> None:
+def test_the_schema_is_up_to_date() -> None:
     assert (CONFIG / "schema.json").read_text() == render_schema(), (
         "python -m sqlalchemy_pool_exporter.settings > config/schema.json"
     )

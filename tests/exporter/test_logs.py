@@ -10,7 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from sqlalchemy_pool_exporter.logs import JSONFormatter, TextFormatter, configure_logging
+from sqlalchemy_pool_exporter.logs import (
+    JSONFormatter,
+    TextFormatter,
+    configure_logging,
+    format_timestamp,
+)
 
 CANARY = "cAnArY-7"
 URL = f"postgresql://app:{CANARY}@db/orders"
@@ -70,7 +75,7 @@ def test_traceback_stands_indented_below_its_text_line(stream: io.StringIO) -> N
     assert trace[-1] == "    RuntimeError: cannot reach postgresql://app:***@db/orders"
 
 
-def test_json_line_has_the_named_keys_and_the_fields(stream: io.StringIO) -> None:
+def test_json_line_has_standard_keys_and_fields(stream: io.StringIO) -> None:
     configure_logging("info", "json", stream)
     logger.warning("database is %s", "down", extra={"database": "primary", "attempts": 3})
     entry = read_entry(stream)
@@ -96,7 +101,7 @@ def test_json_exception_is_one_string_on_one_line(stream: io.StringIO) -> None:
     assert exception.endswith("RuntimeError: postgresql://app:***@db/orders")
 
 
-def test_field_cannot_hide_a_named_key_and_is_valid_json_whatever_it_is(
+def test_field_of_any_type_is_valid_json_and_replaces_no_standard_key(
     stream: io.StringIO,
 ) -> None:
     configure_logging("info", "json", stream)
@@ -119,7 +124,7 @@ def test_no_part_of_a_record_shows_a_password(formatter: logging.Formatter) -> N
     assert line.count("***") == 5
 
 
-def test_arguments_that_do_not_fit_are_shown_instead_of_lost(stream: io.StringIO) -> None:
+def test_arguments_that_do_not_fit_the_message_follow_it(stream: io.StringIO) -> None:
     configure_logging("info", "text", stream)
     logger.info("%d connections", "many")
     assert "%d connections ('many',)" in stream.getvalue()
@@ -132,13 +137,13 @@ def test_level_is_obeyed(stream: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize(("level", "shown"), [("info", False), ("debug", True)])
-def test_server_chatter_shows_only_at_debug(level: str, shown: bool, stream: io.StringIO) -> None:
+def test_lines_of_uvicorn_show_only_at_debug(level: str, shown: bool, stream: io.StringIO) -> None:
     configure_logging(level, "text", stream)
     logging.getLogger("uvicorn.error").info("Started server process")
     assert ("Started" in stream.getvalue()) is shown
 
 
-def test_server_errors_come_as_our_lines(stream: io.StringIO) -> None:
+def test_errors_of_uvicorn_have_our_format(stream: io.StringIO) -> None:
     configure_logging("info", "json", stream)
     logging.getLogger("uvicorn.error").error("boom", extra={"color_message": "\x1b[1mboom"})
     entry = read_entry(stream)
@@ -190,3 +195,8 @@ def test_exception_in_a_destructor_is_a_log_line(stream: io.StringIO) -> None:
     Unraisable()
     assert read_entry(stream)["message"] == "exception ignored"
     assert CANARY not in stream.getvalue()
+
+
+def test_timestamp_is_rfc_3339_in_utc_with_milliseconds() -> None:
+    assert format_timestamp(1767323045.6789) == "2026-01-02T03:04:05.678Z"
+    assert format_timestamp(0) == "1970-01-01T00:00:00.000Z"

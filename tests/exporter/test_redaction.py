@@ -1,10 +1,17 @@
-"""Whatever carries a password loses it, whatever else is said stays."""
+"""Passwords are masked, and other text stays as it is."""
+
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlalchemy_pool_exporter.redaction import redact
+from sqlalchemy_pool_exporter.redaction import (
+    escape_unprintable,
+    redact,
+    show_path,
+    show_secret_path,
+)
 
 CANARY = "cAnArY-7"
 
@@ -35,7 +42,7 @@ CANARY = "cAnArY-7"
         f"first line\npostgresql://app:{CANARY}@db\nlast line",
     ],
 )
-def test_password_is_masked_in_every_shape_it_travels_in(text: str) -> None:
+def test_password_is_masked_in_every_shape(text: str) -> None:
     assert CANARY not in redact(text)
     assert "***" in redact(text)
 
@@ -59,7 +66,7 @@ def test_text_without_a_password_stays_as_it_is(text: str) -> None:
     assert redact(text) == text
 
 
-def test_masked_url_still_says_where_it_points() -> None:
+def test_masked_url_keeps_its_host() -> None:
     masked = redact(f"cannot reach postgresql://app:{CANARY}@db:5432/orders in time")
     assert masked == "cannot reach postgresql://app:***@db:5432/orders in time"
 
@@ -72,3 +79,20 @@ def test_any_text_is_accepted(text: str) -> None:
 @given(st.text(alphabet=st.characters(exclude_categories=["Z", "C"]), min_size=3).map("Q~".__add__))
 def test_any_password_without_spaces_is_masked_in_a_url(password: str) -> None:
     assert password not in redact(f"postgresql://app:{password}@db/orders")
+
+
+@pytest.mark.parametrize(
+    "path", ["postgresql://app:x@db", "app:x@db", "password=x", "a\nb", "\udce9"]
+)
+def test_path_that_is_a_secret_or_unprintable_is_masked(path: str) -> None:
+    assert show_path(path) == show_secret_path(Path(path)) == "***"
+
+
+def test_single_word_in_place_of_a_secret_file_is_masked(tmp_path: Path) -> None:
+    assert show_path("hunter2") == "hunter2"
+    assert show_secret_path(Path("hunter2")) == "***"
+    assert show_secret_path(tmp_path / "password") == str(tmp_path / "password")
+
+
+def test_unprintable_text_is_escaped_on_one_line() -> None:
+    assert escape_unprintable("two\nlines \x1b[31m \ud800 é") == r"two\nlines \x1b[31m \ud800 é"

@@ -1,7 +1,7 @@
-"""Configurations as nobody should write them: our keys with all kinds of values, and others.
+"""Generate invalid configurations: our keys and others with all kinds of values.
 
-Secrets are only where ours may be or look like secrets: a password where a level of the log belongs
-is shown as what it is taken for.
+Secrets stand only where the exporter expects or recognises them. A password in place of a log level
+is shown like any other invalid level.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much is tried: enough for every submission, and as much as somebody asks for."""
+"""How many examples to try: a few by default, FUZZ_EXAMPLES if it is set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a configuration says: it is taken and works, or there is a line for each mistake."""
+"""Any configuration either works or is refused with a line for each mistake."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def enter_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check(file: Path | None, environ: Mapping[str, str], *, syntax_only: bool) -> int:
-    """The status; what is said shows no secret and is a line for each mistake."""
+    """Return the status of check-config, whose lines show no secret."""
     output = io.StringIO()
     status = check_config(file, environ, output, syntax_only=syntax_only)
     text = output.getvalue()
@@ -72,7 +72,7 @@ async def read_pages(app: Starlette) -> str:
 
 
 def use(settings: Settings) -> None:
-    """Has it do what it is for, but for asking a database."""
+    """Use the settings for everything except a connection to a database."""
     event("is accepted")
     assert CANARY not in repr(settings)
     app = build(settings)
@@ -90,7 +90,7 @@ def try_out(file: Path | None, environ: Mapping[str, str]) -> None:
 
 @fuzz()
 @given(text=texts())
-def test_any_file_is_a_configuration_or_has_mistakes(text: bytes) -> None:
+def test_any_file_is_valid_or_has_mistakes(text: bytes) -> None:
     file = Path("exporter.yaml")
     file.write_bytes(text)
     try_out(file, {})
@@ -98,13 +98,13 @@ def test_any_file_is_a_configuration_or_has_mistakes(text: bytes) -> None:
 
 @fuzz(0.3)
 @given(variables())
-def test_any_environment_is_a_configuration_or_has_mistakes(environ: dict[str, str]) -> None:
+def test_any_environment_is_valid_or_has_mistakes(environ: dict[str, str]) -> None:
     try_out(None, environ)
 
 
 @fuzz(0.3)
 @given(text=texts(), environ=variables())
-def test_file_and_environment_together_are_one_or_have_mistakes(
+def test_file_and_environment_together_are_valid_or_have_mistakes(
     text: bytes, environ: dict[str, str]
 ) -> None:
     file = Path("exporter.yaml")
@@ -114,7 +114,7 @@ def test_file_and_environment_together_are_one_or_have_mistakes(
 
 @fuzz(0.4)
 @given(text=web_texts())
-def test_any_web_configuration_is_one_or_has_mistakes(text: bytes) -> None:
+def test_any_web_configuration_is_valid_or_has_mistakes(text: bytes) -> None:
     file = Path("web.yml")
     file.write_bytes(text)
     with fail_when_it_hangs():
@@ -133,7 +133,7 @@ def test_any_web_configuration_is_one_or_has_mistakes(text: bytes) -> None:
     name=st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1),
     content=st.binary(),
 )
-def test_any_secrets_directory_is_read_or_has_mistakes(
+def test_any_secrets_directory_is_valid_or_has_mistakes(
     folder: Path, name: str, content: bytes
 ) -> None:
     directory = folder / "secrets"

@@ -94,35 +94,39 @@ class DatabaseSettings(Section):
     """One database. It needs `url` or `url_file`."""
 
     url: URL | None = Field(
-        default=None, description="URL as the app has it: postgresql://app@db/orders"
+        default=None, description="The application's URL: postgresql://app@db/orders"
     )
     url_file: FilePath | None = Field(
-        default=None, validate_default=True, description="File that holds the URL"
+        default=None, validate_default=True, description="File that contains the URL"
     )
     password_file: FilePath | None = Field(
-        default=None, description="File that holds the password; replaces the URL's"
+        default=None, description="File with the password, which replaces the URL's"
     )
     role: Role = Field(
-        default=Role.ANY, description="What the server should be: primary, replica or any"
+        default=Role.ANY, description="Expected role of the server: primary, replica or any"
     )
-    pool: PoolSettings = Field(default_factory=PoolSettings, description="The probes' pool")
+    pool: PoolSettings = Field(
+        default_factory=PoolSettings, description="Pool of the probes' connections"
+    )
     connect_args: dict[str, Any] = Field(
-        default_factory=dict, repr=False, description="Further arguments of the driver's connect()"
+        default_factory=dict,
+        repr=False,
+        description="Additional arguments for the driver's connect()",
     )
     statement_timeout: OptionalDuration = Field(
         default=None,
-        description="Limit the server sets on each statement; null is the probe's timeout",
+        description="Limit that the server sets for each statement; null means probe.timeout",
     )
     probe: ProbeSettings = Field(
         default_factory=ProbeSettings, description="Overrides the defaults of `probe`, key by key"
     )
     labels: dict[LabelName, LabelValue] = Field(
         default_factory=dict,
-        description="Labels of this database's metrics",
+        description="Additional labels for this database's metrics",
         json_schema_extra=_LABELS_SCHEMA,
     )
     server_metrics: bool = Field(
-        default=True, description="Read limits, connections and lag of the server"
+        default=True, description="Read the server's limits, connections and replication lag"
     )
 
     @field_validator("url_file")

@@ -1,7 +1,4 @@
-"""The pool of one database: which class, and the options of that class.
-
-It must not know how pools are built.
-"""
+"""The settings of a database's pool: its class and the options of that class."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -26,7 +23,7 @@ from sqlalchemy_pool_exporter.settings.fields import (
 
 
 class PoolClass(StrEnum):
-    """SQLAlchemy's pool classes; `queue` is the asyncio one where the driver is."""
+    """SQLAlchemy's pool classes. `queue` is AsyncAdaptedQueuePool for a driver of asyncio."""
 
     QUEUE = "queue"
     NULL = "null"
@@ -35,9 +32,9 @@ class PoolClass(StrEnum):
     ASSERTION = "assertion"
 
 
-# Connections: no server takes more, and a slip of the keyboard is easily larger.
+# Connections. No server accepts more, and larger numbers are typing errors.
 MOST: Final = 100_000
-# All classes take recycle, pre_ping and reset_on_return.
+# The options of some classes; recycle, pre_ping and reset_on_return are those of all.
 OPTIONS: Final[Mapping[PoolClass, frozenset[str]]] = {
     PoolClass.QUEUE: frozenset({"size", "max_overflow", "timeout", "use_lifo"}),
     PoolClass.SINGLETON_THREAD: frozenset({"size"}),
@@ -45,7 +42,7 @@ OPTIONS: Final[Mapping[PoolClass, frozenset[str]]] = {
 
 
 def _read_class(value: Any) -> Any:
-    # YAML's null is the name of a class here.
+    # `class: null` in YAML means the class of that name.
     return PoolClass.NULL if value is None else value
 
 
@@ -59,7 +56,7 @@ def _read_reset(value: Any) -> Any:
 
 
 class PoolSettings(Section):
-    """As in create_engine(), without `pool_` before the names."""
+    """The pool, with the options of create_engine() without their `pool_`."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -74,20 +71,22 @@ class PoolSettings(Section):
         description="queue, null, static, singleton_thread or assertion",
     )
     size: WholeNumber = Field(
-        default=1, ge=0, le=MOST, description="Connections to keep; 0 is without limit"
+        default=1, ge=0, le=MOST, description="Connections to keep; 0 means no limit"
     )
     max_overflow: WholeNumber = Field(
         default=0,
         ge=-1,
         le=MOST,
-        description="Connections beyond size while needed; -1 is without limit",
+        description="Additional connections while they are needed; -1 means no limit",
     )
     timeout: Duration = Field(default=5.0, description="How long to wait for a free connection")
     recycle: OptionalDuration = Field(
-        default=None, description="Age at which a connection is replaced; null is never"
+        default=None, description="Age at which a connection is replaced; null means never"
     )
     pre_ping: bool = Field(default=True, description="Test a connection before each use")
-    use_lifo: bool = Field(default=False, description="Use the connection returned last first")
+    use_lifo: bool = Field(
+        default=False, description="Reuse the most recently returned connection first"
+    )
     reset_on_return: Annotated[
         Literal["rollback", "commit"] | None, BeforeValidator(_read_reset)
     ] = Field(default="rollback", description="rollback, commit or null")
@@ -95,9 +94,9 @@ class PoolSettings(Section):
     @field_validator("size", "max_overflow", "timeout", "use_lifo")
     @classmethod
     def _check_class_takes_it(cls, value: Any, info: ValidationInfo) -> Any:
-        """Runs for options that are given, not for defaults."""
+        # pydantic runs this for options that are given, not for defaults.
         pool_class = info.data.get("pool_class")
         if pool_class is None or info.field_name in OPTIONS.get(pool_class, ()):
             return value
         classes = " or ".join(name for name, names in OPTIONS.items() if info.field_name in names)
-        raise expect(f"no {info.field_name} with class {pool_class}: it is for class {classes}")
+        raise expect(f"no {info.field_name} with class {pool_class}, only with class {classes}")

@@ -15,11 +15,11 @@ FRESH_CONNECTION_INTERVAL = 60.0
 
 
 class ProbeSettings(Section):
-    """All times are seconds. A default gives way to what is given: timeout <= interval <= fresh."""
+    """When and how to probe, in seconds: timeout <= interval <= fresh_connection_interval."""
 
     interval: PositiveDuration = Field(default=INTERVAL, description="Time between two probes")
     timeout: PositiveDuration = Field(
-        default=TIMEOUT, description="Time a probe may take, at most the interval"
+        default=TIMEOUT, description="Time limit for a whole probe, at most the interval"
     )
     fresh_connection_interval: PositiveDuration = Field(
         default=FRESH_CONNECTION_INTERVAL,
@@ -35,6 +35,7 @@ class ProbeSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _fit_defaults(cls, data: Any) -> Any:
+        """Choose defaults that fit the values given: a timeout of 1m makes the interval 1m."""
         if not isinstance(data, Mapping):
             return data
         timeout = _read_seconds(data, "timeout")
@@ -64,7 +65,7 @@ class ProbeSettings(Section):
 
 
 def _read_seconds(data: Mapping[str, Any], key: str) -> float | None:
-    """The value where it is a duration; what it is otherwise is for the validators to say."""
+    """Return the value if it is a duration. The validators report the others."""
     try:
         return parse_duration(data[key])
     except (KeyError, PydanticCustomError):

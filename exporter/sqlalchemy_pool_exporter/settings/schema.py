@@ -9,18 +9,18 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def build_schema() -> dict[str, Any]:
-    """Every key with its type, default and explanation; unknown keys are not allowed."""
+    """Return the schema: every key with its type, default and description, and no other keys."""
     schema: dict[str, Any] = _drop_titles(Settings.model_json_schema(by_alias=True))
     return {"$schema": DIALECT, "title": "sqlalchemy-pool-exporter", **schema}
 
 
 def render_schema() -> str:
-    """The schema as the file has it."""
+    """Return the schema as the text of the file."""
     return json.dumps(build_schema(), indent=2) + "\n"
 
 
 def _drop_titles(schema: Any) -> Any:
-    """Leaves out what pydantic makes of the keys' names ("Url File")."""
+    """Remove the titles that pydantic derives from the keys ("Url File")."""
     if isinstance(schema, list):
         return [_drop_titles(item) for item in schema]
     if not isinstance(schema, dict):

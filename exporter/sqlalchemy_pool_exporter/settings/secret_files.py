@@ -1,4 +1,4 @@
-"""Files that hold one secret each."""
+"""Read files that hold one secret each."""
 
 import errno
 import os
@@ -13,10 +13,12 @@ MAX_BYTES: Final = 1024 * 1024
 
 
 def read_secret_file(key: str, path: Path) -> str:
-    """The text of the file, of MAX_BYTES at most.
+    """Return the text of a file of at most MAX_BYTES.
 
-    Raises SettingsError that names the path and no content. Only a file system that hangs makes it
-    wait: what is no regular file, a pipe for one, is refused.
+    Only a file system that hangs can make this wait: pipes and devices are refused.
+
+    Raises:
+        SettingsError: With the path, if it is not a secret itself, and without content.
     """
     shown = f"got {show_secret_path(path)}"
     try:
@@ -42,4 +44,5 @@ def _read_start(path: Path) -> bytes:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would wait for its writer
+    # Opening a pipe would wait for its writer.
+    return os.open(path, flags | os.O_NONBLOCK)

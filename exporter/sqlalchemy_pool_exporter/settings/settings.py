@@ -76,7 +76,7 @@ class LogSettings(Section):
     """Log lines, which go to standard error."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        default="info", description="The least severe lines to write: debug, info, warning or error"
+        default="info", description="Minimum level to log: debug, info, warning or error"
     )
     format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
         default="text", description="text or json"
@@ -88,16 +88,19 @@ class AppSettings(Section):
 
     dir: Annotated[FilePath, AfterValidator(_check_folder)] | None = Field(
         default=None,
-        description="SQLALCHEMY_POOL_METRICS_DIR of the app: the shared folder of its files",
+        description="The folder that SQLALCHEMY_POOL_METRICS_DIR names in the application",
     )
-    per_process: bool = Field(default=False, description="Metrics per process instead of their sum")
+    per_process: bool = Field(
+        default=False, description="Show the metrics of each process instead of their sum"
+    )
 
 
 class WebSettings(Section):
     """What HTTP offers besides metrics and health, and to whom."""
 
     enable_lifecycle: bool = Field(
-        default=False, description="Allow POST requests that change something"
+        default=False,
+        description="Allow POST requests that reload the configuration and recreate a pool",
     )
     config_file: Annotated[FilePath | None, BeforeValidator(_read_path)] = Field(
         default=None,
@@ -122,9 +125,9 @@ class Settings(Section):
     """A configuration that is valid as a whole."""
 
     listen: Annotated[str, BeforeValidator(_check_address)] = Field(
-        default=DEFAULT_LISTEN, description="Address and port to serve on"
+        default=DEFAULT_LISTEN, description="Address and port to listen on"
     )
-    log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and how")
+    log: LogSettings = Field(default_factory=LogSettings, description="What to log, and how")
     probe: ProbeSettings = Field(
         default_factory=ProbeSettings, description="Defaults for the probes of all databases"
     )
@@ -136,7 +139,9 @@ class Settings(Section):
         )
     )
     app: AppSettings = Field(
-        default_factory=AppSettings, validate_default=True, description="The app's own pools"
+        default_factory=AppSettings,
+        validate_default=True,
+        description="The application's own pools",
     )
     web: WebSettings = Field(default_factory=WebSettings, description="The web server")
 

@@ -1,4 +1,4 @@
-"""Who may ask, as the files of Prometheus' exporter-toolkit say it: TLS, users, headers.
+"""TLS, users, headers and rate limit, in the format of Prometheus' exporter-toolkit.
 
 https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 """
@@ -14,7 +14,6 @@ __all__ = [
     "WebConfig",
     "WebFile",
     "build_context",
-    "find_names",
     "is_allowed",
     "read_web_file",
 ]

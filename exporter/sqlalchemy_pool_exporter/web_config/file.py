@@ -1,4 +1,4 @@
-"""Reads a web configuration and the files it names; each mistake is told with its line."""
+"""Read a web configuration and the files that it names; mistakes have their lines."""
 
 import ssl
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from sqlalchemy_pool_exporter.web_config.ssl_context import Pem, Pems, build_con
 from sqlalchemy_pool_exporter.web_config.tls import TLSServerConfig
 
 SECTION: Final = "tls_server_config"
-SUBJECT: Final = MessageContext(
+CONTEXT: Final = MessageContext(
     WebConfig,
     secret_keys=frozenset({"basic_auth_users", "cert", "key", "client_ca"}),
     path_keys=frozenset({"cert_file", "key_file", "client_ca_file"}),
@@ -31,7 +31,7 @@ SUBJECT: Final = MessageContext(
 
 @dataclass(frozen=True, slots=True)
 class WebFile:
-    """A web configuration that makes sense in itself, and where its keys stand."""
+    """A valid web configuration and the lines of its keys."""
 
     path: Path
     config: WebConfig
@@ -39,16 +39,16 @@ class WebFile:
 
     @property
     def tls(self) -> TLSServerConfig:
-        """What it says about TLS."""
+        """The section about TLS."""
         return self.config.tls_server_config
 
     def list_files(self) -> list[Path]:
-        """The file itself and those that it names, relative to its folder."""
+        """Return the file itself and those that it names, relative to its folder."""
         named = (self.tls.cert_file, self.tls.key_file, self.tls.client_ca_file)
         return [self.path, *(self.path.parent / file for file in named if file)]
 
     def read_pems(self) -> Pems:
-        """Reads the certificates and the key of TLS that is enabled. Raises SettingsErrors."""
+        """Read certificates and key of a configuration with TLS. Raises SettingsErrors."""
         errors: list[SettingsError] = []
         certificate = self._read("cert", errors)
         key = self._read("key", errors)
@@ -59,7 +59,7 @@ class WebFile:
         return Pems(certificate, key, authorities)
 
     def build_context(self, pems: Pems | None = None) -> ssl.SSLContext | None:
-        """TLS for new connections, None where it is not enabled. Raises SettingsErrors."""
+        """Return TLS for new connections, None if it is off. Raises SettingsErrors."""
         if not self.tls.is_enabled:
             return None
         pems = pems or self.read_pems()
@@ -69,7 +69,7 @@ class WebFile:
             raise self.locate(errors) from None
 
     def locate(self, errors: SettingsErrors) -> SettingsErrors:
-        """The same mistakes of the section about TLS, with their whole keys and lines."""
+        """Return mistakes of the section about TLS with their full keys and lines."""
         return SettingsErrors(
             SettingsError(
                 f"{SECTION}.{error.key}",
@@ -95,16 +95,19 @@ class WebFile:
 
 
 def read_web_file(path: Path) -> WebFile:
-    """Reads a file in the format of the exporter-toolkit, and none of those that it names.
+    """Read a file in the format of the exporter-toolkit, but not the files that it names.
 
-    Raises SettingsErrors with every mistake, without secrets. An empty file is valid.
+    An empty file is valid.
+
+    Raises:
+        SettingsErrors: With every mistake, without secrets.
     """
     document = read_document(path, content="a web configuration", may_be_empty=True)
     origins = {key: f"{path} {line}" for key, line in document.origins.items()}
     try:
         config = WebConfig.model_validate(dict(document.data))
     except ValidationError as error:
-        raise describe_validation_error(error, origins, SUBJECT) from None
+        raise describe_validation_error(error, origins, CONTEXT) from None
     file = WebFile(path, config, origins)
     if mistakes := [*config.tls_server_config.find_mistakes()]:
         raise file.locate(SettingsErrors(mistakes))

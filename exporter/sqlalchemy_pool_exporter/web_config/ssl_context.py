@@ -1,4 +1,4 @@
-"""The TLS that a configuration asks for, as Python's ssl builds it."""
+"""Build the SSLContext that a web configuration describes."""
 
 import os
 import re
@@ -14,20 +14,14 @@ from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErro
 from sqlalchemy_pool_exporter.web_config.tls import CURVES, VERIFYING, ClientAuth, TLSServerConfig
 
 VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
-
-
 _CERTIFICATE: Final = re.compile(
     "-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
 )
 
 
-class PassphraseError(Exception):
-    """A key wants a passphrase."""
-
-
 @dataclass(frozen=True, slots=True)
 class Pem:
-    """A text, the key in the configuration that it belongs to, and what may be shown of it."""
+    """A text in PEM, the key of the configuration that it comes from, and what to show of it."""
 
     key: str
     shown: str
@@ -36,17 +30,24 @@ class Pem:
 
 @dataclass(frozen=True, slots=True)
 class Pems:
-    """What TLS needs; `authorities` are those that sign the clients' certificates."""
+    """The texts that TLS needs; `authorities` sign the clients' certificates."""
 
     certificate: Pem
     key: Pem
     authorities: Pem | None
 
 
-def build_context(config: TLSServerConfig, pems: Pems) -> ssl.SSLContext:
-    """Returns TLS for new connections. Raises SettingsErrors, keys relative to the section.
+class PassphraseError(Exception):
+    """The private key needs a passphrase."""
 
-    An expired certificate is served: clients say so better than an exporter that is not there.
+
+def build_context(config: TLSServerConfig, pems: Pems) -> ssl.SSLContext:
+    """Return the context for new connections.
+
+    An expired certificate is served: clients report that better than a refused connection.
+
+    Raises:
+        SettingsErrors: With keys relative to the section.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = VERSIONS[config.min_version]
@@ -54,17 +55,17 @@ def build_context(config: TLSServerConfig, pems: Pems) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION
     try:
-        choose_ciphers(context, config)
-        load_certificate(context, pems)
+        _choose_ciphers(context, config)
+        _load_certificate(context, pems)
         if config.client_auth_type in VERIFYING:
-            load_authorities(context, config, pems.authorities)
+            _load_authorities(context, config, pems.authorities)
     except SettingsError as error:
         raise SettingsErrors([error]) from None
     return context
 
 
-def choose_ciphers(context: ssl.SSLContext, config: TLSServerConfig) -> None:
-    """Raises SettingsError for what this machine's OpenSSL does not have."""
+def _choose_ciphers(context: ssl.SSLContext, config: TLSServerConfig) -> None:
+    """Set cipher suites and curve. Raises SettingsError if OpenSSL does not have them."""
     if not config.prefer_server_cipher_suites:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     if ciphers := config.list_ciphers():
@@ -81,16 +82,16 @@ def choose_ciphers(context: ssl.SSLContext, config: TLSServerConfig) -> None:
             raise SettingsError("curve_preferences", f"got {curve}", expected) from None
 
 
-def load_certificate(context: ssl.SSLContext, pems: Pems) -> None:
-    """Raises SettingsError that blames the certificate or its key."""
-    check_certificates(pems.certificate)
-    blamed, expected = pems.key, "a private key in PEM"
+def _load_certificate(context: ssl.SSLContext, pems: Pems) -> None:
+    """Load the certificate with its key. Raises SettingsError that names the wrong one."""
+    _check_certificates(pems.certificate)
+    wrong, expected = pems.key, "a private key in PEM"
     try:
         with (
-            open_as_file(pems.certificate.text) as certificate,
-            open_as_file(pems.key.text) as key,
+            _open_as_file(pems.certificate.text) as certificate,
+            _open_as_file(pems.key.text) as key,
         ):
-            context.load_cert_chain(certificate, key, password=refuse_passphrase)
+            context.load_cert_chain(certificate, key, password=_refuse_passphrase)
         return
     except PassphraseError:
         expected = "a private key without a passphrase"
@@ -99,46 +100,45 @@ def load_certificate(context: ssl.SSLContext, pems: Pems) -> None:
         if "MISMATCH" in reason:
             expected = "the private key of the certificate"
         elif "TOO" in reason:  # EE_KEY_TOO_SMALL, CA_MD_TOO_WEAK
-            blamed, expected = pems.certificate, f"a safe certificate ({describe(reason)})"
-    raise SettingsError(blamed.key, blamed.shown, expected)
+            words = reason.replace("_", " ").lower()
+            wrong, expected = pems.certificate, f"a safe certificate ({words})"
+    raise SettingsError(wrong.key, wrong.shown, expected)
 
 
-def load_authorities(
+def _load_authorities(
     context: ssl.SSLContext, config: TLSServerConfig, authorities: Pem | None
 ) -> None:
-    """Trusts these authorities, or the machine's, as Go does; any of them is a root."""
+    """Trust these authorities or, as Go does, the machine's. Each of them counts as a root."""
     required = config.client_auth_type is ClientAuth.REQUIRE
     context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if authorities is None:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
     else:
-        context.load_verify_locations(cadata=check_certificates(authorities))
+        context.load_verify_locations(cadata=_check_certificates(authorities))
 
 
-def check_certificates(pem: Pem) -> str:
-    """Returns the certificates in a text without what stands between them."""
+def _check_certificates(pem: Pem) -> str:
+    """Return the certificates of a text without what stands between them."""
     found = "\n".join(_CERTIFICATE.findall(pem.text))
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=found)
-    except (ssl.SSLError, ValueError, TypeError):  # nothing, no base64, no ASCII
+    except (ssl.SSLError, ValueError, TypeError):  # no certificate, no base64, no ASCII
         raise SettingsError(pem.key, pem.shown, "a certificate in PEM") from None
     return found
 
 
-def refuse_passphrase() -> str:
-    """Is asked instead of the terminal."""
+def _refuse_passphrase() -> str:
+    # Without this OpenSSL would ask at the terminal.
     raise PassphraseError
 
 
-def describe(reason: str) -> str:
-    """OpenSSL's word for what is wrong, for people."""
-    return reason.replace("_", " ").lower()
-
-
 @contextmanager
-def open_as_file(text: str) -> Iterator[str]:
-    """A path for OpenSSL, which reads only files; where Linux is, of memory: a key stays there."""
+def _open_as_file(text: str) -> Iterator[str]:
+    """Yield a path to the text, because OpenSSL reads only files.
+
+    On Linux the file is in memory, so that a private key is never written to a disk.
+    """
     content = text.encode()
     if not hasattr(os, "memfd_create"):
         with tempfile.NamedTemporaryFile() as file:

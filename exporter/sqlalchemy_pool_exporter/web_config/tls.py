@@ -1,7 +1,4 @@
-"""TLS: the server's certificate, whose certificates clients must show, and what is spoken.
-
-It knows what fits together, and must not read any file.
-"""
+"""The web configuration's section about TLS, and the check of clients' certificates."""
 
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping
@@ -14,10 +11,35 @@ from sqlalchemy_pool_exporter.settings.errors import SettingsError, expect, show
 from sqlalchemy_pool_exporter.settings.fields import FilePath, WebSection
 
 Version = Literal["TLS12", "TLS13"]
+# OpenSSL's names by Go's: https://pkg.go.dev/crypto/tls#CipherSuites
+SUITES: Final[Mapping[str, str]] = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+}
+# The suites of TLS 1.3 are always on, in Go as well.
+ALWAYS_ON: Final = frozenset(
+    {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
+)
+CURVES: Final[Mapping[str, str]] = {
+    "CurveP256": "prime256v1",
+    "CurveP384": "secp384r1",
+    "CurveP521": "secp521r1",
+    "X25519": "X25519",
+}
+# The toolkit compares these kinds of names, here as Python's ssl calls them.
+NAME_KINDS: Final = frozenset({"DNS", "email", "IP Address", "URI"})
 
 
 class ClientAuth(StrEnum):
-    """What is asked of a client, by Go's names."""
+    """Whether clients must show a certificate, in Go's words."""
 
     NO = "NoClientCert"
     IF_GIVEN = "VerifyClientCertIfGiven"
@@ -25,7 +47,7 @@ class ClientAuth(StrEnum):
 
 
 VERIFYING: Final = frozenset({ClientAuth.IF_GIVEN, ClientAuth.REQUIRE})
-# Go's, which take any certificate there is: they keep nobody out, and Python has no such thing.
+# In Go these accept any certificate, so they keep nobody out. Python's ssl has no such mode.
 UNVERIFIED: Final = frozenset({"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"})
 
 
@@ -46,15 +68,15 @@ def _check_curves(names: tuple[str, ...]) -> tuple[str, ...]:
     return _check_names(names, CURVES, f"one of {', '.join(CURVES)}")
 
 
-def _check_names(names: tuple[str, ...], known: Collection[str], expected: str) -> tuple[str, ...]:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise expect(expected, problems=[(f"got {show_value(n)}", expected) for n in unknown])
+def _check_names(names: tuple[str, ...], valid: Collection[str], expected: str) -> tuple[str, ...]:
+    invalid = [name for name in names if name not in valid]
+    if invalid:
+        raise expect(expected, problems=[(f"got {show_value(n)}", expected) for n in invalid])
     return names
 
 
 class TLSServerConfig(WebSection):
-    """Off unless one of the keys up to `client_ca_file` is set."""
+    """TLS. It is on if one of the keys up to `client_ca_file` is set."""
 
     cert: str | None = None
     key: SecretStr | None = None
@@ -72,13 +94,13 @@ class TLSServerConfig(WebSection):
 
     @property
     def is_enabled(self) -> bool:
-        """Whether TLS is spoken at all."""
+        """Whether the server speaks TLS."""
         certificates = (self.cert, self.key, self.client_ca)
         files = (self.cert_file, self.key_file, self.client_ca_file)
         return any((*certificates, *files, self.client_auth_type))
 
     def find_mistakes(self) -> Iterator[SettingsError]:
-        """What does not fit together, the keys relative to this section."""
+        """Yield keys that contradict each other, relative to this section."""
         yield from self._find_doubled()
         if self.is_enabled:
             yield from self._find_missing()
@@ -90,7 +112,7 @@ class TLSServerConfig(WebSection):
             yield SettingsError("cipher_suites", "only suites of TLS 1.3", expected)
 
     def list_ciphers(self) -> list[str]:
-        """The cipher suites that are chosen, by OpenSSL's names."""
+        """Return the chosen cipher suites by OpenSSL's names."""
         return [SUITES[name] for name in self.cipher_suites if name in SUITES]
 
     def _find_doubled(self) -> Iterator[SettingsError]:
@@ -114,48 +136,20 @@ class TLSServerConfig(WebSection):
                 yield SettingsError("client_auth_type", shown, " or ".join(sorted(VERIFYING)))
 
 
-# https://pkg.go.dev/crypto/tls#CipherSuites
-SUITES: Final[Mapping[str, str]] = {
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
-}
-# Those of TLS 1.3 are always on, in Go, too.
-ALWAYS_ON: Final = frozenset(
-    {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
-)
-CURVES: Final[Mapping[str, str]] = {
-    "CurveP256": "prime256v1",
-    "CurveP384": "secp384r1",
-    "CurveP521": "secp521r1",
-    "X25519": "X25519",
-}
-
-# As Python's ssl calls what the toolkit looks at.
-KINDS: Final = frozenset({"DNS", "email", "IP Address", "URI"})
-
-
 def is_allowed(certificate: Mapping[str, Any] | None, allowed: Collection[str]) -> bool:
-    """Whether a verified certificate, as ssl describes it, has one of the names."""
-    return not {*map(unify, allowed)}.isdisjoint(find_names(certificate or {}))
+    """Return whether a verified certificate has one of these alternative names.
+
+    Args:
+        certificate: The certificate as Python's ssl describes it.
+        allowed: Names as `client_allowed_sans` lists them.
+    """
+    names = (certificate or {}).get("subjectAltName", ())
+    found = {_normalise(name) for kind, name in names if kind in NAME_KINDS}
+    return not found.isdisjoint(map(_normalise, allowed))
 
 
-def find_names(certificate: Mapping[str, Any]) -> Iterator[str]:
-    """The subject's alternative names."""
-    for kind, name in certificate.get("subjectAltName", ()):
-        if kind in KINDS:
-            yield unify(name)
-
-
-def unify(name: str) -> str:
-    """An address of IPv6 can be written in many ways; other names are compared as they are."""
+def _normalise(name: str) -> str:
+    """Return an IPv6 address in its one canonical spelling, and other names as they are."""
     try:
         return str(ipaddress.ip_address(name.strip()))
     except ValueError:

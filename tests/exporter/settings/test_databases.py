@@ -23,7 +23,7 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def test_the_defaults_expect_nothing_in_particular() -> None:
+def test_by_default_any_role_is_expected() -> None:
     database = read_database(url="postgres://app@db/orders")
     assert database.role is Role.ANY
     assert database.server_metrics is True
@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_every_file_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_unreadable_files_are_reported_together(tmp_path: Path) -> None:
     url_file = write(tmp_path / "url", f"postgres://app:{CANARY}@db/x?port=y")
     for file, problem in ((url_file, "got port=y"), (tmp_path / "no", f"got {tmp_path}/no")):
         with pytest.raises(SettingsError) as caught:
@@ -96,18 +96,18 @@ def test_every_file_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"a readable file \(is a directory\)"):
         read_database(url_file=tmp_path).read_url()
 
 
-def test_a_pipe_is_no_file_and_nobody_waits_for_its_writer(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "url")
     with pytest.raises(SettingsError, match=r"a readable file \(not a regular file\)"):
         read_database(url_file=tmp_path / "url").read_url()
 
 
-def test_a_file_too_large_for_a_secret_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_for_a_secret_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "url", "x" * (MAX_BYTES + 1))
     with pytest.raises(SettingsError, match=r"a readable file \(larger than 1048576 bytes\)"):
         read_database(url_file=path).read_url()
@@ -120,7 +120,7 @@ def test_a_secret_in_place_of_its_file_is_not_shown(path: str) -> None:
     assert CANARY not in str(caught.value)
 
 
-def test_a_wrong_url_in_a_file_is_an_error_without_its_password(tmp_path: Path) -> None:
+def test_an_invalid_url_in_a_file_is_an_error_without_its_password(tmp_path: Path) -> None:
     url_file = write(tmp_path / "url", f"postgres://app:{CANARY}@db/x?sslmode=on&port=y")
     with pytest.raises(SettingsError) as caught:
         read_database(url_file=url_file).read_url()
@@ -144,7 +144,7 @@ def test_a_wrong_url_in_a_file_is_an_error_without_its_password(tmp_path: Path) 
         ({"url": "sqlite://", "role": "master"}, "'primary', 'replica' or 'any'"),
     ],
 )
-def test_a_wrong_database_is_an_error(keys: dict[str, Any], message: str) -> None:
+def test_an_invalid_database_is_an_error(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         read_database(**keys)
 

@@ -6,7 +6,7 @@ from sqlalchemy_pool_exporter.settings import SettingsError, SettingsErrors
 from sqlalchemy_pool_exporter.settings.errors import render_key, show_value
 
 
-def test_an_error_is_a_line_of_key_place_value_and_expectation() -> None:
+def test_an_error_is_one_line_with_key_place_value_and_expectation() -> None:
     error = SettingsError("log.level", "got 'loud'", "debug or info", "line 3")
     assert str(error) == "log.level (line 3): got 'loud', expected debug or info"
     assert str(SettingsError("url", "missing", "a URL").below("databases.a")) == (
@@ -14,12 +14,12 @@ def test_an_error_is_a_line_of_key_place_value_and_expectation() -> None:
     )
 
 
-def test_what_cannot_be_printed_is_escaped() -> None:
+def test_unprintable_characters_are_escaped() -> None:
     error = SettingsError("two\nlines", "got \udcff", "\x1b[31m red")
     assert str(error) == r"two\nlines: got \udcff, expected \x1b[31m red"
 
 
-def test_several_errors_are_lines() -> None:
+def test_several_errors_are_one_line_each() -> None:
     errors = SettingsErrors([SettingsError("a", "missing", "x"), SettingsError("b", "got 1", "y")])
     assert str(errors) == "a: missing, expected x\nb: got 1, expected y"
     assert errors.key == "a"
@@ -50,7 +50,7 @@ def test_a_value_is_shown_short_and_never_if_it_may_be_a_secret(value: object, s
     assert show_value(value) == shown
 
 
-def test_a_key_that_is_no_name_is_hidden() -> None:
+def test_a_key_that_is_not_a_plain_name_is_masked() -> None:
     assert render_key(["databases", "a-b_1", "x y", "app:secret@db"]) == "databases.a-b_1.***.***"
 
 

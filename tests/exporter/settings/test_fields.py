@@ -44,13 +44,13 @@ def test_a_duration_is_a_number_of_seconds(value: object, seconds: float) -> Non
         *(None, True, [], -1, -0.1, float("nan"), float("inf")),
     ],
 )
-def test_anything_else_is_an_error_that_shows_the_form(value: object) -> None:
+def test_other_values_are_errors_that_show_the_form(value: object) -> None:
     with pytest.raises(PydanticCustomError, match="a duration like 500ms, 15s, 5m or 1h"):
         parse_duration(value)
 
 
 @pytest.mark.parametrize("value", [0, "0s", "0"])
-def test_zero_is_no_positive_duration(value: object) -> None:
+def test_zero_is_not_a_positive_duration(value: object) -> None:
     with pytest.raises(PydanticCustomError, match="above zero"):
         parse_positive_duration(value)
 
@@ -60,7 +60,7 @@ def test_never_is_none(value: object) -> None:
     assert parse_optional_duration(value) is None
 
 
-def test_an_optional_duration_may_be_one() -> None:
+def test_an_optional_duration_may_be_given() -> None:
     assert parse_optional_duration("30m") == 1800
 
 

@@ -49,20 +49,20 @@ def test_one_variable_is_a_whole_configuration() -> None:
 
 
 @pytest.mark.parametrize("level", ["WARNING", "Warning", "warning"])
-def test_words_about_the_log_may_have_any_case(level: str) -> None:
+def test_log_level_and_format_may_have_any_case(level: str) -> None:
     variables = {"POOL_EXPORTER_LOG__LEVEL": level, "POOL_EXPORTER_LOG__FORMAT": "JSON"}
     settings = load_settings(None, {**VALID, **variables})
     assert (settings.log.level, settings.log.format) == ("warning", "json")
 
 
-def test_databases_without_any_are_none(tmp_path: Path) -> None:
+def test_an_empty_databases_section_means_no_databases(tmp_path: Path) -> None:
     assert complain(tmp_path, "databases:\n") == [
         "databases (line 1): missing, expected at least one database, or app.dir"
     ]
     assert load(tmp_path, "databases:\napp: {dir: /run/app}\n").databases == {}
 
 
-def test_a_file_says_everything(tmp_path: Path) -> None:
+def test_a_file_can_set_every_section(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
         """
@@ -108,7 +108,7 @@ def test_the_environment_wins_over_the_secrets_directory_and_that_over_the_file(
     assert (settings.log.level, settings.log.format) == ("warning", "json")
 
 
-def test_a_variable_finds_a_database_whatever_its_case_and_hyphens(tmp_path: Path) -> None:
+def test_a_variable_matches_a_database_regardless_of_case_and_hyphens(tmp_path: Path) -> None:
     text = "databases: {Orders-Replica: {url_file: /run/secrets/url, role: replica}}"
     settings = load(tmp_path, text, DATABASES__ORDERS_REPLICA__URL=URL)
     database = settings.databases["Orders-Replica"]
@@ -117,13 +117,13 @@ def test_a_variable_finds_a_database_whatever_its_case_and_hyphens(tmp_path: Pat
     assert database.read_url().database == "orders"
 
 
-def test_a_url_file_in_a_variable_takes_the_file_s_url_back(tmp_path: Path) -> None:
+def test_a_url_file_in_a_variable_replaces_the_url_of_the_file(tmp_path: Path) -> None:
     text = f"databases: {{a: {{url: '{URL}'}}}}"
     settings = load(tmp_path, text, DATABASES__A__URL_FILE="/run/secrets/url")
     assert settings.databases["a"].url is None
 
 
-def test_a_url_in_a_variable_takes_a_secret_s_url_file_back(tmp_path: Path) -> None:
+def test_a_url_in_a_variable_replaces_the_url_file_of_a_secret(tmp_path: Path) -> None:
     (tmp_path / "POOL_EXPORTER_DATABASES__A__URL_FILE").write_text("/run/secrets/url")
     (tmp_path / "POOL_EXPORTER_DATABASES__A__ROLE").write_text("replica")
     variables = {
@@ -134,7 +134,7 @@ def test_a_url_in_a_variable_takes_a_secret_s_url_file_back(tmp_path: Path) -> N
     assert (database.url_file, database.role) == (None, Role.REPLICA)
 
 
-def test_a_secret_finds_a_database_whatever_its_case_and_hyphens(tmp_path: Path) -> None:
+def test_a_secret_matches_a_database_regardless_of_case_and_hyphens(tmp_path: Path) -> None:
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "pool_exporter_databases__orders-replica__url").write_text(URL)
@@ -153,13 +153,13 @@ def test_the_applications_folder_alone_is_enough() -> None:
     assert load_settings(None, {"POOL_EXPORTER_APP__DIR": "/run/pools"}).databases == {}
 
 
-def test_nothing_to_do_is_an_error() -> None:
+def test_neither_database_nor_application_is_an_error() -> None:
     with pytest.raises(SettingsErrors) as caught:
         load_settings(None, {})
     assert str(caught.value) == "databases: missing, expected at least one database, or app.dir"
 
 
-def test_an_error_says_which_variable_or_line_it_comes_from(tmp_path: Path) -> None:
+def test_an_error_names_its_variable_or_line(tmp_path: Path) -> None:
     text = f"databases:\n  a:\n    url: {URL}\n    pool:\n      size: many\n    probe:\n"
     lines = complain(tmp_path, text, DATABASES__A__ROLE="master", LISTN="x")
     assert lines == [
@@ -173,7 +173,7 @@ def test_an_error_says_which_variable_or_line_it_comes_from(tmp_path: Path) -> N
     ]
 
 
-def test_an_error_says_which_secret_it_comes_from(tmp_path: Path) -> None:
+def test_an_error_names_its_secret(tmp_path: Path) -> None:
     (tmp_path / "pool_exporter_log__level").write_text("loud")
     environ = {"POOL_EXPORTER_SECRETS_DIR": str(tmp_path), **VALID}
     with pytest.raises(SettingsErrors) as caught:
@@ -184,7 +184,7 @@ def test_an_error_says_which_secret_it_comes_from(tmp_path: Path) -> None:
     )
 
 
-def test_a_variable_below_something_else_than_a_mapping_is_an_error(tmp_path: Path) -> None:
+def test_a_variable_below_a_plain_value_is_an_error(tmp_path: Path) -> None:
     text = f"databases: {{a: {{url: '{URL}'}}}}"
     assert complain(tmp_path, text, LISTEN__HOST="::", LOGGING__LEVEL="debug", PROBE="4711") == [
         "listen (POOL_EXPORTER_LISTEN__HOST): got a mapping, expected host:port like "
@@ -195,7 +195,7 @@ def test_a_variable_below_something_else_than_a_mapping_is_an_error(tmp_path: Pa
     ]
 
 
-def test_a_key_of_the_file_that_is_no_text_or_in_capitals_is_unknown(tmp_path: Path) -> None:
+def test_a_key_in_capitals_or_of_digits_is_unknown(tmp_path: Path) -> None:
     text = f"databases: {{a: {{url: '{URL}'}}}}\nLISTEN: ':1'\n'5': x\n_env_file: x"
     known = "expected one of listen, log, probe, databases, app, web"
     assert complain(tmp_path, text) == [
@@ -225,19 +225,19 @@ def test_a_database_overrides_the_defaults_for_probes_key_by_key(tmp_path: Path)
     assert times == {"a": (10, 3), "b": (30, 3)}
 
 
-def test_a_number_where_the_url_belongs_is_not_shown(tmp_path: Path) -> None:
+def test_a_number_in_place_of_a_url_is_not_shown(tmp_path: Path) -> None:
     assert complain(tmp_path, "databases: {a: {url: 4711}}") == [
         "databases.a.url (line 1): got a number, expected a valid string"
     ]
 
 
-def test_databases_are_given_as_settings_in_python() -> None:
+def test_settings_can_be_built_from_settings() -> None:
     one = load_settings(None, {"POOL_EXPORTER_DATABASES__A__URL": URL})
     again = Settings(databases=one.databases, probe=one.probe)
     assert again.databases == one.databases
 
 
-def test_a_url_where_a_mapping_belongs_is_not_shown(tmp_path: Path) -> None:
+def test_a_url_in_place_of_a_mapping_is_not_shown(tmp_path: Path) -> None:
     url = f"postgres://app:{CANARY}@db/orders"
     assert complain(tmp_path, f"databases: {{a: '{url}'}}") == [
         "databases.a (line 1): got text, expected a mapping, at least with url"
@@ -334,7 +334,7 @@ def test_any_yaml_is_settings_or_errors_in_lines(
             assert all(", expected " in line for line in str(errors).splitlines())  # noqa: PT017
 
 
-def test_bytes_that_are_no_character_are_an_error(tmp_path: Path) -> None:
+def test_lone_surrogates_in_shown_text_are_an_error(tmp_path: Path) -> None:
     r"""They could be written neither on a page nor into metrics; YAML makes them of "\uD800"."""
     text = f'databases: {{a: {{url: "{URL}", labels: {{team: "\\uD800"}}}}}}'
     (line,) = complain(tmp_path, text)
@@ -380,7 +380,7 @@ def test_mistakes_in_databases_do_not_affect_the_rest(wrong: str, tmp_path: Path
     assert rest.databases == {}
 
 
-def test_variables_and_secrets_of_databases_do_not_count(tmp_path: Path) -> None:
+def test_invalid_variables_and_secrets_of_databases_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "POOL_EXPORTER_DATABASES__SHOP__URL").touch()
     (tmp_path / "pool_exporter_databases").touch()
     (tmp_path / "POOL_EXPORTER_PROBE__INTERVAL").touch()

@@ -46,12 +46,12 @@ def test_every_pool_class_has_a_name_and_takes_the_common_options(name: str) -> 
     assert pool.pool_class == name
 
 
-def test_yaml_s_null_is_the_null_pool() -> None:
+def test_null_in_yaml_is_the_null_pool() -> None:
     assert read_pool(**{"class": None}).pool_class is PoolClass.NULL
 
 
 @pytest.mark.parametrize("value", [None, "none", "None", "null"])
-def test_nothing_is_done_on_return_when_reset_is_none(value: object) -> None:
+def test_reset_on_return_can_be_turned_off(value: object) -> None:
     assert read_pool(reset_on_return=value).reset_on_return is None
 
 
@@ -78,15 +78,15 @@ def test_the_class_can_be_given_by_its_name_in_python() -> None:
         ("singleton_thread", "max_overflow", 5, "queue"),
     ],
 )
-def test_an_option_the_class_does_not_take_is_an_error(
+def test_an_option_of_another_class_is_an_error(
     pool_class: str, key: str, value: object, takers: str
 ) -> None:
-    message = f"no {key} with class {pool_class}: it is for class {takers}"
+    message = f"no {key} with class {pool_class}, only with class {takers}"
     with pytest.raises(ValidationError, match=message):
         read_pool(**{"class": pool_class, key: value})
 
 
-def test_a_thread_s_connections_can_be_limited() -> None:
+def test_the_connections_of_a_thread_can_be_limited() -> None:
     assert read_pool(**{"class": "singleton_thread"}, size=3).size == 3
 
 
@@ -104,11 +104,11 @@ def test_a_thread_s_connections_can_be_limited() -> None:
         ("pre_ping", "perhaps"),
     ],
 )
-def test_a_wrong_value_is_an_error(key: str, value: object) -> None:
+def test_an_invalid_value_is_an_error(key: str, value: object) -> None:
     with pytest.raises(ValidationError):
         read_pool(**{key: value})
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         read_pool().size = 5

@@ -39,7 +39,7 @@ def test_a_variable_is_a_key() -> None:
     assert document.origins[("databases", "primary", "pool", "size")] == name
 
 
-def test_mappings_can_be_json_and_be_refined_in_any_order() -> None:
+def test_json_mappings_can_be_refined_in_any_order() -> None:
     variables = {
         "DATABASES__A__LABELS__TIER": "2",
         "DATABASES__A__LABELS": '{"team": "x", "tier": "1"}',
@@ -51,7 +51,7 @@ def test_mappings_can_be_json_and_be_refined_in_any_order() -> None:
     assert read(dict(reversed(variables.items()))) == {"databases": {"a": expected}}
 
 
-def test_text_that_is_no_json_is_text() -> None:
+def test_invalid_json_stays_text() -> None:
     variables = {"LISTEN": "5", "LOG": "{", "PROBE__QUERY": "[not json", "DATABASES__A": "4711"}
     assert read(variables) == {
         "listen": "5",
@@ -62,7 +62,7 @@ def test_text_that_is_no_json_is_text() -> None:
     assert read({"LOG": "[" * 100_000}) == {"log": "[" * 100_000}
 
 
-def test_json_in_the_wrong_place_is_json_too() -> None:
+def test_json_is_decoded_for_every_key() -> None:
     variables = {"LISTEN": '{"x": 1}', "PROBE__QUERY": "[1]", "LISTN__X": '{"x": 1}'}
     assert read(variables) == {
         "listen": {"x": 1},
@@ -88,11 +88,11 @@ def test_the_drivers_arguments_have_types_at_any_depth() -> None:
     }
 
 
-def test_a_mapping_wins_over_a_value_of_the_same_key() -> None:
+def test_a_nested_variable_wins_over_a_plain_one() -> None:
     assert read({"LOG": "info", "LOG__LEVEL": "debug"}) == {"log": {"level": "debug"}}
 
 
-def test_no_variable_is_lost() -> None:
+def test_unknown_variables_are_kept() -> None:
     variables = {
         "LISTN": ":9000",
         "LOGGING__LEVEL": "debug",
@@ -118,7 +118,7 @@ def test_a_variables_database_gets_the_name_in_the_file() -> None:
     assert by_json == {"databases": {"Orders_Replica": {"role": "any"}}}
 
 
-def test_a_name_of_many_levels_is_no_problem() -> None:
+def test_a_name_may_have_any_number_of_levels() -> None:
     assert list(read({"__".join(["A"] * 5000): "x"})) == ["a"]
 
 
@@ -131,7 +131,7 @@ def test_an_alternative_is_dropped_where_the_other_one_is_given() -> None:
     }
 
 
-def test_variables_with_the_prefix_are_ours_whatever_their_case() -> None:
+def test_the_prefix_matches_in_any_case() -> None:
     environ = {"POOL_EXPORTER_LISTEN": ":9000", "pool_exporter_app__dir": "/run", "PATH": "/bin"}
     assert find_variables(environ) == {
         "POOL_EXPORTER_LISTEN": ":9000",
@@ -139,11 +139,11 @@ def test_variables_with_the_prefix_are_ours_whatever_their_case() -> None:
     }
 
 
-def test_an_empty_variable_is_none() -> None:
+def test_an_empty_variable_counts_as_not_set() -> None:
     assert find_variables({"POOL_EXPORTER_LISTEN": ""}) == {}
 
 
-def test_the_secrets_directory_is_no_setting() -> None:
+def test_the_secrets_directory_is_not_a_setting() -> None:
     assert find_variables({"POOL_EXPORTER_SECRETS_DIR": "/run/secrets"}) == {}
 
 
@@ -159,11 +159,11 @@ def test_the_secrets_directory_is_no_setting() -> None:
         "POOL_EXPORTER_DEV_PORT_9723_TCP_PROTO",
     ],
 )
-def test_what_kubernetes_says_about_a_service_of_that_name_is_ignored(name: str) -> None:
+def test_the_variables_of_a_kubernetes_service_are_ignored(name: str) -> None:
     assert find_variables({name: "tcp://10.0.0.1:9723"}) == {}
 
 
-def test_a_port_of_its_own_is_not_ignored() -> None:
+def test_a_plain_port_is_not_ignored() -> None:
     assert find_variables({"POOL_EXPORTER_PORT": "9000"}) == {"POOL_EXPORTER_PORT": "9000"}
 
 

@@ -46,7 +46,7 @@ TOO_MUCH = (
 
 
 @pytest.mark.parametrize("text", ["a: &a {b: *a}", "a: &a [*a]", "a: &a {<<: *a}"])
-def test_a_document_within_itself_is_an_error(tmp_path: Path, text: str) -> None:
+def test_an_alias_inside_its_own_anchor_is_an_error(tmp_path: Path, text: str) -> None:
     assert complain(tmp_path, text) == [TOO_MUCH]
 
 
@@ -59,7 +59,7 @@ def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path: Path, many: str) ->
     assert complain(tmp_path, "\n".join(lines)) == [TOO_MUCH]
 
 
-def test_a_file_without_end_is_an_error() -> None:
+def test_an_endless_file_is_an_error() -> None:
     with pytest.raises(SettingsErrors, match="/dev/zero: larger than 1048576 bytes"):
         read_document(Path("/dev/zero"))
 
@@ -134,7 +134,7 @@ VALID_YAML = "expected valid YAML (values with a colon or other special characte
         ),
     ],
 )
-def test_a_file_that_is_no_document_is_an_error_that_says_where(
+def test_an_invalid_document_is_an_error_with_its_place(
     tmp_path: Path, text: str | bytes, line: str
 ) -> None:
     assert complain(tmp_path, text) == [line]

@@ -1,4 +1,4 @@
-"""Files of the exporter-toolkit, read; every mistake in them one line without secrets."""
+"""Web configurations are read, and every mistake in them is one line without secrets."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_empty_file_asks_for_nothing(text: str, folder: Path) -> None:
     assert file.list_files() == [file.path]
 
 
-def test_files_stand_beside_the_file_wherever_that_is(folder: Path) -> None:
+def test_paths_are_relative_to_the_web_configuration(folder: Path) -> None:
     file = read_web_file(write(folder, f"{TLS}  client_ca_file: /etc/ssl/ca.pem\n"
                                "  client_auth_type: RequireAndVerifyClientCert"))  # fmt: skip
     names = ["web.yml", "server.crt", "server.key", "/etc/ssl/ca.pem"]
@@ -81,9 +81,7 @@ def test_files_stand_beside_the_file_wherever_that_is(folder: Path) -> None:
     assert build(folder, TLS)
 
 
-def test_certificate_and_key_may_stand_in_the_file_itself(
-    folder: Path, certificates: Certificates
-) -> None:
+def test_certificate_and_key_may_be_inline(folder: Path, certificates: Certificates) -> None:
     inline = {"cert": certificates.certificate, "key": certificates.key,
               "client_ca": certificates.authority}  # fmt: skip
     lines = [f"  {key}: |\n{textwrap.indent(file.read_text(), '    ')}"
@@ -109,7 +107,7 @@ def test_clients_are_asked_for_certificates(auth: str, mode: int, folder: Path) 
     assert context.verify_mode == mode
 
 
-def test_every_suite_of_go_is_known_to_openssl(folder: Path) -> None:
+def test_openssl_has_every_cipher_suite_of_go(folder: Path) -> None:
     names = "".join(f"\n    - {name}" for name in [*SUITES, *ALWAYS_ON])
     context = build(folder, f"{TLS}  max_version: TLS12\n  cipher_suites:{names}")
     assert context is not None
@@ -119,7 +117,7 @@ def test_every_suite_of_go_is_known_to_openssl(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_every_curve_of_go_is_known_to_openssl(curve: str, folder: Path) -> None:
+def test_openssl_has_every_curve_of_go(curve: str, folder: Path) -> None:
     assert build(folder, f"{TLS}  curve_preferences: [{curve}]")
 
 
@@ -294,12 +292,12 @@ def test_a_mistake_is_one_line(case: str, folder: Path) -> None:
     assert SECRET not in line
 
 
-def test_all_mistakes_are_told_at_once(folder: Path) -> None:
+def test_all_mistakes_are_reported_together(folder: Path) -> None:
     text = "tls_server_config:\n  cert_file: none.crt\n  key_file: none.key"
     assert len(find_mistakes(folder, text)) == 2
 
 
-def test_the_key_must_be_the_certificates(folder: Path, tmp_path: Path) -> None:
+def test_the_key_must_belong_to_the_certificate(folder: Path, tmp_path: Path) -> None:
     other = trustme.CA().issue_cert("localhost").private_key_pem.bytes()
     (tmp_path / "server.key").write_bytes(other)
     assert find_mistakes(folder, TLS) == [
@@ -321,7 +319,7 @@ def test_nobody_is_asked_for_a_passphrase(folder: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----\nx\n"
                                      b"-----END CERTIFICATE-----\n"])  # fmt: skip
-def test_a_certificate_must_be_one(content: bytes, folder: Path) -> None:
+def test_a_file_without_certificate_is_an_error(content: bytes, folder: Path) -> None:
     (folder / "server.crt").write_bytes(content)
     (line,) = find_mistakes(folder, TLS)
     assert line.startswith("tls_server_config.cert_file (web.yml line 2): got server.crt, ")
