@@ -1,10 +1,10 @@
-"""What a checkout and its return cost in the application: plain, with ours, with its peers.
+"""The cost of a checkout and its return in the application: plain, with ours, with peers.
 
     python -m benchmarks.checkout [--sqlalchemy 2.0 2.1] [--launches N] [--rounds N] [--cycles N]
                                   [--ways "one thread" "4 threads" asyncio] [--agent FOLDER]
 
-The driver is a stub, so that nothing but the pool counts. `checkout_case` runs the variants, each
-in a process of its own, and `workers` tells why.
+The driver is a stub, so that only the pool counts. `checkout_case` runs the variants, each in its
+own process for the reasons in `workers`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WAYS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures every way on every SQLAlchemy and prints a table for each."""
+    """Measure every way of working on every SQLAlchemy and print a table for each."""
     options = parse(arguments)
     for line in options.sqlalchemy:
         for way in options.ways:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def measure(line: str, way: str, options: argparse.Namespace) -> None:
-    """Prints the table of one way of working on one SQLAlchemy."""
+    """Print the table of one way of working on one SQLAlchemy."""
     names, share = WAYS[way]
     rounds = max(1, round(options.rounds * share))
     extent = Extent(options.launches, rounds, options.cycles)
@@ -60,7 +60,7 @@ def measure(line: str, way: str, options: argparse.Namespace) -> None:
 
 
 def build_command(line: str, way: str, variant: str, folder: str, agent: Path) -> Command:
-    """How the process of a variant is started."""
+    """Return the command of a variant's process."""
     return Command(
         [find_python(line), *CASE, way, variant],
         {
@@ -71,6 +71,7 @@ def build_command(line: str, way: str, variant: str, folder: str, agent: Path) -
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sqlalchemy", nargs="+", default=LINES, help="2.0, 2.1 or installed")
     parser.add_argument("--ways", nargs="+", default=tuple(WAYS), choices=WAYS)

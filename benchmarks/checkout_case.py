@@ -1,7 +1,6 @@
-"""One variant of checkout.py: a process that checks connections of a stub driver out and returns
-them.
+"""One variant of checkout.py: a process that checks out and returns connections of a stub driver.
 
-    python -m benchmarks.checkout_case "one thread" plain
+python -m benchmarks.checkout_case "one thread" plain
 """
 
 from __future__ import annotations
@@ -33,20 +32,21 @@ class StubConnection:
     """A connection that does nothing."""
 
     def rollback(self) -> None:
-        """Nothing to roll back."""
+        """Roll back nothing."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Close nothing."""
 
 
 class StubDriver:
-    """A driver as SQLAlchemy imports one."""
+    """A stub of a DBAPI module."""
 
     paramstyle = "qmark"
     Error = Exception
 
     @staticmethod
     def connect(**_: Any) -> StubConnection:
+        """Return a connection."""
         return StubConnection()
 
 
@@ -58,6 +58,7 @@ class StubDialect(DefaultDialect):
 
     @classmethod
     def import_dbapi(cls) -> Any:
+        """Return the stub."""
         return StubDriver
 
 
@@ -68,7 +69,7 @@ class AsyncStubDialect(StubDialect):
 
 
 def build_engine(pool_class: type[Pool]) -> Engine:
-    """An engine over the stub, with a place for every thread."""
+    """Return an engine over the stub, with a connection for each thread."""
     kind = "Async" if issubclass(pool_class, AsyncAdaptedQueuePool) else ""
     registry.register("postgresql.stub", __name__, f"{kind}StubDialect")
     url = "postgresql+stub://db.example/shop"
@@ -77,19 +78,19 @@ def build_engine(pool_class: type[Pool]) -> Engine:
 
 
 def build_plain(base: type[Pool]) -> Engine:
-    """SQLAlchemy as it is."""
+    """Return an engine of plain SQLAlchemy."""
     return build_engine(base)
 
 
 def build_recorded(base: type[Pool]) -> Engine:
-    """Our recording, switched on by the pool's class."""
+    """Return a recorded engine, by the pool's class."""
     from sqlalchemy_pool_metrics import metrics_class
 
     return build_engine(metrics_class(base))
 
 
 def build_mapped(base: type[Pool]) -> Engine:
-    """The same, into a file that the exporter reads."""
+    """Return a recorded engine that writes into a file."""
     engine = build_recorded(base)
     engine.pool.connect().close()
     folder = Path(os.environ["SQLALCHEMY_POOL_METRICS_DIR"])
@@ -99,14 +100,14 @@ def build_mapped(base: type[Pool]) -> Engine:
 
 
 def build_instrumented(base: type[Pool]) -> Engine:
-    """The same, switched on by instrument(), as the plugin and the folder on PYTHONPATH do it."""
+    """Return an engine recorded by instrument(), as with the plugin and PYTHONPATH."""
     from sqlalchemy_pool_metrics import instrument
 
     return instrument(build_engine(base), name="primary")
 
 
 def build_prometheus(base: type[Pool]) -> Engine:
-    """Listeners as people write them, with children bound once: connections out, time held."""
+    """Return an engine with typical listeners: connections out, and the time they are held."""
     try:
         from prometheus_client import Gauge, Histogram
     except ImportError:
@@ -129,7 +130,7 @@ def build_prometheus(base: type[Pool]) -> Engine:
 
 
 def build_opentelemetry(base: type[Pool]) -> Engine:
-    """OpenTelemetry's instrumentation with its SDK: the pool's connections by state."""
+    """Return an engine with OpenTelemetry's instrumentation and its SDK."""
     try:
         from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor  # type: ignore[import-not-found]
         from opentelemetry.sdk.metrics import MeterProvider  # type: ignore[import-not-found]
@@ -161,7 +162,7 @@ def cycle(pool: Pool, cycles: int) -> None:
 
 
 def in_one_thread(pool: Pool) -> Callable[[int], int]:
-    """The CPU time of this process: what others do on the machine counts less."""
+    """Return the CPU time of this process; other processes disturb it less than wall-clock time."""
 
     def run(cycles: int) -> int:
         began_ns = time.process_time_ns()
@@ -172,7 +173,7 @@ def in_one_thread(pool: Pool) -> Callable[[int], int]:
 
 
 def in_threads(pool: Pool) -> Callable[[int], int]:
-    """The CPU time of threads that share the cycles, their quarrel over the GIL included."""
+    """Return the CPU time of threads that share the cycles, with their contention for the GIL."""
 
     def run(cycles: int) -> int:
         share = (pool, -(-cycles // THREADS))
@@ -188,7 +189,7 @@ def in_threads(pool: Pool) -> Callable[[int], int]:
 
 
 def on_event_loop(pool: Pool) -> Callable[[int], int]:
-    """The CPU time of a task, in the greenlet in which an AsyncEngine's pool runs."""
+    """Return the CPU time of a task, in the greenlet in which an AsyncEngine's pool runs."""
 
     async def run_task(cycles: int) -> int:
         return await greenlet_spawn(in_one_thread(pool), cycles)
@@ -204,7 +205,7 @@ WAYS: dict[str, Callable[[Pool], Callable[[int], int]]] = {
 
 
 def main(way: str, variant: str) -> None:
-    """Serves slices until the parent closes the pipe."""
+    """Serve slices until the parent closes the pipe."""
     engine = BUILD[variant](AsyncAdaptedQueuePool if way == "asyncio" else QueuePool)
     serve(WAYS[way](engine.pool), WARM_UP_CYCLES)
 

@@ -1,6 +1,6 @@
 """Throwaway virtual environments under build/benchmarks, one per supported line of SQLAlchemy.
 
-They are made once and kept; `rm -rf build/benchmarks` makes the next run get the newest again.
+They are created once; `rm -rf build/benchmarks` makes the next run install the newest again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DRIVERS = ("psycopg[binary]", "asyncpg")
 
 
 def find_python(line: str) -> Path:
-    """The Python of the environment with the newest SQLAlchemy of that line, made if need be."""
+    """Return the Python with the newest SQLAlchemy of that line; create it if missing."""
     if line == INSTALLED:
         return Path(sys.executable)
     if not is_built(line):
@@ -32,7 +32,7 @@ def find_python(line: str) -> Path:
 
 
 def is_built(line: str) -> bool:
-    """Whether the environment is there, so that nothing needs to be downloaded."""
+    """Return whether the environment exists, so that nothing needs to be downloaded."""
     return _stamp(line).exists()
 
 

@@ -1,4 +1,4 @@
-"""A port in front of a server that refuses, goes silent and comes back when it is told to."""
+"""A port in front of a server that can refuse, fall silent and come back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ LOCALHOST = "127.0.0.1"
 
 
 class Forwarder:
-    """Passes bytes to a server's port and back, in an event loop of its own.
+    """Forwards bytes to a server's port and back, in its own event loop; for any thread.
 
-    Its methods may be called from any thread. Silent, it takes bytes and connections and passes on
-    nothing; refusing, it has dropped its connections and does not listen. Opened after either, it
-    drops those that were kept waiting, as a network does that has forgotten them.
+    Silent, it accepts connections and bytes and forwards nothing. Refusing, it has dropped its
+    connections and does not listen. Opened again, it drops connections that were waiting.
     """
 
     def __init__(self, server_port: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -30,12 +29,15 @@ class Forwarder:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
+        """Forward, and drop connections that were waiting."""
         self._run(self._open())
 
     def refuse(self) -> None:
+        """Drop all connections and refuse new ones."""
         self._run(self._refuse())
 
     def fall_silent(self) -> None:
+        """Accept connections and bytes, and forward nothing."""
         self._loop.call_soon_threadsafe(self._flows.clear)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -88,7 +90,7 @@ class Forwarder:
 
 @contextmanager
 def run_forwarder(server_port: int) -> Iterator[Forwarder]:
-    """Yields a forwarder that is open; ends its connections and its thread."""
+    """Yield an open forwarder; end its connections and its thread afterwards."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="forwarder")
     thread.start()

@@ -1,4 +1,4 @@
-"""What connecting and asking a PostgreSQL something costs: plain, and with ours into a file.
+"""The cost of connecting and a query with PostgreSQL: plain, and with ours into a file.
 
     python -m benchmarks.postgres [--sqlalchemy 2.0 2.1] [--launches N] [--rounds N] [--cycles N]
 
@@ -23,7 +23,7 @@ DRIVERS = ("psycopg", "asyncpg")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints a table for each driver on every SQLAlchemy."""
+    """Print a table for each driver on every SQLAlchemy."""
     options = parse(arguments)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         shared = Path(name, "shared")
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def measure(line: str, url: str, shared: Path, options: argparse.Namespace) -> None:
-    """Prints the table of one driver on one SQLAlchemy."""
+    """Print the table of one driver on one SQLAlchemy."""
     start: list[str | Path] = [find_python(line), *CASE, url]
     commands = {
         "plain SQLAlchemy": build_command([*start, "plain"], None),
@@ -49,12 +49,13 @@ def measure(line: str, url: str, shared: Path, options: argparse.Namespace) -> N
 
 
 def build_command(arguments: Sequence[str | Path], shared: str | None) -> Command:
-    """How the process of a variant is started."""
+    """Return the command of a variant's process."""
     environment = {"PYTHONPATH": str(AGENT), "SQLALCHEMY_POOL_METRICS_DIR": shared}
     return Command(arguments, environment)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sqlalchemy", nargs="+", default=LINES, help="2.0, 2.1 or installed")
     parser.add_argument("--launches", type=int, default=10)

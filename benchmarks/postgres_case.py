@@ -1,4 +1,4 @@
-"""One variant of postgres.py: a process that connects to a database and asks it something.
+"""One variant of postgres.py: a process that connects to a database and runs a query.
 
 python -m benchmarks.postgres_case URL plain|mapped
 """
@@ -20,7 +20,7 @@ WARM_UP_CYCLES = 300
 
 
 def with_threads(engine: Engine) -> Callable[[int], int]:
-    """Wall-clock time, because the server's share counts."""
+    """Return wall-clock time, because the server's share counts."""
 
     def run(cycles: int) -> int:
         began_ns = time.perf_counter_ns()
@@ -33,7 +33,7 @@ def with_threads(engine: Engine) -> Callable[[int], int]:
 
 
 def on_event_loop(engine: AsyncEngine) -> Callable[[int], int]:
-    """The same in one task, always on the same event loop."""
+    """Return wall-clock time of one task, always on the same event loop."""
     runner = asyncio.Runner()
 
     async def run(cycles: int) -> int:
@@ -47,7 +47,7 @@ def on_event_loop(engine: AsyncEngine) -> Callable[[int], int]:
 
 
 def main(url: str, variant: str) -> None:
-    """Serves slices until the parent closes the pipe."""
+    """Serve slices until the parent closes the pipe."""
     plugins = ["pool_metrics"] if variant == "mapped" else []
     run: Callable[[int], int]
     if url.startswith("postgresql+asyncpg:"):

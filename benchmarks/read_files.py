@@ -1,10 +1,9 @@
-"""What reading the files of many processes costs: ours, and prometheus_client's multiprocess mode.
+"""The cost of reading the files of many processes: ours, and prometheus_client's.
 
     python -m benchmarks.read_files [--processes 128] [--rounds N]
 
-Both sides are processes that fork, live while they are read and are killed then: `read_files_case`
-has what they do. Each process has two pools, which are about 200 numbers, as the peer's has
-samples; or one pool, as most applications have.
+On both sides processes fork, live while they are read, and are killed, see `read_files_case`. Each
+process has two pools with about 200 numbers, as many as the peer's samples, or one pool.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Read = Callable[[], object]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints a table of milliseconds, live files first, then the same of killed processes."""
+    """Print a table of milliseconds for files of live and of killed processes."""
     options = parse(arguments)
     count, rounds = options.processes, options.rounds
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def build_readers(one: Path, ours: Path, peers: Path) -> dict[str, Read]:
-    """What is compared. The peer sums and builds families as it reads, so one of ours does too."""
+    """Return the readers. The peer sums and builds families, so one of ours does, too."""
     single, folder = SharedFolder(one), SharedFolder(ours)
     peer: Collector = MultiProcessCollector(CollectorRegistry(), path=str(peers))  # type: ignore[no-untyped-call]
     return {
@@ -71,13 +70,13 @@ def build_readers(one: Path, ours: Path, peers: Path) -> dict[str, Read]:
 
 
 def collect(folder: SharedFolder) -> list[Metric]:
-    """The families of an application's pools, of all processes together."""
+    """Return the families of an application's pools, summed over its processes."""
     rows = [(app_labels(pools[0]), merge(pools)) for pools in group(folder.read()).values()]
     return list(build_families(rows, POOL_LABELS))
 
 
 def group(reading: AppReading) -> dict[str, list[Snapshot]]:
-    """The snapshots of all processes by pool."""
+    """Return the snapshots of all processes by pool."""
     found: defaultdict[str, list[Snapshot]] = defaultdict(list)
     for process in reading.processes:
         for pool in process.pools:
@@ -86,7 +85,7 @@ def group(reading: AppReading) -> dict[str, list[Snapshot]]:
 
 
 def measure(readers: dict[str, Read], rounds: int) -> dict[str, float]:
-    """Milliseconds of CPU, the kernel's included: the median of rounds in which they take turns."""
+    """Return the median CPU time of each reader in milliseconds; they take turns in each round."""
     for read in readers.values():
         read()
     spent_ns: dict[str, list[int]] = {name: [] for name in readers}
@@ -99,7 +98,7 @@ def measure(readers: dict[str, Read], rounds: int) -> dict[str, float]:
 
 
 def check(ours: Path, peers: Path, count: int, state: FileState) -> None:
-    """Both sides have everything of every process, or there is nothing to compare."""
+    """Check that both sides have all numbers of every process."""
     reading = SharedFolder(ours).read()
     assert reading.files[state] == count, reading.files
     assert sum(pool.checkouts for pools in group(reading).values() for pool in pools) == 2 * count
@@ -110,7 +109,7 @@ def check(ours: Path, peers: Path, count: int, state: FileState) -> None:
 
 @contextmanager
 def populate(side: str, folder: Path, count: int) -> Iterator[None]:
-    """Processes that live for the time of the block and are killed then."""
+    """Run processes for the time of the block, and kill them."""
     folder.mkdir()
     command: list[str | Path] = [sys.executable, *CASE, side, folder, str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -122,6 +121,7 @@ def populate(side: str, folder: Path, count: int) -> Iterator[None]:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--processes", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=40)

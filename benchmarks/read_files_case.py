@@ -1,8 +1,8 @@
-"""One side of read_files.py: a process that forks others, which count something and stay.
+"""One side of read_files.py: a process that forks others, which count and stay.
 
     python -m benchmarks.read_files_case ours|ours-one-pool|prometheus FOLDER PROCESSES
 
-It says ready when every one of them has counted, and kills them when its stdin is closed.
+It prints ready when all have counted, and kills them when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NUMBERS = len(POOLS) * (
 
 
 def prepare_ours(pools: Sequence[str] = POOLS) -> Callable[[], None]:
-    """Imports what each process needs, and returns what it does: a checkout of each pool."""
+    """Import what each process needs, and return its work: a checkout of each pool."""
     from sqlalchemy.pool import QueuePool
 
     from benchmarks.checkout_case import build_engine
@@ -43,14 +43,14 @@ def prepare_ours(pools: Sequence[str] = POOLS) -> Callable[[], None]:
 
 
 def prepare_prometheus() -> Callable[[], None]:
-    """The same numbers, as prometheus_client's metrics."""
+    """Return the work of a process with the same numbers in prometheus_client's metrics."""
     from prometheus_client import CollectorRegistry
 
     return lambda: count_prometheus(CollectorRegistry())
 
 
 def count_prometheus(registry: CollectorRegistry) -> None:
-    """Fills the registry; it is the variable of the environment that makes it write files."""
+    """Fill the registry, which writes files because of an environment variable."""
     from prometheus_client import Counter, Gauge, Histogram
 
     counters = [Counter(f"bench_{name}", name, ["pool"], registry=registry) for name in COUNTERS]
@@ -83,7 +83,7 @@ SIDES: dict[str, tuple[str, Callable[[], Callable[[], None]]]] = {
 
 
 def main(side: str, folder: str, processes: str) -> None:
-    """Forks, waits for stdin to be closed, and kills."""
+    """Fork, wait until standard input is closed, and kill."""
     variable, prepare = SIDES[side]
     os.environ[variable] = folder
     count = prepare()
@@ -100,13 +100,13 @@ def main(side: str, folder: str, processes: str) -> None:
 
 
 def fork(count: Callable[[], None], counted: int) -> int:
-    """A process that counts, tells, and stays; its id."""
+    """Fork a process that counts, reports and stays; return its id."""
     child = os.fork()
     return child or count_and_stay(count, counted)
 
 
 def count_and_stay(count: Callable[[], None], counted: int) -> NoReturn:
-    """Until it is killed; if it cannot count it ends."""
+    """Count and stay until killed; exit if counting fails."""
     try:
         count()
         os.write(counted, b".")

@@ -1,10 +1,9 @@
-"""What GET /metrics costs with many pools, beside prometheus_client on metrics of its own.
+"""The cost of GET /metrics with many pools, and of prometheus_client with its own metrics.
 
     python -m benchmarks.scrape [--pools 100] [--rounds N]
 
-Requests go to the application without a network, and it reads the pools from shared files. The
-peer renders as many lines of the same
-families, which it keeps itself, as a program would that counts with prometheus_client.
+Requests reach the application without a network; it reads the pools from shared files. The peer
+renders as many lines of the same families from its own metrics.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from sqlalchemy_pool_metrics.snapshot import PoolDescription, Snapshot
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints a table of milliseconds."""
+    """Print a table of milliseconds."""
     options = parse(arguments)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         peer = build_peer(share_pools(Path(folder), options.pools))
@@ -56,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def share_pools(folder: Path, count: int) -> list[Snapshot]:
-    """Pools of an application after a little work, in as many files as that takes."""
+    """Write pools of an application after a little work, into as many files as necessary."""
     file, pools = create_file(folder), []
     for number in range(count):
         block, buffer = build_block(number), file.take()
@@ -71,12 +70,12 @@ def share_pools(folder: Path, count: int) -> list[Snapshot]:
 
 
 def create_file(folder: Path) -> ProcessFile:
-    """A file as each process has one, which counts as alive for as long as we are."""
+    """Create the file of a process, which counts as alive while this process runs."""
     return ProcessFile.create(folder, "shop", {}, lambda: None)
 
 
 def build_block(number: int) -> Block:
-    """A pool that was used once."""
+    """Return the block of a pool that was used once."""
     description = PoolDescription(
         name=f"pool-{number}", application="shop", size=5, max_connections=15, waits=True
     )
@@ -88,12 +87,12 @@ def build_block(number: int) -> Block:
 
 
 def build_app(folder: Path) -> Starlette:
-    """The exporter with an application's pools and no database."""
+    """Return an exporter with an application's pools and no database."""
     return create_app(Settings.model_validate({"databases": {}, "app": {"dir": str(folder)}}))
 
 
 def build_peer(pools: Sequence[Snapshot]) -> CollectorRegistry:
-    """Metrics of prometheus_client with the names, labels and samples that ours have."""
+    """Return metrics of prometheus_client with our names, labels and samples."""
     # A line more for each counter and histogram, which ours do not have.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
@@ -119,7 +118,7 @@ def _build_metric(family: Metric, names: list[str], registry: CollectorRegistry)
 
 
 def render(registry: CollectorRegistry, rounds: int) -> float:
-    """Milliseconds of one text, the median."""
+    """Return the median milliseconds of rendering the peer's text."""
     spent_ns = []
     for _ in range(rounds):
         began_ns = time.process_time_ns()
@@ -129,7 +128,7 @@ def render(registry: CollectorRegistry, rounds: int) -> float:
 
 
 async def scrape(app: Starlette, rounds: int) -> tuple[float, int]:
-    """Milliseconds of one scrape, the median, and the lines about pools in it."""
+    """Return the median milliseconds of a scrape, and its lines about pools."""
     transport = httpx.ASGITransport(app)
     spent_ns = []
     async with (
@@ -145,6 +144,7 @@ async def scrape(app: Starlette, rounds: int) -> tuple[float, int]:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--pools", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=20)

@@ -1,6 +1,6 @@
-"""Runs slices of a benchmark in a process of its own, each when it is asked to.
+"""Run slices of a benchmark in its own process, each at a request of `workers`.
 
-The other end is `workers`. It runs in any environment, so it needs the standard library only.
+It runs in any environment, so it needs only the standard library.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ REFUSED = "refused: "
 
 
 def serve(run: Callable[[int], int], warm_up: int) -> None:
-    """Answer each line on stdin, a number of cycles, with the nanoseconds that `run` says.
+    """Answer each line of standard input, a number of cycles, with the nanoseconds of `run`.
 
-    Warmed up first, with whatever start-up left behind out of the garbage collector's sight.
+    Warms up first, and freezes the objects of the start-up out of garbage collection.
     """
     run(warm_up)
     gc.collect()
@@ -31,6 +31,6 @@ def serve(run: Callable[[int], int], warm_up: int) -> None:
 
 
 def refuse(reason: str) -> NoReturn:
-    """End instead of serving, because what is to be measured does not work here."""
+    """Exit instead of serving, because the variant does not work here."""
     print(f"{REFUSED}{reason}", flush=True)
     sys.exit()

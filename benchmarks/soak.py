@@ -1,12 +1,12 @@
-"""What a long life does to the exporter: memory, descriptors, threads and connections over scrapes.
+"""A long run of the exporter: memory, descriptors, threads and connections over scrapes.
 
     python -m benchmarks.soak [--scrapes 100000] [--clients 4] [--beat SECONDS]
 
 An exporter with databases on a real PostgreSQL, two of them behind ports that refuse, go silent and
 come back; workers of an application that are killed and replaced; a configuration that changes and
 is reloaded; and clients that scrape all the while, as fast as they are answered. At start (after a
-tenth of the scrapes), middle and end all is left in peace for a moment and counted. Exits with 1
-when anything has grown by more than is stated.
+tenth of the scrapes), middle and end the load stops for a moment and everything is counted. Exits
+with 1 if something has grown beyond its tolerance.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ HEADERS = {
     "Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
     "Accept-Encoding": "gzip",
 }
-# Where the exporter is one of several programs that use a machine, these are what it must not do.
+# Growth of these that is no leak.
 TOLERATED = {"descriptors": 3, "threads": 2, "server connections": 2}
 MEMORY = "resident memory, MB"
 
 
 class Sample(NamedTuple):
-    """What the exporter holds at one moment; `connections` are the server's, of the exporter."""
+    """What the exporter holds at one moment; `connections` are counted by the server."""
 
     memory_mb: float
     descriptors: int
@@ -60,36 +60,40 @@ class Sample(NamedTuple):
 
 
 class BrokenError(Exception):
-    """The exporter has stopped doing its work."""
+    """The exporter no longer works."""
 
 
 @dataclass
 class Exporter:
-    """The process that is measured, its configuration and the address that it serves on."""
+    """The measured process, its configuration and its address."""
 
     process: subprocess.Popen[bytes]
     config: Path
     address: tuple[str, int]
 
     def read_memory_mb(self) -> float:
+        """Return the resident memory in MB."""
         found = re.search(r"VmRSS:\s+(\d+)", self._read("status"))
         assert found
         return int(found[1]) / 1024
 
     def read_cpu_seconds(self) -> float:
+        """Return the CPU time used so far."""
         ticks = self._read("stat").rpartition(")")[2].split()[11:13]
         return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
     def count_threads(self) -> int:
+        """Return the number of threads."""
         found = re.search(r"Threads:\s+(\d+)", self._read("status"))
         assert found
         return int(found[1])
 
     def count_descriptors(self) -> int:
+        """Return the number of open descriptors."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))  # noqa: PTH208 - the quickest
 
     def scrape(self) -> str:
-        """The metrics, over a connection of their own."""
+        """Return the metrics, over a new connection."""
         connection = HTTPConnection(*self.address, timeout=PATIENCE_SECONDS)
         try:
             return scrape(connection)
@@ -97,7 +101,7 @@ class Exporter:
             connection.close()
 
     def configure(self, databases: Mapping[str, Any], folder: Path) -> None:
-        """Writes another configuration and has it read."""
+        """Write another configuration and reload it."""
         write_config(self.config, databases, folder)
         self.process.send_signal(signal.SIGHUP)
 
@@ -107,7 +111,7 @@ class Exporter:
 
 @dataclass
 class Clients:
-    """Connections that are kept alive, each scraped by a thread of its own."""
+    """Keep-alive connections, each with a scraping thread."""
 
     exporter: Exporter
     count: int
@@ -123,7 +127,7 @@ class Clients:
         self._lock = threading.Lock()
 
     def scrape(self, scrapes: int) -> None:
-        """Scrapes so many times in all. Raises BrokenError when one was not answered well."""
+        """Scrape so many times in all; raises BrokenError if an answer is wrong."""
         self._numbers = iter(range(scrapes))
         threads = [
             threading.Thread(target=self._scrape, args=(connection,))
@@ -137,6 +141,7 @@ class Clients:
             raise BrokenError(self.problems[0])
 
     def close(self) -> None:
+        """Close the connections."""
         for connection in self._connections:
             connection.close()
 
@@ -158,7 +163,7 @@ class Clients:
 
 
 class Workers:
-    """The application's processes, the oldest of which gives way to a new one."""
+    """The application's processes, of which the oldest is replaced again and again."""
 
     def __init__(self, folder: Path) -> None:
         environment = {"SQLALCHEMY_POOL_METRICS_DIR": str(folder), "PYTHONPATH": str(AGENT)}
@@ -167,6 +172,7 @@ class Workers:
         self.killed = 0
 
     def start(self) -> None:
+        """Start another process, and wait until it has used its pool."""
         process = subprocess.Popen(
             [sys.executable, CASE], env=self._environment, stdout=subprocess.PIPE
         )
@@ -175,23 +181,25 @@ class Workers:
         self._running.append(process)
 
     def kill(self) -> None:
-        """As the kernel does when memory is short."""
+        """Kill the oldest, as the kernel does when memory is short."""
         process = self._running.pop(0)
         process.kill()
         process.communicate()
         self.killed += 1
 
     def replace(self) -> None:
+        """Kill the oldest process and start another one."""
         self.kill()
         self.start()
 
     def kill_all(self) -> None:
+        """Kill all processes."""
         while self._running:
             self.kill()
 
 
 class Trouble:
-    """What happens to the exporter meanwhile, step by step, in a thread of its own."""
+    """Faults and changes during the run, step by step, in their own thread."""
 
     def __init__(self, steps: Sequence[Callable[[], None]], beat_seconds: float) -> None:
         self._steps = itertools.cycle(steps)
@@ -201,7 +209,7 @@ class Trouble:
 
     @contextmanager
     def cause(self) -> Iterator[None]:
-        """Takes steps as long as the block lasts, and each at least once."""
+        """Take steps during the block, each at least once."""
         over, problems = threading.Event(), list[Exception]()
         thread = threading.Thread(target=self._run, args=(over, problems), name="trouble")
         thread.start()
@@ -226,7 +234,7 @@ class Trouble:
 
 @dataclass
 class Stage:
-    """Everything that plays along."""
+    """All parts of the run."""
 
     exporter: Exporter
     server: EmbeddedPostgres
@@ -236,6 +244,7 @@ class Stage:
     folder: Path
 
     def list_steps(self) -> list[Callable[[], None]]:
+        """Return the steps, which repeat in this order."""
         first, second = self.flapping
         more = {**self.databases, "seasonal": {"url": self.server.url(driver="asyncpg")}}
         return [
@@ -255,7 +264,7 @@ class Stage:
         ]
 
     def calm_down(self) -> None:
-        """Ends all trouble; returns when the exporter has got over it."""
+        """End all faults; return when the exporter has recovered."""
         for forwarder in self.flapping:
             forwarder.open()
         self.exporter.configure(self.databases, self.folder)
@@ -272,10 +281,11 @@ class Stage:
         return dict(states) == {name: "01"[name != "gone"] for name in self.databases}
 
     def read(self) -> str:
+        """Scrape the exporter."""
         return self.exporter.scrape()
 
     def take_sample(self) -> Sample:
-        """Counts for two seconds and takes the least: probes open connections and close them."""
+        """Return the lowest counts of two seconds, since probes open and close connections."""
         samples = []
         with psycopg.connect(self.server.url(), autocommit=True) as connection:
             for _ in range(20):
@@ -299,7 +309,7 @@ class Stage:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints a table of what there was at start, middle and end; returns 1 when it has grown."""
+    """Print the samples of start, middle and end; return 1 if something has grown."""
     options = parse(arguments)
     with ExitStack() as stack:
         stage = build_stage(stack)
@@ -320,7 +330,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def build_stage(stack: ExitStack) -> Stage:
-    """Starts everything, to be ended by the stack."""
+    """Start everything; the stack ends it."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
     folder.chmod(0o755)
     server = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
@@ -337,7 +347,7 @@ def build_stage(stack: ExitStack) -> Stage:
 
 
 def build_databases(server: EmbeddedPostgres, flapping: Sequence[Forwarder]) -> dict[str, Any]:
-    """Two that are up, two that come and go, one that is gone; with an async driver and another."""
+    """Return two databases that are up, two that come and go, and one that is down."""
     first, second = (str(each.port) for each in flapping)
     port = str(server.port)
     asyncpg, psycopg_ = (server.url(driver=driver) for driver in ("asyncpg", "psycopg"))
@@ -351,6 +361,7 @@ def build_databases(server: EmbeddedPostgres, flapping: Sequence[Forwarder]) -> 
 
 
 def write_config(file: Path, databases: Mapping[str, Any], pools: Path | None) -> None:
+    """Write the exporter's configuration."""
     probe = {"interval": "500ms", "timeout": "400ms", "fresh_connection_interval": "2s"}
     content = {
         "databases": databases,
@@ -366,7 +377,7 @@ def write_config(file: Path, databases: Mapping[str, Any], pools: Path | None) -
 def run_exporter(
     folder: Path, databases: Mapping[str, Any], pools: Path | None
 ) -> Iterator[Exporter]:
-    """Yields an exporter that serves. Raises BrokenError when it does not, or dies meanwhile."""
+    """Run an exporter; raises BrokenError if it does not serve or exits early."""
     config, log = folder / "exporter.yaml", folder / "log"
     write_config(config, databases, pools)
     command = [
@@ -388,6 +399,7 @@ def run_exporter(
 
 
 def find_address(process: subprocess.Popen[bytes], log: Path) -> tuple[str, int]:
+    """Return the address in the exporter's log, as soon as it answers."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if found := re.search(r"127\.0\.0\.1:(\d+)", log.read_text()):
@@ -397,7 +409,7 @@ def find_address(process: subprocess.Popen[bytes], log: Path) -> tuple[str, int]
 
 
 def scrape(connection: HTTPConnection) -> str:
-    """The metrics as Prometheus asks for them. Raises BrokenError when they are not given."""
+    """Return the metrics, requested like Prometheus does; raises BrokenError on other answers."""
     connection.request("GET", "/metrics", headers=HEADERS)
     answer = connection.getresponse()
     body = answer.read()
@@ -407,7 +419,7 @@ def scrape(connection: HTTPConnection) -> str:
 
 
 def measure_modest(server: EmbeddedPostgres, scrapes: int) -> float:
-    """Megabytes of an exporter as most have it, with one PostgreSQL and nothing else."""
+    """Return the memory in MB of an exporter with one PostgreSQL and nothing else."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         databases = {"only": {"url": server.url(driver="asyncpg")}}
         with run_exporter(Path(folder), databases, None) as exporter:
@@ -418,6 +430,7 @@ def measure_modest(server: EmbeddedPostgres, scrapes: int) -> float:
 
 
 def print_load(clients: Clients, stage: Stage, trouble: Trouble, seconds: float) -> None:
+    """Print what happened during the run."""
     milliseconds = clients.milliseconds
     cpu_ms = stage.exporter.read_cpu_seconds() * 1000 / len(milliseconds)
     rows = [
@@ -433,7 +446,7 @@ def print_load(clients: Clients, stage: Stage, trouble: Trouble, seconds: float)
 
 
 def print_growth(samples: Sequence[Sample], growth_mb: float, modest_mb: float) -> int:
-    """Prints the samples; returns 1 when one of them has grown by more than is tolerated."""
+    """Print the samples; return 1 if one has grown beyond its tolerance."""
     limits = {MEMORY: growth_mb, **TOLERATED}
     rows, grown = [], []
     for (name, limit), values in zip(limits.items(), zip(*samples, strict=True), strict=True):
@@ -441,7 +454,7 @@ def print_growth(samples: Sequence[Sample], growth_mb: float, modest_mb: float) 
         rows.append([name, *(f"{value:.{digits}f}" for value in values), f"{limit:g}"])
         grown += [name] if values[-1] - values[0] > limit else []
     header = ["what", "start", "middle", "end", "may grow by"]
-    print_table("An exporter of five databases and an application, left in peace", header, rows)
+    print_table("An exporter of five databases and an application, without load", header, rows)
     print(f"\nWith one PostgreSQL and nothing else: {modest_mb:.1f} MB resident")
     for name in grown:
         print(f"grown: {name}", file=sys.stderr)
@@ -449,6 +462,7 @@ def print_growth(samples: Sequence[Sample], growth_mb: float, modest_mb: float) 
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--scrapes", type=int, default=100_000)
     parser.add_argument("--clients", type=int, default=4)

@@ -17,7 +17,7 @@ PAUSE_SECONDS = 0.05
 
 
 def main() -> NoReturn:
-    """Checks out and returns, some of it in overflow, and invalidates now and then."""
+    """Check out and return connections, some in overflow, and invalidate one now and then."""
     options = {"pool_size": 2, "max_overflow": 1, "pool_timeout": 0.01}
     engine = instrument(create_engine("sqlite://", poolclass=QueuePool, **options), name="orders")
     for number in range(10**12):

@@ -1,4 +1,4 @@
-"""Prints tables for people and for benchmarks/README.md: they are Markdown."""
+"""Markdown tables for the terminal and benchmarks/README.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["print_comparison", "print_table"]
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table with the first column to the left and numbers to the right."""
+    """Print a table with the first column left-aligned and numbers right-aligned."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     rule = [f":{'-' * (widths[0] - 1)}", *(f"{'-' * (width - 1)}:" for width in widths[1:])]
     print(f"\n{title}\n")
@@ -21,7 +21,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def print_comparison(title: str, measured: Mapping[str, Measured]) -> None:
-    """A row per variant: time per cycle, ratio to the first one, and how far launches differ."""
+    """Print a row for each variant: time per cycle, ratio to the first, range of launches."""
     rows = [[name, *_cells(variant)] for name, variant in measured.items()]
     print_table(title, ["variant", "µs", "ratio", "of launches"], rows)
 

@@ -1,9 +1,9 @@
-"""Measures variants against each other: a process each, in slices that take turns on one CPU.
+"""Compare variants: a process for each, in slices that take turns on one CPU.
 
-A process each, because variants in one process change each other: CPython specializes the code of
-SQLAlchemy that they share, listeners and environment variables count for all of a process. Slices
-in turn, because the machine's speed drifts: each slice is compared to the one of the peer in the
-same round. Several launches, because where a process has its memory makes a few percent.
+Processes, because variants in one process influence each other: CPython specializes the code of
+SQLAlchemy that they share, and listeners and environment variables apply to the whole process.
+Slices, because the machine's speed drifts: each slice is compared to the peer's in the same round.
+Several launches, because the memory layout of a process changes times by a few percent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Command", "Extent", "Measured", "compare"]
 
 @dataclass(frozen=True)
 class Command:
-    """How a variant's process is started; `environment` is added to ours, None removes a name."""
+    """The command of a variant's process; `environment` is added to ours, None removes a name."""
 
     arguments: Sequence[str | Path]
     environment: Mapping[str, str | None] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured: `launches` of all processes, `rounds` of slices in each."""
+    """The extent of a measurement: `launches` of all processes, `rounds` of slices in each."""
 
     launches: int
     rounds: int
@@ -40,7 +40,7 @@ class Extent:
 
 @dataclass
 class Measured:
-    """The slices of one variant: nanoseconds per cycle, and ratios to the peer's, by launch."""
+    """The results of one variant: nanoseconds per cycle, and ratios to the peer's, by launch."""
 
     refusal: str = ""
     cycle_ns: list[float] = field(default_factory=list)
@@ -49,15 +49,17 @@ class Measured:
 
     @property
     def typical_ns(self) -> float:
+        """The median of the nanoseconds per cycle."""
         return median(self.cycle_ns)
 
     @property
     def ratio(self) -> float:
+        """The median of the ratios."""
         return median(self.ratios)
 
 
 class Worker:
-    """A variant's process; `greeting` says what it runs on, `refusal` why it does not run."""
+    """A variant's process; `greeting` names its versions, `refusal` why it does not run."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -66,7 +68,7 @@ class Worker:
         self.greeting = greeting
 
     def run(self, cycles: int) -> float:
-        """Nanoseconds per cycle of one slice."""
+        """Run one slice and return its nanoseconds per cycle."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{cycles}\n")
         self._process.stdin.flush()
@@ -81,7 +83,7 @@ class Worker:
 
 
 def compare(variants: Mapping[str, Command], extent: Extent) -> tuple[str, dict[str, Measured]]:
-    """What the variants run on, and what each takes; the first one is the peer."""
+    """Return the versions of the peer, which is the first variant, and the results of all."""
     peer = next(iter(variants))
     measured = {name: Measured() for name in variants}
     greeting = ""
@@ -135,6 +137,6 @@ def _start(command: Command) -> Iterator[subprocess.Popen[str]]:
 
 
 def _pin(pid: int) -> None:
-    """To one CPU, the last that we may use; where an operating system knows such a thing."""
+    """Pin a process to the last CPU that it may use, if the operating system can."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})

@@ -1,4 +1,4 @@
-"""Each benchmark runs and prints its tables; how fast anything is belongs to no test."""
+"""Each benchmark runs and prints its tables; no test depends on times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINES = ("2.0", "2.1")
 
 
 def run(script: str, *arguments: str) -> dict[str, list[str]]:
-    """The rows of the tables that a benchmark prints, by their first cell."""
+    """Run a benchmark and return the rows of its tables by their first cell."""
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{script}", *arguments],
         cwd=ROOT,
@@ -75,7 +75,7 @@ def test_files_are_read_while_their_processes_live_and_after() -> None:
         assert are_numbers(rows[reader])
 
 
-def test_a_scrape_shows_as_many_lines_as_the_peer_and_those_about_the_exporter() -> None:
+def test_a_scrape_has_the_lines_of_the_peer_and_those_about_the_exporter() -> None:
     rows = run("scrape", "--pools", "3", "--rounds", "1")
     peer = int(rows["prometheus_client's generate_latest"][0])
     ours = int(rows["ours, GET /metrics"][0])
@@ -90,7 +90,7 @@ def test_a_query_is_measured_with_both_drivers() -> None:
     assert are_numbers(rows["ours, file mapped"])
 
 
-def test_a_long_life_is_counted_at_its_start_middle_and_end() -> None:
+def test_a_soak_run_is_sampled_at_its_start_middle_and_end() -> None:
     rows = run("soak", "--scrapes", "200", "--beat", "0.1", "--growth", "40")
 
     assert rows["scrapes"] == ["220"]
@@ -103,7 +103,7 @@ def test_a_long_life_is_counted_at_its_start_middle_and_end() -> None:
         assert float(rows[name][0]) > 0
 
 
-def test_growth_beyond_what_is_tolerated_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_growth_beyond_the_tolerance_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     calm, grown = soak.Sample(70.0, 12, 3, 4), soak.Sample(74.5, 12, 3, 4)
 
     assert soak.print_growth([calm, calm, calm], 4.0, 60.0) == 0

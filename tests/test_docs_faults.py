@@ -1,4 +1,4 @@
-"""docs/faults.md and the tests say the same, in both directions."""
+"""docs/faults.md and the tests agree."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NOTICED = {
 
 
 def read_table(heading: str) -> list[str]:
-    """The rows of the first table below a heading, without its head."""
+    """Return the rows of the first table below a heading, without its head."""
     section = DOCS.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     lines = section[section.index("\n|") + 1 :].splitlines()
     return list(takewhile(lambda line: line.startswith("|"), lines))[2:]
 
 
 def build_row(fault: Fault) -> str:
-    """What the table must say of a fault."""
+    """Return the row of a fault."""
     reasons = [reason.value for reason in Reason if reason in fault.reasons]
     shown = " or ".join(f"`{reason}`" for reason in reasons)
     timeout = " + timeout" if Reason.TIMEOUT in fault.reasons else ""
@@ -75,5 +75,5 @@ def test_every_row_of_the_other_tables_names_its_tests() -> None:
 
 
 @pytest.mark.parametrize(("file", "name"), sorted(set(TEST.findall(DOCS))))
-def test_every_test_that_is_named_exists(file: str, name: str) -> None:
+def test_every_named_test_exists(file: str, name: str) -> None:
     assert name in find_tests(ROOT / file)

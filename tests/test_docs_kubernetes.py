@@ -1,4 +1,4 @@
-"""What docs/kubernetes.md shows is what the examples have, and what the servers and tools take."""
+"""docs/kubernetes.md shows what the examples have, and servers and tools accept it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_deployment_after_is_the_example() -> None:
     assert AFTER in dedent(template[template.index("    spec:\n      initContainers") :])
 
 
-def test_the_deployment_before_lacks_our_lines_and_the_keys_that_only_they_need() -> None:
+def test_the_deployment_before_lacks_our_lines_alone() -> None:
     theirs = [line for line in AFTER.splitlines() if OURS not in line]
     added = [line.strip() for line in theirs if line not in BEFORE.splitlines()]
     assert added == ["initContainers:", "volumeMounts:", "volumes:"]
@@ -73,7 +73,7 @@ def test_the_lines_in_a_chart_made_by_helm_create_keep_its_own_volumes(
     assert {each["name"] for each in application["volumeMounts"]} == {"pool-metrics"} | own
 
 
-def test_the_lines_that_are_added_are_all_explained() -> None:
+def test_all_added_lines_are_explained() -> None:
     added = set(re.findall(r'include "(poolexporter\.\w+)"', AFTER))
     assert added == set(re.findall(r"^\| `(poolexporter\.\w+)`", PAGE, re.MULTILINE))
 
@@ -91,7 +91,7 @@ def test_the_overlay_is_the_example_s() -> None:
 
 
 def install_rules() -> tuple[list[Manifest], str]:
-    """What the command on the page installs, and the notes that it shows."""
+    """Return what the command on the page installs, and the notes that it shows."""
     (command,) = INSTALL.splitlines()
     *words, name, chart, _, namespace, _, _ = shlex.split(command)
     assert words == ["helm", "install"]
@@ -107,7 +107,7 @@ def pick_rules(manifests: list[Manifest]) -> Manifest:
     return rules
 
 
-def test_the_release_of_rules_and_dashboards_has_nothing_else_and_misses_nothing() -> None:
+def test_the_release_of_rules_has_all_rules_and_dashboards_and_nothing_else() -> None:
     manifests, notes = install_rules()
     kinds = sorted(each["kind"] for each in manifests)
     assert kinds == ["ConfigMap", "ConfigMap", "PrometheusRule"]
@@ -115,7 +115,7 @@ def test_the_release_of_rules_and_dashboards_has_nothing_else_and_misses_nothing
     assert [line for line in notes.splitlines() if line.startswith("- ")] == []
 
 
-def test_the_rules_are_as_their_values_say() -> None:
+def test_the_rules_follow_the_values() -> None:
     values = yaml.safe_load(RULES)["prometheusRule"]
     rules = pick_rules(install_rules()[0])
     assert rules["metadata"]["labels"].items() >= values["labels"].items()
@@ -140,7 +140,7 @@ def test_the_dashboards_are_in_the_folder_of_the_values() -> None:
     assert [each["labels"]["grafana_dashboard"] for each in dashboards] == ["1", "1"]
 
 
-def test_in_a_chart_that_depends_on_ours_the_rules_are_the_same() -> None:
+def test_a_dependency_renders_the_same_rules() -> None:
     below = pick(render_shop(yaml.safe_load(RULES)), "PrometheusRule")
     assert below["spec"] == pick_rules(install_rules()[0])["spec"]
 
@@ -152,7 +152,7 @@ def test_every_severity_of_the_rules_has_its_route() -> None:
     assert matchers == [f'severity="{severity}"' for severity in severities.values()]
 
 
-def test_a_database_that_many_exporters_see_down_is_one_group() -> None:
+def test_a_database_down_for_many_exporters_is_one_group() -> None:
     (ours,) = yaml.safe_load(ROUTES)["route"]["routes"]
     assert ours["group_by"] == ["alertname", "namespace", "job", "database"]
     assert [route for route in ours["routes"] if "group_by" in route] == []
@@ -165,7 +165,7 @@ def test_a_database_that_many_exporters_see_down_is_one_group() -> None:
         ("alertname=SQLAlchemyConnectionLeak severity=ticket", "queue"),
     ],
 )
-def test_alertmanager_takes_the_routes_and_tells_whom_they_say(
+def test_alertmanager_routes_alerts_as_the_page_says(
     tmp_path: Path, labels: str, receiver: str
 ) -> None:
     amtool = find_program("amtool", package="prometheus-alertmanager")
@@ -178,7 +178,7 @@ def test_alertmanager_takes_the_routes_and_tells_whom_they_say(
 
 
 @pytest.mark.parametrize("left_out", [None, "GRANT pg_read_all_stats"])
-def test_with_the_grants_all_is_seen_and_without_the_last_all_but_other_sessions(
+def test_the_grants_show_all_metrics_and_the_last_one_other_sessions(
     postgres: EmbeddedPostgres, tmp_path: Path, left_out: str | None
 ) -> None:
     role = f"docs_monitor_{left_out is None}".lower()
@@ -194,7 +194,7 @@ def test_with_the_grants_all_is_seen_and_without_the_last_all_but_other_sessions
 
 
 def read_database_metrics(exporter: RunningExporter) -> set[str]:
-    """The names of what is known of the database, once it is up."""
+    """Return the names of the database's metrics, once it is up."""
     with exporter.open_client() as client:
 
         def read() -> str:

@@ -1,4 +1,4 @@
-"""docs/metrics.md and /metrics say the same, in both directions."""
+"""docs/metrics.md and /metrics agree."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMON_LABELS = {
 
 
 def read_documented() -> dict[str, tuple[str, frozenset[str]]]:
-    """Type and labels by full name, as the tables say."""
+    """Return type and labels by full name from the tables."""
     documented = {}
     for section in re.split(r"^## ", DOCS, flags=re.MULTILINE):
         prefix = re.search(r"Prefix `(\w+)`", section)
@@ -55,7 +55,7 @@ def ours(families: list[Metric]) -> Iterator[Metric]:
 
 @pytest.fixture
 async def families(postgres: EmbeddedPostgres) -> list[Metric]:
-    """The scrape of an exporter with a PostgreSQL, probed, and a label of its own."""
+    """A scrape of an exporter with a probed PostgreSQL that has a label of its own."""
     url = postgres.url(DATABASE, *MONITOR, driver="asyncpg")
     app = build_app({"shop": {"url": url, "role": "primary", "labels": {"team": "core"}}})
     async with open_client(app) as client:
@@ -64,7 +64,7 @@ async def families(postgres: EmbeddedPostgres) -> list[Metric]:
     return list(text_string_to_metric_families(text))
 
 
-async def test_every_metric_is_documented_with_its_type_and_every_documented_one_exists(
+async def test_the_documented_metrics_and_types_are_the_exported_ones(
     families: list[Metric],
 ) -> None:
     documented = {name: kind for name, (kind, _) in read_documented().items()}
@@ -72,7 +72,7 @@ async def test_every_metric_is_documented_with_its_type_and_every_documented_one
     assert {full_name(family): family.type for family in ours(families)} == documented
 
 
-async def test_labels_are_the_documented_ones(families: list[Metric]) -> None:
+async def test_the_documented_labels_are_the_exported_ones(families: list[Metric]) -> None:
     documented = read_documented()
     unseen = []
     for family in ours(families):
@@ -87,7 +87,7 @@ async def test_labels_are_the_documented_ones(families: list[Metric]) -> None:
     ]
 
 
-async def test_buckets_are_the_documented_ones(families: list[Metric]) -> None:
+async def test_the_documented_buckets_are_the_exported_ones(families: list[Metric]) -> None:
     documented = {
         name: [float(bound) for bound in bounds.split()]
         for name, bounds in re.findall(r"^\| `(\w+)` \| ([\d. ]+) \|$", DOCS, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What docs/dashboards.md says of a Prometheus without Kubernetes is done, and works."""
+"""The steps in docs/dashboards.md for a Prometheus without Kubernetes work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_block(language: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where somebody has done it all."""
+    """The folder after all steps."""
     place = tmp_path_factory.mktemp("prometheus")
     shutil.copytree(ROOT / "grafana", place / "grafana")
     command = ["sh", "-ec", read_block("sh")]
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_prometheus_takes_the_configuration_and_finds_the_rules(folder: Path) -> None:
+def test_prometheus_accepts_the_configuration_and_finds_the_rules(folder: Path) -> None:
     promtool = find_program("promtool", package="prometheus")
 
     checked = subprocess.run(

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real exporter, in the format that the two agree on."""
+"""A real Prometheus scrapes a real exporter in their negotiated format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def query(port: int, expression: str) -> dict[str, float]:
-    """The samples of an instant query, by the value of their label `database`."""
+    """Return the samples of an instant query by their label `database`."""
     url = f"http://127.0.0.1:{port}/api/v1/query?{urlencode({'query': expression})}"
     try:
         with urllib.request.urlopen(url) as answer:
@@ -44,7 +44,7 @@ def query(port: int, expression: str) -> dict[str, float]:
 def run_prometheus(
     folder: Path, config: Mapping[str, Any], scrape: Mapping[str, Any], *arguments: str
 ) -> Iterator[int]:
-    """The port of a Prometheus that scrapes an exporter so configured."""
+    """Run a Prometheus that scrapes an exporter of this configuration; yields its port."""
     program = find_program("prometheus", package="prometheus")
     exporter_port, port = free_port(), free_port()
     address = f"127.0.0.1:{exporter_port}"
@@ -87,7 +87,7 @@ def prometheus(postgres: EmbeddedPostgres, tmp_path: Path, closed_port: int) -> 
         yield port
 
 
-def test_prometheus_scrapes_it_and_sees_what_is_up_and_what_is_down(prometheus: int) -> None:
+def test_prometheus_sees_which_databases_are_up(prometheus: int) -> None:
     wait_until(
         lambda: query(prometheus, "sqlalchemy_database_up") == {"shop": 1, "down": 0},
         "Prometheus to see one database up and one down",
@@ -104,7 +104,7 @@ def test_prometheus_scrapes_it_and_sees_what_is_up_and_what_is_down(prometheus: 
     )
 
 
-def test_prometheus_scrapes_it_by_tls_with_a_certificate_and_a_password(tmp_path: Path) -> None:
+def test_prometheus_scrapes_over_tls_with_a_certificate_and_a_password(tmp_path: Path) -> None:
     authority = Authority()
     server, own = authority.sign(tmp_path / "server"), authority.sign(tmp_path / "own", USER)
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()

@@ -1,4 +1,4 @@
-"""Every command in the README does what the README says."""
+"""The commands in the README work."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def shell(command: str, folder: Path = ROOT, **environment: str) -> str:
 
 @contextmanager
 def running(command: str, folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command in a shell, ended with Ctrl-C as by a person."""
+    """Run the command in a shell, and end it with Ctrl-C."""
     with subprocess.Popen(  # noqa: S602 - as people type it
         command,
         shell=True,
@@ -92,7 +92,7 @@ def test_make_run_shows_two_databases_up_and_one_down_to_the_curl_lines() -> Non
 
 
 @pytest.mark.skipif(not os.environ.get("CI"), reason="installs from the package index: CI only")
-def test_what_is_installed_runs_on_the_url_alone_and_checks_the_file(
+def test_the_installed_exporter_runs_on_a_url_and_checks_the_file(
     postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     install, serve = USE.splitlines()
@@ -150,7 +150,7 @@ def app(environ, start_response):
 """
 
 
-def test_the_pools_of_an_application_are_seen_without_a_change_of_its_code(
+def test_pools_are_visible_without_a_change_of_the_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A copy of the agent runs, which nobody wants measured.
@@ -181,7 +181,7 @@ def sells(port: int) -> bool:
         return False
 
 
-def test_files_that_are_linked_exist() -> None:
+def test_linked_files_exist() -> None:
     linked = re.findall(r"\]\((?!https?:|<)([^)]+)\)", README)
     assert linked
     assert [path for path in linked if not (ROOT / path).exists()] == []

@@ -46,7 +46,7 @@ def build_table(image: str, history: Iterable[dict[str, Any]]) -> str:
 
 
 def describe(command: str) -> str:
-    """The Dockerfile's instruction, without what differs from build to build."""
+    """Return the Dockerfile's instruction, without parts that change with each build."""
     text = re.sub(r"^/bin/sh -c (#\(nop\) +)?", "", command)
     text = re.sub(r"\b(file|dir):[0-9a-f]+ in ", "", text)
     text = re.sub(r"\s+", " ", text).strip()
@@ -57,7 +57,7 @@ def describe(command: str) -> str:
 
 
 def replace_table(text: str, table: str) -> str:
-    """The document with the table between its comments. Raises ValueError without them."""
+    """Return the document with the table between its comments; raises ValueError without them."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -66,7 +66,7 @@ def replace_table(text: str, table: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the table, or writes it."""
+    """Print the table, or write it."""
     parser = argparse.ArgumentParser(description="Prints the layers of an image.")
     parser.add_argument("image", metavar="IMAGE")
     parser.add_argument("--write", action="store_true", help=f"into docs/{DOCUMENT.name}")

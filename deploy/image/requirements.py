@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Prints what the distributions in the folders named need of others, one requirement to a line.
+"""Print the third-party requirements of the distributions in the given folders, one on each line.
 
-With --build first: what builds them. It runs in the image's build, where there is only Python.
+With --build first, print their build requirements. It runs in the image's build with Python alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OURS = "sqlalchemy-pool-"
 
 
 def list_requirements(document: dict[str, Any], *, build: bool) -> list[str]:
-    """All that one pyproject.toml names, our own distributions included."""
+    """Return the requirements in a pyproject.toml, including our own distributions."""
     if build:
         return list(document["build-system"]["requires"])
     project = document["project"]
@@ -26,7 +26,7 @@ def list_requirements(document: dict[str, Any], *, build: bool) -> list[str]:
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the requirements of others."""
+    """Print the requirements."""
     build = arguments[:1] == ["--build"]
     folders = [Path(name) for name in arguments[build:]]
     documents = [tomllib.loads((folder / "pyproject.toml").read_text()) for folder in folders]

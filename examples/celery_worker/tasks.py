@@ -22,5 +22,6 @@ app.conf.broker_transport_options = {
 
 @app.task(ignore_result=True)
 def check_orders() -> None:
+    """Run a query."""
     with engine.connect() as connection:
         connection.execute(text("SELECT now()"))

@@ -14,5 +14,6 @@ instrument(engine, name="orders")  # the only line for the exporter
 
 @app.get("/")
 def read_time() -> dict[str, str]:
+    """Return the database's time."""
     with engine.connect() as connection:
         return {"now": connection.scalar(text("SELECT now()::text"))}

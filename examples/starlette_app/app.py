@@ -16,6 +16,7 @@ instrument(engine, name="orders")  # the only line for the exporter
 
 
 async def read_time(_request: Request) -> JSONResponse:
+    """Return the database's time."""
     async with engine.connect() as connection:
         now = await connection.scalar(text("SELECT now()::text"))
     return JSONResponse({"now": now})

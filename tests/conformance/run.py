@@ -39,7 +39,7 @@ DEFAULT_DATABASE = "sqlite+aiosqlite:///:memory:"
 
 
 def fetch_sources(requirement: str) -> Path:
-    """The unpacked source distribution that fits the requirement."""
+    """Return the unpacked source distribution that fits the requirement."""
     folder = CACHE / requirement.replace("==", "").replace("~=", "newest-of-")
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.glob("sqlalchemy-*.tar.gz")):
@@ -78,14 +78,14 @@ def _environment(*paths: Path) -> dict[str, str]:
 
 
 def count_passed(report: Path) -> int:
-    """How many tests of a JUnit report passed."""
+    """Return how many tests of a JUnit report passed."""
     (suite,) = ElementTree.parse(report).getroot().iter("testsuite")  # noqa: S314 - our own file
     not_passed = sum(int(suite.get(kind, 0)) for kind in ("errors", "failures", "skipped"))
     return int(suite.get("tests", 0)) - not_passed
 
 
 def compare(sources: Path) -> bool:
-    """Run SQLAlchemy's tests both ways at once; True when ours pass as many."""
+    """Run SQLAlchemy's tests with both pools at once; return whether as many pass with ours."""
     runs = [
         start_sqlalchemy_tests(sources),
         start_sqlalchemy_tests(sources, "-p", "swapped_pools"),
@@ -100,7 +100,7 @@ def compare(sources: Path) -> bool:
 
 
 def run_agent_tests(sources: Path) -> bool:
-    """Run tests/agent on that version of SQLAlchemy, unless `make test` does so anyway."""
+    """Run tests/agent on that version of SQLAlchemy, unless `make test` does."""
     if sources.name == f"sqlalchemy-{version('sqlalchemy')}":
         print(f"{sources.name}: tests/agent: `make test` runs them")
         return True
@@ -114,7 +114,7 @@ def run_agent_tests(sources: Path) -> bool:
 
 
 def main(requirements: list[str]) -> int:
-    """Exit status 1 when anything falls short on any version."""
+    """Return exit status 1 if a test is missing or fails on any version."""
     good = True
     for requirement in requirements or VERSIONS:
         sources = fetch_sources(requirement if requirement[0] in "=~" else f"=={requirement}")

@@ -1,7 +1,4 @@
-"""The charts as Helm sees them: ours, and the example's, which depends on ours.
-
-Helm itself does everything, without a cluster.
-"""
+"""Our chart and the example's, which depends on ours, rendered by Helm without a cluster."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ def read_values(scenario: str) -> Values:
 
 
 def copy_charts(folder: Path) -> tuple[Path, Path]:
-    """Copies of our chart and of the example's, for tests that change something in them."""
+    """Copy our chart and the example's, for tests that change them."""
     copies = folder / CHART.relative_to(ROOT), folder / SHOP.relative_to(ROOT)
     for chart, copy in zip((CHART, SHOP), copies, strict=True):
         shutil.copytree(chart, copy, ignore=shutil.ignore_patterns("charts", "Chart.lock"))
@@ -45,18 +42,18 @@ def copy_charts(folder: Path) -> tuple[Path, Path]:
 
 
 def resolve(shop: Path) -> Path:
-    """Puts our chart into the example's, as `helm dependency update` does."""
+    """Put our chart into the example's, as `helm dependency update` does."""
     helm.dependency_update(shop, skip_refresh=True)
     return shop
 
 
 def copy_shop(folder: Path) -> Path:
-    """A copy of the example's chart with ours in it."""
+    """Return a copy of the example's chart that contains ours."""
     return resolve(copy_charts(folder)[1])
 
 
 def render(chart: Any, values: Values | None = None, *, name: str = "shop") -> Rendered:
-    """Renders a chart, loaded or in a folder. Raises HelmError."""
+    """Render a chart, loaded or in a folder; raises HelmError."""
     if isinstance(chart, Path):
         chart = helm.Chart.load(chart)
     rendered: Rendered = chart.render(dict(values or {}), name=name, namespace=NAMESPACE)
@@ -64,17 +61,17 @@ def render(chart: Any, values: Values | None = None, *, name: str = "shop") -> R
 
 
 def render_alone(values: Values | None = None, *, name: str = "shop") -> Rendered:
-    """What our chart renders by itself."""
+    """Render our chart alone."""
     return render(_load_chart(), values, name=name)
 
 
 def render_shop(values: Values | None = None, *, name: str = "shop") -> Rendered:
-    """What the example's chart renders, with these values below `poolexporter` and none else."""
+    """Render the example's chart with only these values below `poolexporter`."""
     return render(_load_bare_shop(), {"poolexporter": dict(values or {})}, name=name)
 
 
 def read_manifests(rendered: Rendered) -> list[Manifest]:
-    """All manifests, in the order of their paths."""
+    """Return all manifests in the order of their paths."""
     return [
         manifest
         for path, text in sorted(rendered.items())
@@ -85,7 +82,7 @@ def read_manifests(rendered: Rendered) -> list[Manifest]:
 
 
 def pick(rendered: Rendered, kind: str) -> Manifest:
-    """The only manifest of a kind."""
+    """Return the only manifest of a kind."""
     (manifest,) = [each for each in read_manifests(rendered) if each["kind"] == kind]
     return manifest
 

@@ -1,6 +1,6 @@
-"""Whether manifests are what the API servers of several versions of Kubernetes take.
+"""Check manifests against the schemas of several versions of Kubernetes.
 
-As `kubernetes-validate --strict` does it, but each version's schemas are read only once.
+Like `kubernetes-validate --strict`, but each version's schemas are read once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ VERSIONS: Final = ("1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35")
 
 
 def find_faults(manifest: dict[str, Any], version: str) -> Iterator[str]:
-    """What is wrong with the manifest, keys that do not exist included."""
+    """Return the faults of a manifest, including unknown keys."""
     group, _, release = manifest["apiVersion"].rpartition("/")
     kind = [manifest["kind"].lower(), *filter(None, [group.partition(".")[0]]), release]
     for error in _build_validator("-".join(kind), version).iter_errors(manifest):

@@ -21,7 +21,7 @@ Manifest = dict[str, Any]
 
 
 def build(folder: Path) -> list[Manifest]:
-    """What `kubectl apply --kustomize` would apply."""
+    """Return what `kubectl apply --kustomize` would apply."""
     command = [find_kubectl(), "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -29,7 +29,7 @@ def build(folder: Path) -> list[Manifest]:
 
 
 def write(folder: Path, manifests: Sequence[Manifest] = (), **kustomization: Any) -> Path:
-    """A kustomization of these manifests that includes the Component."""
+    """Write a kustomization of these manifests that includes the Component."""
     copy_component(folder)
     folder = folder / "overlay"
     folder.mkdir()
@@ -40,14 +40,14 @@ def write(folder: Path, manifests: Sequence[Manifest] = (), **kustomization: Any
 
 
 def copy_component(folder: Path) -> None:
-    """Where a kustomization in the folder can name it by a relative path."""
+    """Copy the Component to where a kustomization in the folder can name it by a relative path."""
     shutil.copytree(COMPONENT, folder / "component")
 
 
 def build_workload(
     name: str, pod: Mapping[str, Any], kind: str = "Deployment", label: str | None = None
 ) -> Manifest:
-    """A workload around a pod, with the label that switches the exporter on or off."""
+    """Return a workload with this pod and the label that turns the exporter on or off."""
     labels = {"app": name}
     template = {"metadata": {"labels": labels}, "spec": pod}
     spec: Manifest = {"template": template}
@@ -67,7 +67,7 @@ def build_workload(
 
 
 def get_pod(manifests: Sequence[Manifest], name: str) -> dict[str, Any]:
-    """What stands in the pods of the workload of this name."""
+    """Return the pod spec of the workload of this name."""
     (pod,) = [
         each["spec"]["template"]["spec"]
         for each in manifests
@@ -79,7 +79,7 @@ def get_pod(manifests: Sequence[Manifest], name: str) -> dict[str, Any]:
 
 @cache
 def find_kubectl() -> str:
-    """The kubectl on the PATH; skips where there is none that knows what the Component uses."""
+    """Return the kubectl on the PATH; skips the test if it does not support the Component."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl is missing")

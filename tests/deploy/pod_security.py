@@ -1,4 +1,4 @@
-"""The restricted Pod Security standard, and what we ask of our containers beyond it.
+"""The restricted Pod Security standard, and our further rules for our containers.
 
 https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, but everything has
 to be set on the container itself: the pod is somebody else's.
@@ -34,7 +34,7 @@ CONTEXT_KEYS: Final = {
 
 
 def find_container_faults(container: Part) -> Iterator[str]:
-    """What the standard forbids, or only the pod would allow."""
+    """Return violations of the standard by the container itself."""
     yield from _find_context_faults(container.get("securityContext") or {})
     for port in container.get("ports", []):
         if port.get("hostPort"):
@@ -46,7 +46,7 @@ def find_container_faults(container: Part) -> Iterator[str]:
 
 
 def find_resource_faults(container: Part) -> Iterator[str]:
-    """What makes it a bad neighbour, or its scrapes late."""
+    """Return missing memory limits and existing CPU limits."""
     resources = container.get("resources") or {}
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     if "cpu" in limits:
@@ -59,7 +59,7 @@ def find_resource_faults(container: Part) -> Iterator[str]:
 
 
 def find_pod_faults(pod: Part) -> Iterator[str]:
-    """What the standard forbids of a pod: the host's namespaces, and kinds of volumes."""
+    """Return violations of the standard by a pod: namespaces of the host, types of volumes."""
     for name in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(name):
             yield f"{name} is set"

@@ -1,4 +1,4 @@
-"""Rules and dashboards in the chart come out unchanged, and a package has no other files."""
+"""The chart renders rules and dashboards unchanged, and its package has no other files."""
 
 from __future__ import annotations
 
@@ -80,18 +80,18 @@ def test_the_rules_of_all_files_come_out_unchanged(chart: Path) -> None:
     assert rule["spec"]["groups"] == RULES["groups"] + MORE_RULES["groups"]
 
 
-def test_without_files_there_is_nothing_broken(chart: Path) -> None:
+def test_a_chart_without_files_renders(chart: Path) -> None:
     values = {"prometheusRule": {"enabled": True}, "dashboards": {"enabled": True}}
     assert read_manifests(render(chart, values)) == []
 
 
-def test_unless_switched_on_there_are_no_rules_and_dashboards(chart: Path) -> None:
+def test_rules_and_dashboards_are_off_by_default(chart: Path) -> None:
     (chart / "files" / "alerts" / "a.yaml").write_text(yaml.safe_dump(RULES))
     (chart / "files" / "dashboards" / "pools.json").write_text(json.dumps(DASHBOARD))
     assert [each["kind"] for each in read_manifests(render(chart))] == ["ConfigMap"]
 
 
-def test_a_package_has_what_is_rendered_and_nothing_else(tmp_path: Path) -> None:
+def test_a_package_contains_only_files_that_are_rendered(tmp_path: Path) -> None:
     with tarfile.open(helm.package(CHART, destination=tmp_path)) as archive:
         packed = {Path(*Path(name).parts[1:]) for name in archive.getnames()}
     top = {Path("Chart.yaml"), Path("values.yaml"), Path("values.schema.json")}

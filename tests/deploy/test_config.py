@@ -1,4 +1,4 @@
-"""The exporter's configuration goes through the chart as it was written."""
+"""The chart passes the exporter's configuration on unchanged."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_config(rendered: Rendered) -> str:
 
 
 @pytest.mark.parametrize("render", [render_alone, render_shop])
-def test_every_value_comes_out_as_it_went_in(render: Any) -> None:
+def test_the_config_map_has_every_value_unchanged(render: Any) -> None:
     config = {
         "databases": {
             "odd": {
@@ -69,14 +69,14 @@ def test_every_value_comes_out_as_it_went_in(render: Any) -> None:
     assert yaml.safe_load(read_config(render({"config": config}))) == config
 
 
-def test_a_configuration_in_a_file_of_values_comes_out_as_it_went_in() -> None:
+def test_a_configuration_in_a_values_file_is_unchanged() -> None:
     text = "config: {databases: {a: {pool: {size: 100000, recycle: null}, probe: {interval: 1.5}}}}"
     values = helm.values_from_yaml(text)
     assert yaml.safe_load(read_config(render_alone(values))) == yaml.safe_load(text)["config"]
 
 
 def find_variables(values: Values) -> Iterator[str]:
-    """What the exporter is given in files of Secrets and in its environment."""
+    """Return the exporter's settings from Secrets and its environment."""
     yield from values.get("secrets", {})
     yield from (each["name"] for each in values.get("extraEnv", []))
     for secret in values.get("existingSecrets", []):
@@ -84,7 +84,9 @@ def find_variables(values: Values) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
-def test_the_exporter_takes_it(scenario: str, tmp_path: Path) -> None:
+def test_the_exporter_accepts_the_configuration_of_the_scenario(
+    scenario: str, tmp_path: Path
+) -> None:
     values = read_values(scenario)
     file = tmp_path / "exporter.yaml"
     file.write_text(read_config(render_shop(values)))
@@ -124,6 +126,6 @@ def test_a_password_is_kept_out_of_the_config_map(database: dict[str, Any]) -> N
         None,
     ],
 )
-def test_a_url_without_a_password_is_taken(url: str | None) -> None:
+def test_a_url_without_a_password_is_accepted(url: str | None) -> None:
     config = {"databases": {"primary": {"url": url}}}
     assert yaml.safe_load(read_config(render_alone({"config": config}))) == config

@@ -1,4 +1,4 @@
-"""The Component gives to every pod what the chart gives, and takes nothing away."""
+"""The Component adds to every pod what the chart adds, and removes nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Pod = dict[str, Any]
 
 
 def build_pod(*, more: Mapping[str, Any] | None = None, **container: Any) -> Pod:
-    """A pod with an application's container, and more in the pod."""
+    """Return a pod with an application's container; `more` are further keys."""
     return {
         "containers": [{"name": "web", "image": "shop:1", **container}],
         **(more or {}),
@@ -86,7 +86,7 @@ KINDS: Final = ("StatefulSet", "DaemonSet", "Job")
 
 
 def build_others() -> list[Manifest]:
-    """Workloads of every kind, labelled and not."""
+    """Return workloads of every kind, with and without the label."""
     pod = {**build_pod(), "restartPolicy": "Always"}
     once = {**pod, "restartPolicy": "Never"}
     return [
@@ -100,7 +100,7 @@ def build_others() -> list[Manifest]:
 
 @pytest.fixture(scope="module")
 def manifests(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
-    """What comes of an application in every shape."""
+    """The result for an application in every shape."""
     paths = {
         f"path-{name}": build_pod(env=[{"name": "PYTHONPATH", "value": before}])
         for name, (before, _) in PATHS.items()
@@ -124,7 +124,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
 
 @pytest.fixture(scope="module")
 def charts() -> Pod:
-    """The pod as the chart makes it, but for the ConfigMap, which needs a chart to bring it."""
+    """The pod as the chart renders it, without the ConfigMap, which only a chart brings."""
     values = {"existingSecrets": [{"name": "pool-exporter"}], "sidecar": {"native": "true"}}
     pod = deployments.get_pod(render_shop(values))
     volume, option = "pool-exporter-config", "--config=/etc/sqlalchemy-pool-exporter/exporter.yaml"
@@ -155,7 +155,7 @@ def test_an_application_gets_the_containers_and_volumes_of_the_chart(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_its_first_container_gets_the_variables_and_the_mount_of_the_chart(
+def test_the_first_container_gets_the_variables_and_the_mount_of_the_chart(
     manifests: list[Manifest], charts: Pod, shape: str
 ) -> None:
     env, expected = get_env(get_pod(manifests, shape)), get_env(charts)
@@ -167,7 +167,7 @@ def test_its_first_container_gets_the_variables_and_the_mount_of_the_chart(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_nothing_of_its_own_is_lost_or_changed(
+def test_the_application_keeps_everything_of_its_own(
     manifests: list[Manifest], charts: Pod, shape: str
 ) -> None:
     pod = copy.deepcopy(get_pod(manifests, shape))
@@ -191,7 +191,9 @@ def without_empty(pod: Pod) -> Pod:
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_its_own_python_path_comes_behind_ours(manifests: list[Manifest], name: str) -> None:
+def test_the_python_path_of_the_application_comes_after_ours(
+    manifests: list[Manifest], name: str
+) -> None:
     _, after = PATHS[name]
     variables = get_pod(manifests, f"path-{name}")["containers"][0]["env"]
     assert [each for each in variables if "PYTHON" in each["name"]] == [
@@ -199,7 +201,7 @@ def test_its_own_python_path_comes_behind_ours(manifests: list[Manifest], name: 
     ]
 
 
-def test_a_name_that_it_gives_itself_stays(manifests: list[Manifest]) -> None:
+def test_a_name_that_the_application_sets_itself_stays(manifests: list[Manifest]) -> None:
     assert get_env(get_pod(manifests, "named"))[APP] == {"name": APP, "value": "mine"}
     field = {"fieldRef": {"fieldPath": "metadata.name"}}
     assert get_env(get_pod(manifests, "named-from"))[APP] == {"name": APP, "valueFrom": field}
@@ -207,7 +209,7 @@ def test_a_name_that_it_gives_itself_stays(manifests: list[Manifest]) -> None:
 
 @pytest.mark.parametrize("kind", ["Deployment", *KINDS])
 @pytest.mark.parametrize("label", ["true", "false", None])
-def test_deployments_are_taken_and_other_kinds_if_they_say_so(
+def test_deployments_are_included_and_other_kinds_by_their_label(
     manifests: list[Manifest], kind: str, label: str | None
 ) -> None:
     name = f"{kind}-{label or 'none'}".lower()
@@ -220,7 +222,7 @@ def test_deployments_are_taken_and_other_kinds_if_they_say_so(
         assert after == before
 
 
-def test_what_has_the_exporter_is_labelled_for_prometheus(manifests: list[Manifest]) -> None:
+def test_pods_with_the_exporter_are_labelled_for_prometheus(manifests: list[Manifest]) -> None:
     for each in manifests:
         if each["kind"] != "Service":
             labels = each["spec"]["template"]["metadata"]["labels"]
@@ -237,7 +239,7 @@ def test_nothing_else_is_added_or_changed(manifests: list[Manifest]) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_takes_every_manifest(manifests: list[Manifest], version: str) -> None:
+def test_kubernetes_accepts_every_manifest(manifests: list[Manifest], version: str) -> None:
     assert {fault for each in manifests for fault in find_faults(each, version)} == set()
 
 

@@ -1,4 +1,4 @@
-"""The examples for kustomize do what docs/kubernetes.md says of them."""
+"""The kustomize examples do what docs/kubernetes.md says."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def get_sources(pod: dict[str, Any]) -> list[Any]:
     return sources
 
 
-def test_the_application_alone_knows_nothing_of_the_exporter() -> None:
+def test_the_base_has_nothing_of_the_exporter() -> None:
     assert "pool" not in str(build(EXAMPLES / "base"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_kubernetes_takes_every_manifest(name: str, version: str) -> None:
+def test_kubernetes_accepts_every_manifest(name: str, version: str) -> None:
     built = [each for each in build(EXAMPLES / name) if each["kind"] != "PodMonitor"]
     assert [fault for each in built for fault in find_faults(each, version)] == []
 
@@ -46,7 +46,7 @@ def test_the_generated_secret_has_the_setting() -> None:
     assert source["secret"]["name"] == secret["metadata"]["name"]
 
 
-def test_a_secret_that_is_there_is_named_in_place_of_ours() -> None:
+def test_an_existing_secret_replaces_ours() -> None:
     built = build(EXAMPLES / "existing-secret")
     (source,) = get_sources(get_pod(built, "shop"))
     (item,) = source["secret"]["items"]
@@ -59,7 +59,7 @@ def test_a_secret_that_is_there_is_named_in_place_of_ours() -> None:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_the_image_comes_from_the_registry_that_is_named(name: str) -> None:
+def test_the_image_comes_from_the_configured_registry(name: str) -> None:
     values = {"image": {"registry": "registry.example.com"}, "sidecar": {"native": "true"}}
     charts = deployments.get_pod(render_shop(values))["initContainers"]
     pod = get_pod(build(EXAMPLES / name), "shop")

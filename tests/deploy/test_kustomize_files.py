@@ -1,4 +1,4 @@
-"""deploy/kustomize is as the chart's templates have it today, until `make generated` writes it."""
+"""deploy/kustomize is up to date with the chart's templates; `make generated` writes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deploy.component import FOLDER, render_files
 
 
 @pytest.mark.parametrize("name", render_files())
-def test_a_file_is_what_is_generated(name: str) -> None:
+def test_the_file_is_up_to_date(name: str) -> None:
     assert (FOLDER / name).read_text().splitlines() == render_files()[name].splitlines()
 
 

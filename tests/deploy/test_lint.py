@@ -1,4 +1,4 @@
-"""Helm's own linter finds nothing."""
+"""Helm's linter accepts the charts."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def test_the_chart_has_no_faults(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_chart_around_it_has_no_faults(shop: Path, scenario: str) -> None:
+def test_a_chart_that_depends_on_it_has_no_faults(shop: Path, scenario: str) -> None:
     assert lint(shop, {"poolexporter": read_values(scenario)}) == []
 
 
-def test_a_fault_would_be_found() -> None:
+def test_the_check_finds_a_fault() -> None:
     assert lint(CHART, {"porto": 9723}) != []

@@ -1,4 +1,4 @@
-"""Kubernetes takes every manifest, from the first version with native sidecars on."""
+"""Kubernetes accepts every manifest, since the first version with native sidecars."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OF_THE_OPERATOR = "monitoring.coreos.com/"
 
 
 def render_all() -> list[Manifest]:
-    """The manifests of all scenarios, each once."""
+    """Return the manifests of all scenarios, each once."""
     manifests: list[Manifest] = []
     for scenario in SCENARIOS:
         for manifest in read_manifests(render_shop(read_values(scenario))):
@@ -33,7 +33,7 @@ def render_all() -> list[Manifest]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_takes_every_manifest(version: str) -> None:
+def test_kubernetes_accepts_every_manifest(version: str) -> None:
     faults = {
         f"{manifest['kind']} {manifest['metadata']['name']}: {fault}"
         for manifest in render_all()
@@ -51,7 +51,7 @@ def get_container(manifest: Manifest) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("key", "value"), [("imagePullPolicies", "Always"), ("image", 1), ("ports", [{"port": 9723}])]
 )
-def test_a_fault_would_be_found(version: str, key: str, value: object) -> None:
+def test_the_check_finds_a_fault(version: str, key: str, value: object) -> None:
     (manifest,) = [
         each
         for each in read_manifests(render_alone({"standalone": {"enabled": True}}))
@@ -71,7 +71,7 @@ def test_no_two_manifests_have_the_same_name(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_all_of_ours_have_the_labels_of_helm(scenario: str) -> None:
+def test_all_our_manifests_have_the_labels_of_helm(scenario: str) -> None:
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
     values = {**read_values(scenario), "extraManifests": []}
     for manifest in read_manifests(render_alone(values)):

@@ -1,4 +1,4 @@
-"""What is rendered, the image and the application are named as asked for."""
+"""Names of manifests, of the image and of the application follow the values."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_names_are_no_longer_than_kubernetes_allows(name: str, override: str) ->
         ({"fullnameOverride": "probes"}, "probes"),
     ],
 )
-def test_the_name_is_what_is_asked_for(values: dict[str, Any], name: str) -> None:
+def test_the_name_follows_the_values(values: dict[str, Any], name: str) -> None:
     rendered = render_shop(values)
     assert pick(rendered, "ConfigMap")["metadata"]["name"] == name
     volume = find_volume(get_pod(rendered), "pool-exporter-config")
@@ -69,7 +69,7 @@ def test_the_application_is_named_after_the_release_unless_it_has_a_name() -> No
     assert env["SQLALCHEMY_POOL_METRICS_APP"] == "web"
 
 
-def test_two_deployments_of_a_chart_have_the_lines_and_each_its_name(tmp_path: Path) -> None:
+def test_two_deployments_of_a_chart_get_the_sidecar_under_their_own_names(tmp_path: Path) -> None:
     shop = copy_shop(tmp_path)
     web = (shop / DEPLOYMENT).read_text()
     worker = web.replace(
@@ -105,9 +105,7 @@ def test_the_dependency_may_have_another_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "context", [".", ".Subcharts.pool", ".Values.poolexporter", ".Subcharts.poolexporter.Values"]
 )
-def test_another_context_is_refused_instead_of_rendering_nothing(
-    tmp_path: Path, context: str
-) -> None:
+def test_a_wrong_template_context_is_an_error(tmp_path: Path, context: str) -> None:
     shop = copy_shop(tmp_path)
     file = shop / "templates" / "deployment.yaml"
     file.write_text(file.read_text().replace(".Subcharts.poolexporter", context))

@@ -1,4 +1,4 @@
-"""The exporter is a native sidecar where the cluster knows such, else a plain container."""
+"""The exporter is a native sidecar where the cluster supports it, else a plain container."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.deploy.charts import copy_shop, helm
 
 
 def render_for(shop: Path, version: str, values: dict[str, Any]) -> dict[str, list[Any]]:
-    """What the lines below initContainers and containers bring on a version of Kubernetes.
+    """Return what the templates render below initContainers and containers, by version.
 
-    Only the linter takes the version of a cluster, and it tells no more than what went wrong.
+    Only Helm's linter accepts the version of a cluster, and it returns only errors.
     """
     found = {}
     for key in ("initContainers", "containers"):
-        (shop / "templates" / "told.yaml").write_text(
+        (shop / "templates" / "rendered.yaml").write_text(
             f'{{{{ include (include "poolexporter.{key}" .Subcharts.poolexporter | b64enc'
-            ' | printf "told:%s:") . }}'
+            ' | printf "rendered:%s:") . }}'
         )
         report = helm.lint(shop, {"poolexporter": values}, kube_version=version)
-        (told,) = re.findall(r"told:([A-Za-z0-9+/=]*):", report["errors"][0])
-        found[key] = yaml.safe_load(base64.b64decode(told)) or []
+        (encoded,) = re.findall(r"rendered:([A-Za-z0-9+/=]*):", report["errors"][0])
+        found[key] = yaml.safe_load(base64.b64decode(encoded)) or []
     return found
 
 
@@ -45,7 +45,7 @@ def render_for(shop: Path, version: str, values: dict[str, Any]) -> dict[str, li
         ("v1.35.0", "false", False),
     ],
 )
-def test_the_sidecar_is_native_where_it_can_be(
+def test_the_sidecar_is_native_where_the_cluster_supports_it(
     tmp_path: Path, version: str, native: str | bool | None, is_native: bool
 ) -> None:
     found = render_for(

@@ -1,4 +1,4 @@
-"""NOTES.txt says what people forget, each where it matters and nowhere else."""
+"""NOTES.txt reminds of missing settings, each only where it matters."""
 
 from __future__ import annotations
 
@@ -93,44 +93,44 @@ def find_reminders(values: Values) -> list[str]:
         ({"enabled": False, "secrets": SECRET, "podMonitor": {"enabled": True}}, []),
     ],
 )
-def test_what_is_forgotten_is_said(values: dict[str, Any], reminders: list[str]) -> None:
+def test_the_notes_remind_of_missing_settings(values: dict[str, Any], reminders: list[str]) -> None:
     assert find_reminders(values) == reminders
 
 
-def test_the_labels_are_those_that_are_selected_by() -> None:
+def test_the_notes_name_the_labels_of_the_selector() -> None:
     assert "app.kubernetes.io/instance=shop," in read_notes(render_alone())
     notes = read_notes(render_alone({"selector": {"app": "web", "tier": "front"}}))
     assert "app=web tier=front," in notes
 
 
-def test_the_commands_are_those_of_the_release() -> None:
+def test_the_commands_in_the_notes_fit_the_release() -> None:
     notes = read_notes(render_alone({"standalone": {"enabled": True}, "port": 9800}))
     assert f"--namespace {NAMESPACE} port-forward deployment/shop-poolexporter 9800\n" in notes
     assert "http://127.0.0.1:9800/health/db" in notes
 
 
 @pytest.mark.parametrize("key", ["runbookUrl", "dashboardUrl"])
-def test_what_the_links_lack_is_named(key: str) -> None:
+def test_the_notes_name_missing_addresses_of_links(key: str) -> None:
     notes = read_notes(render_alone({"prometheusRule": {**RULES, key: ""}}))
     assert f"until you set prometheusRule.{key}.\n" in notes
 
 
-def test_a_release_of_rules_says_that_it_has_no_exporter() -> None:
+def test_the_notes_of_a_release_of_rules_say_that_it_has_no_exporter() -> None:
     assert "and no exporter:" in read_notes(render_alone({"prometheusRule": RULES}))
 
 
-def test_beside_an_application_rules_take_no_reminder_away() -> None:
+def test_rules_remove_no_reminder_of_an_application() -> None:
     notes = read_notes(render_shop({"prometheusRule": RULES}))
     assert [each for each in (LINES, PYTHONPATH, IMAGE, NO_DATABASE) if each not in notes] == []
 
 
-def test_a_chart_around_it_has_the_notes_in_its_own() -> None:
-    """Helm shows no others."""
+def test_a_parent_chart_can_include_the_notes() -> None:
+    """Helm shows the notes of the parent chart only."""
     rendered = render_shop()
     assert rendered["shop/templates/NOTES.txt"].strip() == read_notes(rendered).strip()
 
 
-def test_helm_shows_them() -> None:
+def test_helm_shows_the_notes() -> None:
     with helm.Config(storage_driver="memory", kubeconfig_content="{}") as nowhere:
         release = nowhere.install(helm.Chart.load(CHART), "shop", dry_run="client")
     assert LINES in release["notes"]

@@ -1,4 +1,4 @@
-"""Monitors and rules are what the Prometheus operator takes, by its own models."""
+"""The Prometheus operator's own models accept our monitors and rules."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def node() -> str:
 
 
 def find_faults(node: str, manifests: Sequence[Manifest]) -> list[list[str]]:
-    """What is wrong with each manifest."""
+    """Return the faults of each manifest."""
     done = subprocess.run(
         [node, str(SCRIPT), str(MODULES)],
         input=json.dumps(manifests),
@@ -73,13 +73,13 @@ def render_monitors() -> list[Manifest]:
     ]
 
 
-def test_the_operator_takes_every_monitor(node: str) -> None:
+def test_the_operator_accepts_every_monitor(node: str) -> None:
     manifests = render_monitors()
     assert {each["kind"] for each in manifests} >= {"PodMonitor", "ServiceMonitor"}
     assert find_faults(node, manifests) == [[] for _ in manifests]
 
 
-def test_the_operator_takes_the_rules(node: str, tmp_path: Path) -> None:
+def test_the_operator_accepts_the_rules(node: str, tmp_path: Path) -> None:
     chart, _ = copy_charts(tmp_path)
     (chart / "files" / "alerts").mkdir(parents=True, exist_ok=True)
     (chart / "files" / "alerts" / "own.yaml").write_text(RULES)
@@ -99,7 +99,7 @@ def test_the_operator_takes_the_rules(node: str, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_fault_would_be_found(node: str, change: dict[str, Any], fault: str) -> None:
+def test_the_check_finds_a_fault(node: str, change: dict[str, Any], fault: str) -> None:
     monitor = pick(render_alone({"podMonitor": {"enabled": True}}), "PodMonitor")
     monitor["spec"]["podMetricsEndpoints"][0].update(change)
     ((found,),) = find_faults(node, [monitor])

@@ -1,4 +1,4 @@
-"""Our containers satisfy the restricted Pod Security standard, and leave your pod alone."""
+"""Our containers satisfy the restricted Pod Security standard; the pod is unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def get_pod(deployment: Manifest) -> dict[str, Any]:
 
 
 def find_containers(scenario: str) -> list[Container]:
-    """Our containers of all pods."""
+    """Return our containers in all pods."""
     return [
         container
         for deployment in render_deployments(scenario)
@@ -44,7 +44,7 @@ def find_containers(scenario: str) -> list[Container]:
 
 
 def find_sidecars(scenario: str) -> list[Container]:
-    """The exporters beside an application."""
+    """Return the exporters that run beside an application."""
     return [
         container
         for deployment in render_deployments(scenario)
@@ -57,7 +57,7 @@ def find_sidecars(scenario: str) -> list[Container]:
     ]
 
 
-def test_where_the_cluster_chooses_the_user_nothing_else_is_missing() -> None:
+def test_on_openshift_only_the_user_is_left_to_the_cluster() -> None:
     containers = find_containers("openshift")
     assert containers
     for container in containers:
@@ -106,11 +106,11 @@ def test_the_application_gets_variables_and_the_volume_alone(scenario: str) -> N
 
 
 def find_handlers(probe: dict[str, Any]) -> dict[str, Any]:
-    """How it asks; Kubernetes takes exactly one, which its schemas do not say."""
+    """Return the handlers of a probe; Kubernetes requires exactly one, unlike its schemas."""
     return {key: value for key, value in probe.items() if isinstance(value, dict)}
 
 
-def test_another_handler_replaces_the_default_s() -> None:
+def test_another_handler_replaces_the_default_one() -> None:
     handler = {"tcpSocket": {"port": "pool-metrics"}}
     values = {"livenessProbe": handler, "standalone": {"enabled": True, "readinessProbe": handler}}
     (exporter,) = [
@@ -124,7 +124,7 @@ def test_another_handler_replaces_the_default_s() -> None:
 
 
 @pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
-def test_trouble_of_the_sidecar_is_not_the_pods(scenario: str) -> None:
+def test_a_failing_sidecar_keeps_the_pod_ready(scenario: str) -> None:
     (sidecar,) = find_sidecars(scenario)
     assert {"readinessProbe", "startupProbe", "lifecycle"} & set(sidecar) == set()
     assert find_handlers(sidecar["livenessProbe"]) in (
@@ -139,13 +139,13 @@ def test_trouble_of_the_sidecar_is_not_the_pods(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
-def test_the_exporter_may_write_nothing(scenario: str) -> None:
+def test_the_exporter_has_no_writable_mount(scenario: str) -> None:
     (sidecar,) = find_sidecars(scenario)
     assert all(mount["readOnly"] for mount in sidecar["volumeMounts"])
 
 
 def build_restricted_container() -> Container:
-    """One without faults."""
+    """Return a container without faults."""
     (container,) = find_sidecars("default")
     container = copy.deepcopy(container)
     assert list(find_container_faults(container)) == []
@@ -176,7 +176,7 @@ def build_restricted_container() -> Container:
         ("seLinuxOptions", {"user": "system_u"}, "seLinuxOptions is set"),
     ],
 )
-def test_a_context_that_allows_more_would_be_found(key: str, value: object, fault: str) -> None:
+def test_the_check_finds_a_context_that_allows_more(key: str, value: object, fault: str) -> None:
     container = build_restricted_container()
     container["securityContext"][key] = value
     assert list(find_container_faults(container)) == [fault]
@@ -189,12 +189,12 @@ def test_a_context_that_allows_more_would_be_found(key: str, value: object, faul
         ("livenessProbe", {"httpGet": {"host": "db"}}, "livenessProbe asks another host"),
     ],
 )
-def test_a_container_that_reaches_out_would_be_found(key: str, value: object, fault: str) -> None:
+def test_the_check_finds_a_container_with_host_access(key: str, value: object, fault: str) -> None:
     container = build_restricted_container() | {key: value}
     assert list(find_container_faults(container)) == [fault]
 
 
-def test_a_container_without_a_context_would_be_found() -> None:
+def test_the_check_finds_a_container_without_a_context() -> None:
     container = build_restricted_container()
     del container["securityContext"]
     assert len(list(find_container_faults(container))) == 7
@@ -210,7 +210,7 @@ def test_a_container_without_a_context_would_be_found() -> None:
         ({"volumes": [{"name": "x"}]}, "volume x is of kind none"),
     ],
 )
-def test_a_pod_that_reaches_out_would_be_found(pod: dict[str, Any], fault: str) -> None:
+def test_the_check_finds_a_pod_with_host_access(pod: dict[str, Any], fault: str) -> None:
     assert list(find_pod_faults(pod)) == [fault]
 
 
@@ -224,5 +224,5 @@ def test_a_pod_that_reaches_out_would_be_found(pod: dict[str, Any], fault: str) 
         ),
     ],
 )
-def test_unfit_resources_would_be_found(resources: object, faults: list[str]) -> None:
+def test_the_check_finds_unfit_resources(resources: object, faults: list[str]) -> None:
     assert list(find_resource_faults({"resources": resources})) == faults

@@ -1,4 +1,4 @@
-"""A release of its own for rules and dashboards has no part of an exporter; any other has all."""
+"""A release for rules and dashboards alone has no part of an exporter; others have all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RULES = read_values("rules-and-dashboards")
 
 
 def find_configs(rendered: Rendered) -> list[str]:
-    """The names of the exporters' ConfigMaps."""
+    """Return the names of the exporters' ConfigMaps."""
     manifests = read_manifests(rendered)
     return [
         each["metadata"]["name"] for each in manifests if "exporter.yaml" in each.get("data", {})
@@ -23,7 +23,7 @@ def find_configs(rendered: Rendered) -> list[str]:
 @pytest.mark.parametrize(
     ("key", "kind"), [("prometheusRule", "PrometheusRule"), ("dashboards", "ConfigMap")]
 )
-def test_alone_they_come_without_a_configuration_of_an_exporter(key: str, kind: str) -> None:
+def test_a_release_of_rules_has_no_configuration_of_an_exporter(key: str, kind: str) -> None:
     rendered = render_alone({key: RULES[key]})
     assert {each["kind"] for each in read_manifests(rendered)} == {kind}
     assert find_configs(rendered) == []
@@ -42,14 +42,14 @@ def test_alone_they_come_without_a_configuration_of_an_exporter(key: str, kind: 
         {"prometheusRule": {"enabled": False}, "dashboards": {"enabled": False}},
     ],
 )
-def test_whatever_is_for_an_exporter_brings_its_configuration(values: dict[str, Any]) -> None:
+def test_any_value_for_an_exporter_adds_its_configuration(values: dict[str, Any]) -> None:
     rendered = render_alone({**RULES, **values})
     assert find_configs({path: text for path, text in rendered.items() if "extra" not in path}) == [
         "shop-poolexporter"
     ]
 
 
-def test_as_a_dependency_they_leave_the_sidecar_its_configuration() -> None:
+def test_rules_in_a_dependency_keep_the_configuration_of_the_sidecar() -> None:
     rendered = render_shop(RULES)
     volume = find_volume(get_pod(rendered), "pool-exporter-config")
     assert find_configs(rendered) == [volume["configMap"]["name"]]

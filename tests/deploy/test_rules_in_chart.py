@@ -1,4 +1,4 @@
-"""The project's rules in the chart: thresholds, alerts and links are what the values say."""
+"""The rules in the chart: thresholds, alerts and links follow the values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def render_rules(**values: Any) -> list[dict[str, Any]]:
 
 
 def render_dashboards(**values: Any) -> dict[str, Any]:
-    """By the names of their files."""
+    """Return the dashboards by the names of their files."""
     rendered = render_alone({"dashboards": {"enabled": True}, "prometheusRule": values})
     data = [item for each in read_manifests(rendered) for item in each["data"].items()]
     dashboards = {f"dashboards/{name}": json.loads(text) for name, text in data}
@@ -42,7 +42,7 @@ def read_rules(*names: str) -> list[dict[str, Any]]:
 
 
 def find_urls(value: Any) -> list[str]:
-    """Where the links anywhere in a dashboard lead."""
+    """Return the targets of all links in a dashboard."""
     if isinstance(value, list):
         return [url for each in value for url in find_urls(each)]
     if not isinstance(value, dict):
@@ -55,22 +55,22 @@ def find_alert(rules: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return found
 
 
-def test_the_chart_has_the_dashboards_and_rules_of_today() -> None:
+def test_the_chart_has_the_current_dashboards_and_rules() -> None:
     assert read_copies() == read_originals()
 
 
-def test_with_the_values_as_they_are_the_rules_are_those_of_the_files() -> None:
+def test_the_default_values_render_the_rules_unchanged() -> None:
     assert render_rules() == read_rules("alerts.yaml", "recording.yaml")
 
 
-def test_opentelemetry_s_names_come_when_asked_for() -> None:
+def test_rules_for_the_names_of_opentelemetry_are_optional() -> None:
     with_them = render_rules(openTelemetry=True)
     assert [rule for rule in with_them if rule not in render_rules()] == read_rules(
         "opentelemetry.yaml"
     )
 
 
-def test_each_number_that_can_be_set_is_a_value_with_the_file_s_default() -> None:
+def test_each_threshold_is_a_value_with_the_default_of_the_rules() -> None:
     marked = re.findall(r"([\d.]+) +# threshold: (\w+)$", ALERTS, re.MULTILINE)
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert values["prometheusRule"]["thresholds"] == {
@@ -79,7 +79,7 @@ def test_each_number_that_can_be_set_is_a_value_with_the_file_s_default() -> Non
 
 
 @pytest.mark.parametrize("value", [7, 0.25, 1000000])
-def test_a_threshold_is_set_everywhere_it_is_used_and_nowhere_else(value: float) -> None:
+def test_a_threshold_changes_where_it_is_used_and_nowhere_else(value: float) -> None:
     changed = render_rules(thresholds={"checkoutErrorBudget": value})
     burn = find_alert(changed, "SQLAlchemyCheckoutBudgetBurn")["expr"]
     budgets = re.findall(r"\* ([\d.e+]+) +# threshold: checkoutErrorBudget", burn)
@@ -94,7 +94,7 @@ def test_an_alert_can_be_left_out() -> None:
     assert left == [rule.get("alert") for rule in render_rules() if rule.get("alert") not in names]
 
 
-def test_the_severities_that_have_a_name_are_those_of_the_files() -> None:
+def test_the_severities_in_the_values_are_those_of_the_rules() -> None:
     given = {rule["labels"]["severity"] for rule in read_rules("alerts.yaml")}
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert values["prometheusRule"]["severities"] == {name: name for name in given}
@@ -108,7 +108,7 @@ def test_alerts_have_the_severities_of_the_values(severities: dict[str, str]) ->
     assert after == [severities.get(name, name) for name in before]
 
 
-def test_alerts_and_only_they_get_further_labels_and_keep_their_severity() -> None:
+def test_alerts_alone_get_further_labels_and_keep_their_severity() -> None:
     rules = render_rules(alertLabels={"team": "payments"})
     assert find_alert(rules, "SQLAlchemyDatabaseDown")["labels"] == {
         "severity": "page",
@@ -118,7 +118,7 @@ def test_alerts_and_only_they_get_further_labels_and_keep_their_severity() -> No
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_links_begin_where_the_values_say(slash: str) -> None:
+def test_links_begin_with_the_configured_address(slash: str) -> None:
     rules = render_rules(
         runbookUrl=f"https://git.example{slash}", dashboardUrl=f"https://grafana.example{slash}"
     )
@@ -127,7 +127,7 @@ def test_links_begin_where_the_values_say(slash: str) -> None:
     assert annotations["dashboard_url"].startswith("https://grafana.example/d/")
 
 
-def test_the_dashboards_lead_to_the_same_runbooks() -> None:
+def test_the_dashboards_link_to_the_same_runbooks() -> None:
     address = 'https://git.example/?a="b"&path=/'
     before, after = render_dashboards(), render_dashboards(runbookUrl=address)
     for name, dashboard in before.items():
@@ -139,7 +139,7 @@ def test_the_dashboards_lead_to_the_same_runbooks() -> None:
 
 
 @pytest.mark.parametrize("severities", [{}, *SEVERITIES])
-def test_the_dashboards_ask_for_the_severities_of_the_values(severities: dict[str, str]) -> None:
+def test_the_dashboards_query_the_configured_severities(severities: dict[str, str]) -> None:
     def rename(found: re.Match[str]) -> str:
         return rf"severity=\"{severities.get(found[1], found[1])}\""
 

@@ -1,4 +1,4 @@
-"""Services, monitors and policies select the pods that they are for, and no others."""
+"""Services, monitors and policies select their pods and no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def get_labels(rendered: Rendered, name: str) -> Labels:
     return labels
 
 
-def test_the_pod_monitor_looks_at_all_pods_of_the_release_for_the_port() -> None:
+def test_the_pod_monitor_selects_pods_of_the_release_by_the_port() -> None:
     values = {"podMonitor": {"enabled": True}}
     selector = pick(render_alone(values), "PodMonitor")["spec"]["selector"]["matchLabels"]
     standalone = render_alone({**values, "standalone": {"enabled": True}})
@@ -35,14 +35,14 @@ def test_the_pod_monitor_looks_at_all_pods_of_the_release_for_the_port() -> None
     assert pick(standalone, "PodMonitor")["spec"]["selector"]["matchLabels"] == selector
 
 
-def test_the_service_of_a_standalone_exporter_finds_it_and_no_other_pod() -> None:
+def test_the_service_of_a_standalone_exporter_selects_its_pods_alone() -> None:
     rendered = render_alone({"standalone": {"enabled": True}})
     selector = pick(rendered, "Service")["spec"]["selector"]
     assert selector.items() <= get_labels(rendered, "shop-poolexporter").items()
     assert not selector.items() <= get_labels(render_shop(), "shop").items()
 
 
-def test_a_service_monitor_finds_the_service_and_that_the_pods() -> None:
+def test_a_service_monitor_selects_the_service_and_the_service_the_pods() -> None:
     monitor = {"enabled": True, "jobLabel": "helm.sh/chart"}
     rendered = render_alone({"serviceMonitor": monitor, "selector": OURS})
     service = pick(rendered, "Service")
@@ -59,14 +59,14 @@ def test_a_service_monitor_finds_the_service_and_that_the_pods() -> None:
         {"networkPolicy": {"enabled": True, "appPods": True}},
     ],
 )
-def test_what_would_take_every_pod_of_the_release_needs_a_selector(values: Values) -> None:
+def test_a_service_or_policy_for_an_application_needs_a_selector(values: Values) -> None:
     key = next(iter(values))
     with pytest.raises(helm.HelmRenderError, match=f"{key}.* needs selector"):
         render_alone(values)
     render_alone({**values, "selector": OURS})
 
 
-def test_a_selector_is_refused_where_there_is_no_application() -> None:
+def test_a_selector_without_an_application_is_refused() -> None:
     values = {"standalone": {"enabled": True}, "selector": OURS, "podMonitor": {"enabled": True}}
     with pytest.raises(helm.HelmRenderError, match="remove one of them"):
         render_alone(values)

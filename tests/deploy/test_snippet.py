@@ -1,4 +1,4 @@
-"""The snippet for charts of somebody else is what our chart renders, and works without it."""
+"""The snippet for third-party charts is what our chart renders, and works without it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LISTS: Final[dict[str, Any]] = yaml.safe_load(SNIPPET.read_text())
 
 
 def build_pod() -> dict[str, Any]:
-    """A pod of a chart that puts the lists where they belong."""
+    """Return a pod with the snippet's lists in their places."""
     container = {"name": "web", "image": "web:1"}
     return {
         "initContainers": LISTS["initContainers"],
@@ -34,11 +34,11 @@ def build_pod() -> dict[str, Any]:
     }
 
 
-def test_it_is_what_is_generated() -> None:
+def test_the_snippet_is_up_to_date() -> None:
     assert SNIPPET.read_text().splitlines() == render_snippet().splitlines()
 
 
-def test_it_has_what_the_chart_gives_to_an_application() -> None:
+def test_the_snippet_has_the_containers_and_volumes_of_the_chart() -> None:
     values = {
         "app": {"name": "my-application"},
         "image": {"registry": "registry.example.com"},
@@ -56,20 +56,20 @@ def test_it_has_what_the_chart_gives_to_an_application() -> None:
     assert LISTS["env"] == [each for each in own["env"] if each["name"] != "DATABASE_URL"]
 
 
-def test_it_needs_nothing_that_a_chart_of_ours_would_bring() -> None:
+def test_the_snippet_needs_no_other_manifest() -> None:
     mounted = {mount["name"] for each in LISTS["initContainers"] for mount in each["volumeMounts"]}
     assert mounted == {volume["name"] for volume in LISTS["volumes"]} == {"pool-metrics"}
     assert not [each for each in LISTS["initContainers"][1]["args"] if "config=" in each]
 
 
-def test_the_database_comes_from_a_secret_that_may_be_missing() -> None:
+def test_the_database_comes_from_an_optional_secret() -> None:
     (url,) = [each for each in LISTS["initContainers"][1]["env"] if "valueFrom" in each]
     assert url["name"] == "POOL_EXPORTER_DATABASES__PRIMARY__URL"
     assert url["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_takes_a_pod_with_it(version: str) -> None:
+def test_kubernetes_accepts_a_pod_with_the_snippet(version: str) -> None:
     assert list(find_faults(build_workload("web", build_pod()), version)) == []
 
 

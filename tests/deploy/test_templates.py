@@ -1,4 +1,4 @@
-"""The lines for an application's own chart do what values.yaml says of them."""
+"""The templates for an application's own chart do what values.yaml says."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEPLOYMENT = Path("templates/deployment.yaml")
 
 
 def drop_empty(value: Any) -> Any:
-    """Without the keys that have nothing below them."""
+    """Return the value without empty keys."""
     if isinstance(value, list):
         return [drop_empty(each) for each in value]
     if not isinstance(value, dict):
@@ -37,7 +37,7 @@ def drop_empty(value: Any) -> Any:
     return {key: drop_empty(each) for key, each in value.items() if each not in (None, [], {})}
 
 
-def test_the_example_has_each_line_once() -> None:
+def test_the_example_includes_each_template_once() -> None:
     assert sorted(LINE.findall((SHOP / DEPLOYMENT).read_text())) == [
         "poolexporter.appEnv",
         "poolexporter.appVolumeMounts",
@@ -47,7 +47,7 @@ def test_the_example_has_each_line_once() -> None:
     ]
 
 
-def test_without_it_the_deployment_is_as_without_our_lines(tmp_path: Path) -> None:
+def test_the_disabled_chart_leaves_the_deployment_unchanged(tmp_path: Path) -> None:
     shop = copy_shop(tmp_path)
     disabled = get_deployment(render(shop, {"poolexporter": {"enabled": False}}))
     file = shop / DEPLOYMENT
@@ -57,14 +57,14 @@ def test_without_it_the_deployment_is_as_without_our_lines(tmp_path: Path) -> No
     assert "pool" not in yaml.safe_dump(disabled)
 
 
-def test_without_it_nothing_else_is_rendered() -> None:
+def test_the_disabled_chart_renders_nothing() -> None:
     manifests = read_manifests(render_shop(read_values("disabled")))
     assert [each["kind"] for each in manifests] == ["Deployment"]
     assert read_manifests(render_alone(read_values("disabled"))) == []
 
 
 @pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
-def test_every_volume_is_there_that_is_mounted(scenario: str) -> None:
+def test_every_mounted_volume_exists(scenario: str) -> None:
     rendered = render_shop(read_values(scenario))
     for manifest in read_manifests(rendered):
         if manifest["kind"] == "Deployment":
@@ -86,7 +86,7 @@ def test_the_agent_comes_before_the_exporter_and_the_application() -> None:
     assert "restartPolicy" not in pod["initContainers"][0]
 
 
-def test_the_agent_goes_where_python_looks_for_it() -> None:
+def test_the_agent_is_on_the_python_path() -> None:
     pod = get_pod(render_shop({"volume": {"mountPath": "/pools"}}))
     env = get_env(pod)
     assert pod["initContainers"][0]["command"][-1] == env["PYTHONPATH"] == "/pools/agent"
@@ -94,7 +94,7 @@ def test_the_agent_goes_where_python_looks_for_it() -> None:
     assert {"name": "POOL_EXPORTER_APP__DIR", "value": "/pools"} in pod["initContainers"][1]["env"]
 
 
-def test_a_python_path_of_the_image_is_kept_behind_ours() -> None:
+def test_a_python_path_of_the_image_comes_after_ours() -> None:
     env = get_env(get_pod(render_shop({"app": {"pythonPath": "/srv:/lib"}})))
     assert env["PYTHONPATH"] == "/run/sqlalchemy-pool-metrics/agent:/srv:/lib"
 
@@ -105,7 +105,7 @@ def test_an_image_with_the_package_gets_neither_agent_nor_python_path() -> None:
     assert "PYTHONPATH" not in get_env(pod)
 
 
-def test_a_secret_that_is_missing_holds_up_no_pod_unless_it_has_to() -> None:
+def test_a_missing_secret_delays_a_pod_only_if_it_is_required() -> None:
     secrets = [{"name": "a"}, {"name": "b", "optional": False}, {"name": "c", "optional": True}]
     pod = get_pod(render_shop({"existingSecrets": secrets}))
     sources = find_volume(pod, "pool-exporter-secrets")["projected"]["sources"]
@@ -116,7 +116,7 @@ def test_a_secret_that_is_missing_holds_up_no_pod_unless_it_has_to() -> None:
     ]
 
 
-def test_the_secret_of_a_trial_is_the_one_that_is_rendered() -> None:
+def test_secrets_in_the_values_are_mounted() -> None:
     rendered = render_shop({"secrets": {"POOL_EXPORTER_LOG__LEVEL": "debug"}})
     sources = find_volume(get_pod(rendered), "pool-exporter-secrets")["projected"]["sources"]
     name = pick(rendered, "Secret")["metadata"]["name"]

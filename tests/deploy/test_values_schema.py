@@ -1,4 +1,4 @@
-"""Helm refuses mistakes in the values, and takes all that values.yaml and the exporter explain."""
+"""The schema refuses mistakes in the values, and accepts all documented keys and settings."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def is_open(path: KeyPath) -> bool:
 
 
 def find_objects(values: Mapping[str, Any], path: KeyPath = ()) -> Iterator[KeyPath]:
-    """The paths of everything that has keys."""
+    """Yield the paths of all objects in the schema."""
     yield path
     for key, value in values.items():
         if isinstance(value, dict):
@@ -61,7 +61,7 @@ def nest(path: KeyPath, value: object) -> dict[str, Any]:
 
 
 def refuse(values: Mapping[str, Any]) -> str:
-    """What Helm says to values that it does not take."""
+    """Return Helm's error for invalid values."""
     with pytest.raises(helm.HelmValuesError) as refused:
         render_alone(values)
     return str(refused.value)
@@ -83,7 +83,7 @@ NAMED = [("config", "databases"), ("config", "databases", "primary", "labels")]
     [each for each in [*CLOSED, *OF_THE_EXPORTER] if each not in [*NAMED, ("secrets",)]],
     ids=".".join,
 )
-def test_a_key_that_does_not_exist_is_refused(path: KeyPath) -> None:
+def test_an_unknown_key_is_refused(path: KeyPath) -> None:
     said = refuse(nest((*path, "mistake"), "x"))
     assert "'mistake'" in said
     assert "/".join(path) in said
@@ -96,7 +96,7 @@ def test_a_key_that_does_not_exist_is_refused(path: KeyPath) -> None:
         {"existingSecrets": [{"name": "shop", "items": [{"key": "a", "path": "b", "mistake": 1}]}]},
     ],
 )
-def test_a_key_that_does_not_exist_in_a_list_is_refused(values: dict[str, Any]) -> None:
+def test_an_unknown_key_in_a_list_is_refused(values: dict[str, Any]) -> None:
     assert "'mistake'" in refuse(values)
 
 
@@ -158,26 +158,26 @@ def test_a_wrong_value_is_refused(values: dict[str, Any], place: str) -> None:
     assert f"'{place}'" in refuse(values)
 
 
-def test_a_label_that_would_make_all_alerts_equally_severe_is_refused_with_what_to_set() -> None:
+def test_a_severity_among_the_labels_is_refused_with_the_right_key() -> None:
     said = refuse({"prometheusRule": {"alertLabels": {"severity": "critical"}}})
     assert "'/prometheusRule/alertLabels/severity'" in said
     assert "'set by prometheusRule.severities'" in said
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_every_scenario_is_taken(scenario: str) -> None:
+def test_every_scenario_is_valid(scenario: str) -> None:
     assert render_alone(read_values(scenario))
 
 
-def test_the_whole_of_values_yaml_is_taken() -> None:
+def test_values_yaml_is_valid() -> None:
     assert render_alone(VALUES)
 
 
-def test_every_setting_of_the_exporter_is_taken() -> None:
+def test_every_setting_of_the_exporter_is_valid() -> None:
     assert render_alone({"config": CONFIG})
 
 
-def test_values_of_all_charts_are_taken() -> None:
+def test_global_values_are_valid() -> None:
     assert render_alone({"global": {"imageRegistry": "registry.example.com"}})
 
 
@@ -199,12 +199,12 @@ def _get(values: Any, path: KeyPath) -> Any:
     return values
 
 
-def test_the_settings_of_the_exporter_and_the_alerts_are_those_of_today() -> None:
+def test_the_schema_has_the_current_settings_and_alerts() -> None:
     assert SCHEMA.read_text() == render_values_schema(SCHEMA.read_text()), "run make generated"
 
 
 def find_lines(node: MappingNode, path: KeyPath = ()) -> Iterator[tuple[KeyPath, int]]:
-    """The keys that hold no further ones, with the numbers of their lines."""
+    """Return the keys without keys below them, with their line numbers."""
     for key, value in node.value:
         assert isinstance(key, ScalarNode)
         below = (*path, key.value)
@@ -215,7 +215,7 @@ def find_lines(node: MappingNode, path: KeyPath = ()) -> Iterator[tuple[KeyPath,
 
 
 def is_explained(lines: Sequence[str], number: int) -> bool:
-    """By a comment of its block that is above it, of itself or of the object that it is in."""
+    """Return whether a comment above it in its block, or above its object, explains the key."""
     depth = len(lines[number]) - len(lines[number].lstrip())
     above = takewhile(str.strip, reversed(lines[:number]))
     return any(re.match(rf" {{0,{depth}}}# ", line) for line in above)

@@ -1,4 +1,4 @@
-"""Each example does what its README says: its commands are run, with the exporter beside."""
+"""The commands in each example's README work, with the exporter beside."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """What a person's terminal has."""
+    """The environment of a user's terminal."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "QUEUE_DIR": str(tmp_path / "queue")}
 
 
 def read_blocks(folder: str, postgres: EmbeddedPostgres, pools: Path) -> list[str]:
-    """The README's commands, on this machine's ports, database and folder."""
+    """Return the README's commands with this machine's ports, database and folder."""
     text = (ROOT / "examples" / folder / "README.md").read_text()
     database = postgres.url(DATABASE, *SUPERUSER).removeprefix("postgresql://")
     port, listen = find_free_port(), find_free_port()
@@ -48,7 +48,7 @@ def read_blocks(folder: str, postgres: EmbeddedPostgres, pools: Path) -> list[st
 
 @contextmanager
 def running(commands: str, environment: dict[str, str]) -> Iterator[None]:
-    """The commands in a terminal of their own, ended with Ctrl-C as by a person."""
+    """Run the commands in their own terminal, and end them with Ctrl-C."""
     with subprocess.Popen(  # noqa: S602 - as people type it
         commands, shell=True, cwd=ROOT, env=environment, start_new_session=True
     ) as process:
@@ -80,12 +80,12 @@ def test_an_example_shows_its_pools_beside_the_exporter(
 
 
 def read_exports(commands: str) -> dict[str, str]:
-    """What the terminal of the app exports; the one in which it is asked has it as well."""
+    """Return the variables that the app's terminal exports; the other terminal needs them, too."""
     return dict(re.findall(r"(\w+)='?([^\s']+)", commands))
 
 
 def read_shown(folder: str) -> str:
-    """The line that the README shows, up to its value."""
+    """Return the line that the README shows, without its value."""
     text = (ROOT / "examples" / folder / "README.md").read_text()
     (line,) = re.findall(r"^```text\n(.*) \d", text, re.MULTILINE)
     return str(line)

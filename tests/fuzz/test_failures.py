@@ -1,4 +1,4 @@
-"""Whatever a database says: one reason and one line, without the secret that it may repeat."""
+"""Any error of a database becomes one reason and one line, without a secret that it repeats."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def build_other(text: str, state: str) -> BaseException:
 
 
 def wrap(error: BaseException, text: str, how: str) -> BaseException:
-    """As SQLAlchemy, task groups and our own code do it."""
+    """Wrap an error as SQLAlchemy, task groups and our own code do."""
     match how:
         case "sqlalchemy":
             return exc.DBAPIError(text, {"a": text}, error)
@@ -132,7 +132,7 @@ def test_any_text_is_redacted_and_stays_text(text: str) -> None:
 
 
 class Talker:
-    """A server that says what it is told to, first or after it was asked, and hangs up."""
+    """A server that sends given bytes, first or as its answer, and disconnects."""
 
     def __init__(self) -> None:
         self.says = b""
@@ -205,7 +205,7 @@ talks = st.tuples(st.sampled_from([connect_psycopg, connect_pymysql]), answers) 
 
 @fuzz(0.3)
 @given(talks)
-def test_whatever_a_server_says_is_a_failure_without_the_secret(
+def test_any_answer_of_a_server_is_a_failure_without_the_secret(
     talker: Talker, talk: tuple[Callable[[int], object], bytes]
 ) -> None:
     connect, talker.says = talk

@@ -1,4 +1,4 @@
-"""Walks through parsed PromQL."""
+"""Parsed PromQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import promql_parser
 
 
 class Selector(NamedTuple):
-    """A selector of series with the expressions around it, the innermost last."""
+    """A series selector with the expressions around it, the innermost last."""
 
     name: str
     matchers: dict[str, str]
@@ -17,7 +17,7 @@ class Selector(NamedTuple):
 
 
 def list_selectors(expr: str) -> list[Selector]:
-    """Raises ValueError where the expression cannot be parsed."""
+    """Return the selectors of an expression; raises ValueError if it cannot be parsed."""
     return [
         Selector(node.name or "", _read_matchers(node), parents)
         for node, parents in _walk(promql_parser.parse(expr), ())

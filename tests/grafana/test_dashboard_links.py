@@ -1,4 +1,4 @@
-"""Links lead from one dashboard to the other, from alerts to dashboards, and to the runbooks."""
+"""Links between dashboards, from alerts to dashboards, and to the runbooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARAMETRIZED = pytest.mark.parametrize("name", DASHBOARDS)
 
 
 def list_urls(dashboard: Json) -> list[str]:
-    """Every link in the panels of a dashboard to a dashboard."""
+    """Return the links to dashboards in the panels of a dashboard."""
     return re.findall(r'"url": "(/d/[^"]+)"', json.dumps(dashboard["panels"]))
 
 
@@ -27,7 +27,7 @@ def find_dashboard(url: str) -> Json:
 
 
 @PARAMETRIZED
-def test_links_lead_to_a_dashboard_that_has_their_variables(name: str) -> None:
+def test_links_lead_to_dashboards_with_their_variables(name: str) -> None:
     dashboard = load_dashboard(name)
     urls = list_urls(dashboard)
 
@@ -42,7 +42,7 @@ def test_links_lead_to_a_dashboard_that_has_their_variables(name: str) -> None:
         )
 
 
-def test_alerts_lead_to_a_dashboard_that_has_their_variables() -> None:
+def test_alerts_lead_to_dashboards_with_their_variables() -> None:
     urls = [rule["annotations"]["dashboard_url"] for rule in ALERT_RULES.values()]
 
     assert urls

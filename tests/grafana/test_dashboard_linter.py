@@ -152,6 +152,6 @@ def test_target_counter_agg(dashboard: Json) -> None:
             assert call.func.name in ("rate", "irate", "increase"), title
 
 
-def test_dashboard_cannot_be_edited_and_keeps_its_address(dashboard: Json) -> None:
+def test_dashboards_are_not_editable_and_have_fixed_uids(dashboard: Json) -> None:
     assert dashboard["editable"] is False
     assert re.fullmatch(r"[a-z-]{1,40}", dashboard["uid"])

@@ -1,4 +1,4 @@
-"""What queries of the dashboards answer to series that are rare, and that no scenario has."""
+"""Results of dashboard queries for rare series that no scenario has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POOL = f'{DATABASE}, origin="app", application="web", pool="main"'
 
 
 class Case(NamedTuple):
-    """Series, and what a query (by its place in a panel) adds up to for each application."""
+    """Series, and the sum of a query (by its place in a panel) for each application."""
 
     dashboard: str
     panel: str

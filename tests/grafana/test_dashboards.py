@@ -1,4 +1,4 @@
-"""The dashboards are what the code makes, whole, and show all that there is."""
+"""The dashboards are up to date, valid and complete."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PARAMETRIZED = pytest.mark.parametrize("name", list(DASHBOARDS))
 
 
 def forget_placement(dashboard: Json) -> Json:
-    """Without what the SDK says of every link: that it goes into a menu, where nobody sees it."""
+    """Remove the SDK's `placement` of links, which has no effect."""
     for each in chain(dashboard["links"], dashboard["annotations"]["list"]):
         each.pop("placement", None)
     return dashboard
@@ -48,7 +48,7 @@ def strip_suffix(name: str) -> str:
 
 
 @PARAMETRIZED
-def test_committed_dashboard_is_what_the_code_makes(name: str) -> None:
+def test_the_committed_dashboard_is_up_to_date(name: str) -> None:
     committed = (FOLDER / name).read_text(encoding="utf-8")
 
     assert committed == render_dashboard(DASHBOARDS[name]()), "run `make dashboards`"
@@ -64,14 +64,14 @@ def test_sdk_reads_the_dashboard_without_loss(name: str) -> None:
 
 
 @PARAMETRIZED
-def test_rows_come_in_the_order_in_which_trouble_is_looked_for(name: str) -> None:
+def test_rows_come_in_the_order_of_an_investigation(name: str) -> None:
     titles = [p["title"] for p in load_dashboard(name)["panels"] if p["type"] == "row"]
 
     assert [re.sub(r" \(.*", "", title) for title in titles] == ROWS[name]
 
 
 @PARAMETRIZED
-def test_every_panel_asks_a_question_and_says_what_good_and_bad_are_and_what_to_do(
+def test_every_panel_asks_a_question_and_explains_its_answers(
     name: str,
 ) -> None:
     for _, panel in list_panels(load_dashboard(name)):
@@ -102,14 +102,14 @@ def test_panels_fill_the_width_and_do_not_overlap(name: str) -> None:
 
 
 @PARAMETRIZED
-def test_panels_have_ids_of_their_own(name: str) -> None:
+def test_panel_ids_are_unique(name: str) -> None:
     ids = [panel["id"] for panel in load_dashboard(name)["panels"]]
 
     assert len(set(ids)) == len(ids)
 
 
 @PARAMETRIZED
-def test_queries_name_only_metrics_that_exist(name: str) -> None:
+def test_queries_use_only_existing_metrics(name: str) -> None:
     dashboard = load_dashboard(name)
     named = {
         strip_suffix(selector.name)
@@ -122,7 +122,7 @@ def test_queries_name_only_metrics_that_exist(name: str) -> None:
     assert {each for each in unknown if not each.startswith("process_")} == set()
 
 
-def test_every_metric_is_shown_somewhere() -> None:
+def test_every_metric_is_on_a_dashboard() -> None:
     shown = {
         strip_suffix(selector.name)
         for name in DASHBOARDS
@@ -134,7 +134,7 @@ def test_every_metric_is_shown_somewhere() -> None:
 
 
 @PARAMETRIZED
-def test_names_of_lines_use_labels_that_their_query_leaves(name: str) -> None:
+def test_legends_use_labels_that_their_query_keeps(name: str) -> None:
     for _, panel in list_panels(load_dashboard(name)):
         for target in panel["targets"]:
             expr = target["expr"]
@@ -161,8 +161,8 @@ def test_variables_in_queries_exist(name: str) -> None:
 
 
 @PARAMETRIZED
-def test_all_means_pods_without_kubernetes_labels_too(name: str) -> None:
-    """A label that a series does not have is matched as an empty one."""
+def test_all_includes_pods_without_kubernetes_labels(name: str) -> None:
+    """A matcher treats a missing label as an empty one."""
     chosen = {each["name"]: each for each in load_dashboard(name)["templating"]["list"]}
 
     for label in ("namespace", "pod", "application", "database"):
@@ -174,14 +174,14 @@ def test_all_means_pods_without_kubernetes_labels_too(name: str) -> None:
 
 
 @PARAMETRIZED
-def test_a_stack_below_a_server_s_limit_is_of_one_database(name: str) -> None:
+def test_a_stack_below_the_limit_of_a_server_shows_one_database(name: str) -> None:
     for _, panel in list_panels(load_dashboard(name)):
         if any("limit of" in (target["legendFormat"] or "") for target in panel["targets"]):
             assert panel["repeat"] == "database", panel["title"]
 
 
 @PARAMETRIZED
-def test_labels_in_tables_are_texts_and_empty_where_a_row_has_none(name: str) -> None:
+def test_missing_labels_in_tables_are_empty_texts(name: str) -> None:
     for _, panel in list_panels(load_dashboard(name)):
         if panel["type"] == "table":
             [texts] = [
@@ -193,7 +193,7 @@ def test_labels_in_tables_are_texts_and_empty_where_a_row_has_none(name: str) ->
 
 
 @PARAMETRIZED
-def test_pages_and_tickets_are_drawn_into_the_panels(name: str) -> None:
+def test_alerts_are_annotations_in_the_panels(name: str) -> None:
     annotations = list_annotations(load_dashboard(name))
 
     severities = {

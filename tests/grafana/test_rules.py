@@ -1,4 +1,4 @@
-"""The rules for Prometheus: promtool accepts them, and each is held by tests beside it."""
+"""The rules for Prometheus: promtool accepts them, and each has its promtool tests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DASHBOARD = re.compile(r"/d/(sqlalchemy-pool-(?:overview|detail))\?")
 
 
 def list_series() -> set[str]:
-    """Names of all series of the catalogue, those of histograms included."""
+    """Return the names of all documented series, including those of histograms."""
     return {
         name + end
         for name, (kind, _) in read_documented().items()
@@ -44,7 +44,7 @@ def list_series() -> set[str]:
 
 
 def list_expressions() -> list[str]:
-    """Every query, also those in texts; without strings and comments, which hold other words."""
+    """Return every query, also those in texts, without strings and comments."""
     queries = [rule["expr"] for rule in RULES]
     for rule in ALERT_RULES.values():
         queries += re.findall(r'query \(printf "([^"]+)"', str(rule["annotations"]))
@@ -52,7 +52,7 @@ def list_expressions() -> list[str]:
 
 
 @pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
-def test_promtool_finds_nothing_wrong_with_the_rules(path: Path) -> None:
+def test_promtool_accepts_the_rules(path: Path) -> None:
     promtool = find_program("promtool", package="prometheus")
 
     result = subprocess.run(
@@ -66,7 +66,7 @@ def test_promtool_finds_nothing_wrong_with_the_rules(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
-def test_rules_do_what_their_tests_say(path: Path) -> None:
+def test_rules_pass_their_promtool_tests(path: Path) -> None:
     promtool = find_program("promtool", package="prometheus")
 
     result = subprocess.run(
@@ -76,7 +76,7 @@ def test_rules_do_what_their_tests_say(path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_quiet() -> None:
+def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
     seen: dict[str, set[bool]] = defaultdict(set)
     for case in CASES:
         for test in case.get("alert_rule_test", []):
@@ -85,7 +85,7 @@ def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_quiet()
     assert seen == {name: {True, False} for name in ALERT_RULES}
 
 
-def test_every_alert_is_held_to_its_labels_and_texts() -> None:
+def test_every_alert_has_a_case_with_its_labels_and_texts() -> None:
     keys = {"summary", "description", "runbook_url", "dashboard_url"}
     for case in CASES:
         for test in case.get("alert_rule_test", []):
@@ -105,7 +105,7 @@ def test_every_recording_rule_has_a_case_with_its_value_and_one_without() -> Non
 
 
 @pytest.mark.parametrize("name", sorted(ALERT_RULES))
-def test_alert_tells_what_it_is_and_where_to_look(name: str) -> None:
+def test_every_alert_has_texts_and_links(name: str) -> None:
     rule = ALERT_RULES[name]
     annotations = rule["annotations"]
 
@@ -134,14 +134,14 @@ def test_every_text_names_the_pod_and_without_kubernetes_the_instance() -> None:
     assert set(uses) == {"{{ or $labels.pod $labels.instance }}", "{{ with $labels.pod }}"}
 
 
-def test_rules_ask_only_for_metrics_that_exist() -> None:
+def test_rules_query_only_existing_metrics() -> None:
     asked = {name for query in list_expressions() for name in METRIC.findall(query)}
 
     assert {"up", "ALERTS", "sqlalchemy_database_up"} <= asked
     assert asked <= list_series() | RECORDS | PROMETHEUS_SERIES
 
 
-def test_a_threshold_has_one_value_wherever_its_name_stands() -> None:
+def test_a_named_threshold_has_one_value_everywhere() -> None:
     values = defaultdict(set)
     for path in RULE_FILES:
         text = path.read_text()

@@ -1,4 +1,4 @@
-"""In each scenario its alerts fire and no others, and dashboards and runbooks have an answer.
+"""In each scenario its alerts fire and no others, and dashboards and runbooks have data.
 
 A real Prometheus scrapes real exporters beside real applications on a real PostgreSQL.
 """
@@ -84,7 +84,7 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScenarioRun]:
 
 
 class Asked(NamedTuple):
-    """A query of a panel with its variables filled in for a scenario."""
+    """A query of a panel with the variables of a scenario."""
 
     dashboard: str
     title: str
@@ -93,7 +93,7 @@ class Asked(NamedTuple):
 
 
 def shorten(row: str) -> str:
-    """The title of a row without what stands in brackets."""
+    """Return the title of a row without its brackets."""
     return re.sub(r" \(.*", "", row)
 
 
@@ -102,7 +102,7 @@ def choose_job(row: str, title: str) -> str:
 
 
 def choose_variables(dashboard: Json, job: str) -> dict[str, str]:
-    """What somebody chooses who looks at the first pod of a scenario, and at its pool."""
+    """Return the variables that select the first pod of a scenario, and its pool."""
     labels = LABELS[job]
     pod = {str(name): labels[name].format(pod=0) for name in ("namespace", "pod") if name in labels}
     is_detail = dashboard["uid"] == "sqlalchemy-pool-detail"
@@ -122,12 +122,12 @@ def list_panel_queries() -> list[Asked]:
 
 
 def list_runbook_queries() -> list[tuple[str, str]]:
-    """Alert and query, three of each."""
+    """Return pairs of an alert and a query, three for each alert."""
     return [(name, query) for name, text in SECTIONS.items() for query in list_queries(text)]
 
 
 def confine(expr: str, job: str) -> str:
-    """The query, asked of one job only."""
+    """Return the query for one job."""
     for name in {selector.name for selector in list_selectors(expr)}:
         expr = re.sub(rf"\b{name}\b(?!{{)(?!:)", f"{name}{{}}", expr)
         expr = re.sub(rf"\b{name}{{", f'{name}{{job="{job}",', expr)
@@ -159,7 +159,7 @@ def test_every_panel_and_row_with_a_scenario_is_on_a_dashboard() -> None:
         ("        for: 1m", "        for: 2000ms"),
     ],
 )
-def test_rules_are_quick_in_their_minutes_and_else_as_they_are(slow: str, quick: str) -> None:
+def test_speeding_up_changes_durations_and_ages_alone(slow: str, quick: str) -> None:
     assert speed_up(slow, factor=30) == quick
 
 
@@ -205,7 +205,7 @@ def test_panel_has_data(play: ScenarioRun, asked: Asked) -> None:
 
 
 @pytest.mark.parametrize(("title", "job"), STATS)
-def test_number_is_one_where_something_is_wrong_and_none_where_nothing_is(
+def test_a_number_is_one_in_its_scenario_and_zero_in_the_healthy_one(
     play: ScenarioRun, title: str, job: str
 ) -> None:
     dashboard = load_dashboard("overview.json")
@@ -220,7 +220,7 @@ def test_number_is_one_where_something_is_wrong_and_none_where_nothing_is(
 
 
 @pytest.mark.parametrize(("alert", "expr"), list_runbook_queries())
-def test_query_of_a_runbook_has_data_where_its_alert_fires(
+def test_a_query_of_a_runbook_has_data_where_its_alert_fires(
     play: ScenarioRun, alert: str, expr: str
 ) -> None:
     [job, *_] = [job for job, name in EXPECTED if name == alert]

@@ -1,4 +1,4 @@
-"""The image that was built before, by `make image-test`."""
+"""The image that `make image-test` has built."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VARIABLE = "POOL_EXPORTER_TEST_IMAGE"
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """Its name."""
+    """The name of the image."""
     name = os.environ.get(VARIABLE)
     if not name:
         pytest.skip(f"{VARIABLE} names no image; `make image-test` builds one and tests it")

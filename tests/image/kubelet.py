@@ -1,8 +1,8 @@
-"""What a kubelet does before it starts a pod, as far as podman does not do it.
+"""What a kubelet does before it starts a pod and podman does not.
 
-podman 4.3 knows no projected volumes, makes an emptyDir writable for its first user alone, starts
-an init container again and again unless the pod's containers are never restarted, and wants systemd
-for probes; and on the host's network no port may be named. The rest stays as it is.
+podman 4.3 has no projected volumes, makes an emptyDir writable for its first user alone, restarts
+init containers unless the pod's containers are never restarted, and needs systemd for probes. On
+the host's network ports cannot be named.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Data = Mapping[str, str]
 def prepare_pod(
     template: Manifest, name: str, folder: Path, objects: Mapping[tuple[str, str], Data]
 ) -> Manifest:
-    """The pod of a template on the host's network, with its volumes below `folder`.
+    """Return the pod of a template on the host's network, with its volumes below `folder`.
 
-    `objects` are what is in the cluster, by kind and name.
+    `objects` are the objects in the cluster, by kind and name.
     """
     spec = deepcopy(template["spec"])
     spec |= {"hostNetwork": True, "restartPolicy": "Never"}
@@ -41,7 +41,7 @@ def prepare_pod(
 
 
 def fill_volume(path: Path, volume: Manifest, objects: Mapping[tuple[str, str], Data]) -> None:
-    """Writes what the volume has in it when the pod starts."""
+    """Write the initial content of a volume."""
     if "emptyDir" in volume:
         path.chmod(0o777)
     elif "configMap" in volume:
@@ -52,7 +52,7 @@ def fill_volume(path: Path, volume: Manifest, objects: Mapping[tuple[str, str], 
 
 
 def pick_items(secret: Manifest, objects: Mapping[tuple[str, str], Data]) -> Data:
-    """What a projection shows of a Secret: all of it, or the items under their names."""
+    """Return what a projection shows of a Secret: all of it, or the items under their names."""
     data = objects["Secret", secret["name"]]
     items = secret.get("items")
     return data if items is None else {item["path"]: data[item["key"]] for item in items}
@@ -64,7 +64,7 @@ def write_files(folder: Path, data: Data) -> None:
 
 
 def resolve(entry: Manifest, objects: Mapping[tuple[str, str], Data]) -> Manifest:
-    """The variable with its value out of a Secret."""
+    """Return the variable with its value from a Secret."""
     if "valueFrom" not in entry:
         return entry
     reference = entry["valueFrom"]["secretKeyRef"]

@@ -1,4 +1,4 @@
-"""Containers as Kubernetes would run them under its restricted standard, and what podman says."""
+"""Containers as Kubernetes runs them under its restricted standard, with podman."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RESTRICTED = (
 
 
 def podman(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Runs podman; its error is told when it fails."""
+    """Run podman; a failure shows its error."""
     find_program("runc", "runc")
     completed = subprocess.run(
         [find_program("podman", "podman"), *arguments],
@@ -46,14 +46,14 @@ def podman(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
 
 
 def inspect(name: str) -> dict[str, Any]:
-    """What podman knows of a container or an image."""
+    """Return podman's description of a container or an image."""
     (found,) = json.loads(podman("inspect", name).stdout)
     assert isinstance(found, dict)
     return found
 
 
 def run_once(image: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Runs a command in a container of its own, without a network."""
+    """Run a command in a new container without a network."""
     program, *rest = command
     options = [*RESTRICTED, "--network=none", "--no-healthcheck", f"--entrypoint={program}"]
     return podman("run", "--rm", *options, image, *rest, check=check)
@@ -61,14 +61,14 @@ def run_once(image: str, *command: str, check: bool = True) -> subprocess.Comple
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container that was started; `port` is where it serves on this machine."""
+    """A running container; `port` is its port on this machine."""
 
     name: str
     port: int
 
     @property
     def pid(self) -> int:
-        """Of its first process, as this machine counts."""
+        """The process id of its first process on this machine."""
         return int(inspect(self.name)["State"]["Pid"])
 
     @property
@@ -87,7 +87,7 @@ class Container:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE)
 
     def wait_until_serving(self) -> None:
-        """Fails with the log when it ends instead."""
+        """Wait until it serves; fails with the log if it exits."""
 
         def is_serving() -> bool:
             log = self.read_log()
@@ -97,7 +97,7 @@ class Container:
         wait_until(is_serving, f"{self.name} to serve", PATIENCE)
 
     def wait_until_answering(self) -> None:
-        """Also after one before it has served."""
+        """Wait until it answers, also after an earlier container did."""
 
         def is_answering() -> bool:
             with suppress(httpx.TransportError):
@@ -107,7 +107,7 @@ class Container:
         wait_until(is_answering, f"{self.name} to answer", PATIENCE)
 
     def wait_for_metric(self, line: str) -> None:
-        """Until /metrics has the line; the error tells what it has instead."""
+        """Wait until /metrics has the line; the error shows what it has."""
 
         def read_metrics() -> list[str]:
             return self.get("/metrics").text.splitlines()
@@ -129,10 +129,7 @@ def run_container(
     environment: Mapping[str, str] | None = None,
     network: str = "host",
 ) -> Iterator[Container]:
-    """An exporter that serves: on a free port of this machine, or where it does by itself.
-
-    It is gone after the block.
-    """
+    """Run an exporter on a free port of this machine, or on its default port."""
     container = Container(f"pool-exporter-test-{uuid.uuid4().hex[:8]}", find_free_port())
     settings = dict(environment or {})
     if network == "host":

@@ -1,4 +1,4 @@
-"""What is in the image, and what is not."""
+"""The contents of the image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 AGENT = "/opt/sqlalchemy-pool-metrics/agent"
 
 
-def test_whoever_starts_it_gets_the_exporter_as_nobody_special(image: str) -> None:
+def test_the_image_runs_the_exporter_as_an_unprivileged_user(image: str) -> None:
     settings = inspect(image)["Config"]
     assert settings["User"] == "10001:10001"
     assert settings["Entrypoint"] == ["sqlalchemy-pool-exporter"]
@@ -25,7 +25,7 @@ def test_whoever_starts_it_gets_the_exporter_as_nobody_special(image: str) -> No
     assert settings["StopSignal"] == "SIGTERM"
 
 
-def test_labels_say_what_it_is(image: str) -> None:
+def test_labels_describe_the_image(image: str) -> None:
     project = tomllib.loads((ROOT / "exporter" / "pyproject.toml").read_text())["project"]
     prefix = "org.opencontainers.image."
     labels = {
@@ -49,12 +49,12 @@ def test_the_program_has_the_version_of_the_label(image: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["pip", "setuptools", "ensurepip", "pytest"])
-def test_nothing_is_left_that_only_the_build_needs(image: str, module: str) -> None:
+def test_build_tools_are_not_in_the_image(image: str, module: str) -> None:
     completed = run_once(image, "python", "-c", f"import {module}", check=False)
     assert f"No module named '{module}'" in completed.stderr
 
 
-def test_there_is_no_compiler_and_nothing_to_install_from(image: str) -> None:
+def test_there_is_no_compiler_and_no_package_list(image: str) -> None:
     script = "command -v cc gcc g++ c++ ld make pip pip3 curl; ls -A /var/lib/apt/lists /var/cache"
     assert run_once(image, "sh", "-c", script, check=False).stdout.split() == [
         "/var/cache:",
@@ -62,7 +62,7 @@ def test_there_is_no_compiler_and_nothing_to_install_from(image: str) -> None:
     ]
 
 
-def test_no_program_makes_its_caller_another_user(image: str) -> None:
+def test_there_are_no_set_uid_programs(image: str) -> None:
     # As root, who sees every folder.
     command = ["find", "/", "-xdev", "-type", "f", "-perm", "/6000"]
     completed = podman(
@@ -71,7 +71,7 @@ def test_no_program_makes_its_caller_another_user(image: str) -> None:
     assert completed.stdout == ""
 
 
-def test_the_user_can_write_nothing_of_ours(image: str) -> None:
+def test_the_user_cannot_write_to_the_installation(image: str) -> None:
     command = ["find", "/opt", "/usr", "/etc", "(", "-writable", "-o", "-user", "10001", ")"]
     completed = podman(
         "run",
@@ -88,7 +88,7 @@ def test_the_user_can_write_nothing_of_ours(image: str) -> None:
     assert completed.stdout == ""
 
 
-def test_all_that_is_imported_is_compiled(image: str) -> None:
+def test_all_modules_are_compiled(image: str) -> None:
     script = (
         "import os, sys, sqlalchemy_pool_exporter.cli, asyncpg, psycopg, pymysql\n"
         "for name, module in sys.modules.items():\n"
@@ -117,7 +117,7 @@ def copy_out(image: str, path: str, target: Path) -> None:
 
 
 def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Mode and content of every file."""
+    """Return mode and content of every file."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mode, path.read_bytes())
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""Real databases are probed from the image, with every driver that it brings."""
+"""The image probes real databases with each of its drivers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNKNOWN = ["--user=65532:65532", "--passwd=false", "--unsetenv=HOME"]
 
 @pytest.fixture
 def probe(image: str) -> Iterator[Callable[..., None]]:
-    """Probes the database whose URL is in a Secret that is mounted."""
+    """Probe the database whose URL is in a mounted Secret."""
 
     def run(url: str, *options: str) -> None:
         (folder / "POOL_EXPORTER_DATABASES__PRIMARY__URL").write_text(url)
@@ -43,7 +43,7 @@ def test_postgresql_is_up(
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-def test_postgresql_is_up_for_a_user_whom_nobody_knows(
+def test_postgresql_is_up_for_a_user_without_a_name(
     postgres: EmbeddedPostgres, probe: Callable[..., None], driver: str
 ) -> None:
     probe(postgres.url(DATABASE, *MONITOR, driver=driver), *UNKNOWN)

@@ -1,4 +1,4 @@
-"""What can be seen without building it: the Dockerfile is pinned and whole."""
+"""The Dockerfile, without a build: pinned versions and complete dependencies."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def list_requirements(*options: str) -> list[str]:
     ).stdout.splitlines()
 
 
-def test_the_base_is_pinned_to_a_day_and_there_is_no_other() -> None:
+def test_the_only_base_is_pinned_to_a_date() -> None:
     assert re.search(r"^ARG DEBIAN_IMAGE=\S+/debian:\w+-20\d{6}-slim$", DOCKERFILE, re.MULTILINE)
     bases = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", DOCKERFILE, re.MULTILINE)
     stages = [stage for _, stage in bases if stage]
     assert {base for base, _ in bases} - set(stages) == {"${DEBIAN_IMAGE}"}
 
 
-def test_nothing_is_meant_for_one_architecture() -> None:
+def test_the_dockerfile_names_no_architecture() -> None:
     assert not re.search(r"amd64|x86|arm64|aarch64|platform", strip_comments(DOCKERFILE), re.I)
 
 
@@ -47,7 +47,7 @@ def test_the_image_has_the_version_of_the_distributions() -> None:
     assert f"# docker build -t sqlalchemy-pool-exporter:{version} ." in DOCKERFILE
 
 
-def test_the_first_layer_of_packages_has_all_that_both_distributions_need_of_others() -> None:
+def test_the_layer_of_dependencies_has_those_of_both_distributions() -> None:
     agent, exporter = read_project("agent"), read_project("exporter")
     wanted = [agent["dependencies"], exporter["dependencies"]]
     wanted += [agent["optional-dependencies"]["prometheus"]]  # type: ignore[index]
@@ -58,7 +58,7 @@ def test_the_first_layer_of_packages_has_all_that_both_distributions_need_of_oth
     assert list_requirements("--build") == ["setuptools>=77"]
 
 
-def test_nothing_enters_the_build_but_what_is_copied() -> None:
+def test_the_build_context_has_only_files_that_are_copied() -> None:
     first, *allowed = strip_comments((ROOT / ".dockerignore").read_text()).split()
     assert first == "*"
     copied = [
@@ -72,5 +72,5 @@ def test_nothing_enters_the_build_but_what_is_copied() -> None:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether one of two paths leads to the other."""
+    """Return whether one of two paths contains the other."""
     return Path(one).is_relative_to(other) or Path(other).is_relative_to(one)

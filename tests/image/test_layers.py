@@ -1,4 +1,4 @@
-"""The table of layers in the docs is written by a script."""
+"""The script that writes the table of layers in the docs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HISTORY = [
 ]
 
 
-def test_each_layer_is_told_with_what_made_it_and_the_sum() -> None:
+def test_the_table_has_each_layer_with_its_instruction_and_the_sum() -> None:
     assert build_table("exporter:1", HISTORY).splitlines()[2:] == [
         "| exporter:1 | 118.6 MB |",
         "| `ADD /` | 81.0 MB |",
@@ -21,12 +21,12 @@ def test_each_layer_is_told_with_what_made_it_and_the_sum() -> None:
     ]
 
 
-def test_only_what_is_between_the_comments_is_replaced() -> None:
+def test_only_the_text_between_the_comments_is_replaced() -> None:
     text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     assert replace_table(text, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
 
 
-def test_a_document_without_the_comments_is_left_alone() -> None:
+def test_a_document_without_the_comments_is_an_error() -> None:
     with pytest.raises(ValueError, match="begin"):
         replace_table("nothing to be replaced", "new")
 

@@ -1,4 +1,4 @@
-"""A pod as the example's chart renders it: the application's image and code know nothing of us."""
+"""A pod as the example's chart renders it, with an unchanged application."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ LABELS = '{application="shop",database="primary",origin="app",pool="shop"}'
 
 
 class Pod(NamedTuple):
-    """A pod that runs: its exporter, and where its application answers."""
+    """A running pod: its exporter and the address of its application."""
 
     exporter: Container
     address: str
     server: EmbeddedPostgres
 
     def sell(self, times: int) -> None:
-        """So many requests at once, all answered."""
+        """Send so many requests at once; all are answered."""
         with ThreadPoolExecutor(times) as threads:
             answers = threads.map(lambda _: httpx.get(self.address, timeout=PATIENCE), range(times))
             assert [answer.text for answer in answers] == ["sold\n"] * times
@@ -46,7 +46,7 @@ class Pod(NamedTuple):
 
 @pytest.fixture(scope="module")
 def app_image() -> str:
-    """An image without our package, on the base of ours."""
+    """An image without our package, on the same base."""
     found = re.search(r"^ARG DEBIAN_IMAGE=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert found
     name = "localhost/pool-exporter-test-shop:1.0.0"
@@ -72,7 +72,7 @@ def pod(image: str, app_image: str, postgres: EmbeddedPostgres) -> Iterator[Pod]
 def build_manifest(
     image: str, app_image: str, port: int, server: EmbeddedPostgres, folder: Path
 ) -> Manifest:
-    """The pod of the example's Deployment, on a cluster from before native sidecars."""
+    """Return the pod of the example's Deployment for a cluster without native sidecars."""
     repository, _, tag = image.rpartition(":")
     ours = {
         "image": {"registry": "", "repository": repository, "tag": tag},
@@ -93,7 +93,7 @@ def build_manifest(
 
 @contextmanager
 def play(manifest: Manifest, folder: Path) -> Iterator[None]:
-    """The pod runs in the block."""
+    """Run the pod during the block."""
     # What keeps a pod of podman alive.
     find_program("catatonit", "catatonit")
     file = folder / "pod.yaml"
@@ -105,7 +105,7 @@ def play(manifest: Manifest, folder: Path) -> Iterator[None]:
         podman("pod", "rm", "--force", "--time=2", manifest["metadata"]["name"], check=False)
 
 
-def test_the_image_of_the_application_has_never_heard_of_us(app_image: str) -> None:
+def test_the_image_of_the_application_has_nothing_of_ours(app_image: str) -> None:
     completed = run_once(
         app_image, "python3", "-c", "import sqlalchemy, sqlalchemy_pool_metrics", check=False
     )
@@ -135,7 +135,7 @@ def test_each_checkout_is_counted(pod: Pod) -> None:
     assert read_value(pod, name) == before + 20
 
 
-def test_an_exporter_that_is_killed_goes_on_with_what_was_counted(pod: Pod) -> None:
+def test_counters_survive_a_killed_exporter(pod: Pod) -> None:
     name = f"sqlalchemy_pool_checkouts_total{LABELS}"
     pod.sell(1)
     before = read_value(pod, name)
@@ -153,5 +153,5 @@ def read_value(pod: Pod, name: str) -> float:
     return float(value)
 
 
-def test_the_database_is_probed_with_the_secret_of_the_application(pod: Pod) -> None:
+def test_the_exporter_probes_the_database_with_the_secret_of_the_application(pod: Pod) -> None:
     pod.exporter.wait_for_metric('sqlalchemy_database_up{database="primary"} 1.0')

@@ -1,4 +1,4 @@
-"""The kinds of servers that people run applications under: a cell of the matrix each."""
+"""The kinds of application servers: a cell of the matrix for each."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ SHOP = "tests.workers.shop"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """How to start one kind of server; in the commands {port} and {folder} are filled in.
+    """A kind of server; {port} and {folder} are filled into its commands.
 
-    `slots` is how many requests it works on at once, None when that is more than its pools can
-    serve. `early` is how many processes use their pool as they load the application. `respawns`:
-    it replaces workers by itself.
+    Attributes:
+        slots: How many requests it handles at once; None if it is more than its pools can serve.
+        early: How many processes use their pool while they load the application.
+        respawns: It replaces workers.
     """
 
     name: str

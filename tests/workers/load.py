@@ -1,4 +1,4 @@
-"""The load generator: it knows what it asked for and what came back, nothing of pools."""
+"""The load generator, which counts its requests and their answers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Answer: TypeAlias = "int | httpx.TransportError"
 
 
 class Load:
-    """Sends requests to the shop, many at once, and counts the answers; for one thread.
+    """Sends many requests at once and counts the answers; for one thread.
 
-    `losses` tell of requests that got no answer, as when their process was killed.
+    `losses` are requests without an answer, because their process was killed.
     """
 
     def __init__(self, url: str) -> None:
@@ -41,17 +41,17 @@ class Load:
         self._client.close()
 
     def sell(self, number: int) -> None:
-        """So many short requests at once, all answered at the end."""
+        """Send so many short requests at once and wait for their answers."""
         for future in [self._clients.submit(self._ask, "/") for _ in range(number)]:
             self._count(future.result(PATIENCE))
 
     def begin_waiting(self, number: int) -> None:
-        """Sends so many requests that are answered when the gate opens."""
+        """Send so many requests that are answered when the gate opens."""
         self._at_gate += [self._clients.submit(self._ask, "/gate") for _ in range(number)]
 
     @property
     def waiting(self) -> int:
-        """Requests at the gate that are not answered, once those that are have been counted."""
+        """Return the number of requests that wait at the gate, after counting the answered ones."""
         for future in [future for future in self._at_gate if future.done()]:
             self._at_gate.remove(future)
             self._count(future.result())

@@ -1,4 +1,4 @@
-"""One cell at work: its processes, the load on them, the database behind, the exporter beside."""
+"""A running cell: its processes, the load on them, the database and the exporter."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Run:
 
     @contextmanager
     def hold(self, number: int) -> Iterator[int]:
-        """So many requests reach the gate; yields how many of them hold a connection there."""
+        """Send so many requests to the gate; yields how many of them hold a connection there."""
         with self.server.close_gate():
             self.load.begin_waiting(number)
             wait_until(
@@ -42,7 +42,7 @@ class Run:
         wait_until(lambda: self.load.waiting == 0, "the gate to be passed")
 
     def stop(self) -> None:
-        """Ends the programs and waits until the server has noticed."""
+        """End the programs and wait until the server has noticed."""
         self.programs.close()
         wait_until(lambda: self.server.count() == 0, "the last connection to end")
 

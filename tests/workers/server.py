@@ -1,4 +1,4 @@
-"""What PostgreSQL says of the shop's connections, and the gate at which they can be held."""
+"""The shop's connections as PostgreSQL counts them, and the gate at which they wait."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = %s"
 
 
 class Connections(NamedTuple):
-    """Those of one process: all of them, and those that are held at the gate."""
+    """The connections of one process: all, and those that wait at the gate."""
 
     all: int
     held: int
 
 
 class Server:
-    """A database of the shop's own; for one thread."""
+    """The shop's database; for one thread."""
 
     def __init__(self, postgres: EmbeddedPostgres, database: str) -> None:
         self._postgres = postgres
@@ -45,7 +45,7 @@ class Server:
         return self._postgres.url(self._database, *SUPERUSER, driver="psycopg")
 
     def read_connections(self) -> dict[int, Connections]:
-        """The connections of each process that has one."""
+        """Return the connections of each process that has one."""
         rows = self._observer.execute(CONNECTIONS, [self._database]).fetchall()
         return {pid: Connections(*numbers) for pid, *numbers in rows}
 
@@ -56,14 +56,14 @@ class Server:
         return sum(each.held for each in self.read_connections().values())
 
     def count_sessions(self) -> int:
-        """Connections the shop ever opened; only those that have ended are sure to be counted."""
+        """Return how many connections the shop has opened; open ones may be missing."""
         row = self._observer.execute(SESSIONS, [self._database]).fetchone()
         assert row
         return int(row[0]) - KEEPERS
 
     @contextmanager
     def close_gate(self) -> Iterator[None]:
-        """Who comes to the gate stays there for the time of the block."""
+        """Close the gate for the time of the block."""
         self._keeper.execute(f"SELECT pg_advisory_lock({GATE})")
         try:
             yield
@@ -71,7 +71,7 @@ class Server:
             self._keeper.execute(f"SELECT pg_advisory_unlock({GATE})")
 
     def close(self) -> None:
-        """Drops the database."""
+        """Drop the database."""
         self._keeper.close()
         self._observer.execute(f'DROP DATABASE "{self._database}" WITH (FORCE)')
         self._observer.close()
@@ -79,7 +79,7 @@ class Server:
 
 @contextmanager
 def open_server(postgres: EmbeddedPostgres, database: str) -> Iterator[Server]:
-    """A database that is there for the time of the block."""
+    """Create a database for the time of the block."""
     execute(postgres, f'CREATE DATABASE "{database}"')
     server = Server(postgres, database)
     try:

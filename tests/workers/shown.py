@@ -1,4 +1,4 @@
-"""What the exporter shows of the shop's pools: the sums over its processes, read off /metrics."""
+"""What the exporter shows of the shop's pools in /metrics, summed over processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PREFIX = "sqlalchemy_pool_"
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What the tests compare, from wherever it is known."""
+    """The numbers that the tests compare."""
 
     checked_out: int
     connections: int
@@ -34,18 +34,18 @@ class Numbers:
 
     @property
     def totals(self) -> tuple[int, ...]:
-        """Those that never go down."""
+        """The counters."""
         return self.opened, self.closed, self.checkouts, self.timeouts
 
 
 class Exporter:
-    """An exporter that reads one folder, asked by HTTP."""
+    """An exporter that reads one folder, over HTTP."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
     def read(self) -> Numbers:
-        """One scrape. What is not shown is 0."""
+        """Scrape once; missing numbers are 0."""
         answer = self._client.get("/metrics")
         assert answer.status_code == 200
         found: dict[str, float] = {}
@@ -76,7 +76,7 @@ def build_numbers(found: dict[str, int]) -> Numbers:
 
 @contextmanager
 def open_exporter(folder: Path, **app: Any) -> Iterator[Exporter]:
-    """Serves on a free port, in a thread of its own."""
+    """Serve on a free port, in its own thread."""
     settings = Settings.model_validate({"app": {"dir": folder, **app}})
     server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listener:

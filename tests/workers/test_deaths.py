@@ -1,4 +1,4 @@
-"""Workers that are ended or killed: what they held is gone at once, what they counted stays."""
+"""Ended and killed workers: their gauges disappear at once, their counts stay."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOLD = 12
 
 
 @pytest.mark.parametrize("name", MANY_AT_ONCE)
-def test_a_worker_killed_while_it_holds_connections_takes_only_its_gauges_along(
+def test_a_killed_worker_loses_its_gauges_and_keeps_its_counts(
     name: str, postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     with start(BY_NAME[name], postgres, tmp_path) as run:
@@ -55,7 +55,7 @@ def test_a_uvicorn_worker_that_ends_is_replaced_and_its_counts_stay(
 
 
 def check_totals(run: Run, lost: int) -> None:
-    """Each request that was lost had been given its connection."""
+    """Check the totals; each lost request had its connection."""
     shown = run.exporter.read()
     assert len(run.load.losses) == lost
     assert shown.checkouts == run.load.sold + lost

@@ -1,4 +1,4 @@
-"""The sum over all workers is exact, under every kind of server and at any moment."""
+"""The sum over all workers is exact at any moment, under every kind of server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOLD = (1, 7, 0, 4, 12)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
-def test_metrics_are_what_load_and_server_say(
+def test_metrics_agree_with_the_load_and_the_server(
     cell: Cell, postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     with start(cell, postgres, tmp_path) as run:
@@ -46,7 +46,7 @@ def choose_held(cell: Cell, moment: int) -> int:
 
 
 def check_moment(run: Run, held: int) -> Numbers:
-    """What is counted is exact at once; of what ends, the server hears a little later."""
+    """Check the numbers; the server notices ended connections a little later."""
     shown = run.exporter.read()
     assert shown.checkouts == run.cell.early + run.load.sold + held
     assert shown.timeouts == run.load.timed_out
@@ -70,7 +70,7 @@ def ask_server(run: Run) -> tuple[int, int, int]:
 
 
 def check_end(run: Run) -> None:
-    """Of processes that are gone nothing is left but what they counted."""
+    """Check that ended processes have left their counts alone."""
     wait_until(lambda: run.exporter.read().processes == 0, "the last process to end")
     shown = run.exporter.read()
     assert (shown.checked_out, shown.connections) == (0, 0)

@@ -1,4 +1,4 @@
-"""The application in the pod: each request waits until nobody holds the lock, in a connection."""
+"""The application in the pod: each request waits for a lock in a connection."""
 
 import os
 from collections.abc import Callable, Iterable

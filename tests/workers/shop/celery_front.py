@@ -1,4 +1,4 @@
-"""Sends requests to celery's workers: `python -m tests.workers.shop.celery_front PORT`."""
+"""Send requests to celery's workers: `python -m tests.workers.shop.celery_front PORT`."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def wait_at_gate(task: Any) -> None:
 
 
 def answer(name: str, text: str) -> None:
-    """Leaves it where `celery_front` looks, in one step."""
+    """Put the answer where `celery_front` looks, in one step."""
     unfinished = ANSWERS / f"{name}.unfinished"
     unfinished.write_text(text)
     unfinished.rename(ANSWERS / name)

@@ -1,4 +1,4 @@
-"""An HTTP server in front of what has none: answers each request with what a function returns."""
+"""An HTTP server that answers each request with the result of a function."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def serve_front(port: int, ask: Callable[[str], str]) -> None:
-    """Serves until the process ends; `ask` is called with the path, in a thread of its own."""
+    """Serve until the process ends; calls `ask` with the path in a new thread."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""How gunicorn's workers begin when they inherit an engine that was used."""
+"""gunicorn's settings for workers that inherit a used engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shop's pool, its statements, and what it calls its connections; of no kind of driver."""
+"""The shop's pool, its statements and the names of its connections, for any driver."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ WAIT_AT_GATE = f"SELECT pg_advisory_xact_lock_shared({GATE})"
 
 
 def name_connection() -> str:
-    """The server tells by it which process has the connection."""
+    """Return the name by which the server shows the process of a connection."""
     return f"shop:{os.getpid()}"

@@ -1,4 +1,4 @@
-"""What the shop does with its database, for servers that run it in processes and threads."""
+"""The shop's sales, for servers with processes and threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMED_OUT = "503"
 
 
 def build_engine(url: str, switch: str) -> Engine:
-    """An engine whose pool is recorded, switched on in the way that is named."""
+    """Return an engine whose pool is recorded, switched on in this way."""
     if switch == "class":
         return create_engine(url, poolclass=MetricsQueuePool, **ARGUMENTS)
     if switch == "plugin":
@@ -34,12 +34,12 @@ def name_it(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, 
 
 
 def sell() -> str:
-    """A short sale."""
+    """Make a short sale."""
     return work(SELL)
 
 
 def wait_at_gate() -> str:
-    """A sale that keeps its connection until the gate opens."""
+    """Make a sale that keeps its connection until the gate opens."""
     return work(WAIT_AT_GATE)
 
 
@@ -53,7 +53,7 @@ def work(statement: str) -> str:
 
 
 def begin_worker() -> None:
-    """In a worker, before its first sale: what was opened before the fork is its parent's."""
+    """Prepare a worker: connections opened before the fork are its parent's."""
     if OPENS_EARLY:
         engine.dispose(close=False)
 

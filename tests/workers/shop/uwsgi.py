@@ -1,4 +1,4 @@
-"""The shop under uWSGI, which forks without Python's knowing."""
+"""The shop under uWSGI, which forks without Python's fork hooks."""
 
 from __future__ import annotations
 
