@@ -399,7 +399,7 @@ def run_exporter(
 
 
 def find_address(process: subprocess.Popen[bytes], log: Path) -> tuple[str, int]:
-    """Return the address in the exporter's log, as soon as it answers."""
+    """Return the address from the exporter's log, as soon as it is there."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if found := re.search(r"127\.0\.0\.1:(\d+)", log.read_text()):
