@@ -1,4 +1,4 @@
-"""Reading a server through an engine of any driver, sync or async."""
+"""Reads a server's status through an engine of any driver, sync or async."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def _work_async(url: str, ask: Callable[[Connection], T], arguments: dict[
 
 
 def record_statements(connection: Connection) -> list[str]:
-    """A list that every statement of the connection is added to."""
+    """A list to which every statement of the connection is added."""
     statements: list[str] = []
 
     @event.listens_for(connection, "before_cursor_execute")

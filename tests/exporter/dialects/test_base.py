@@ -8,8 +8,8 @@ from tests.exporter.dialects.reading import read_status
 
 
 @pytest.fixture
-def stranger(monkeypatch: pytest.MonkeyPatch) -> Connection:
-    """A connection to a server that this package has no file for."""
+def unknown(monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """A connection to a server of a dialect without a record."""
     engine = create_engine("sqlite://")
     connection = engine.connect()
     monkeypatch.setattr(connection.dialect, "name", "oracle")
@@ -18,15 +18,15 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Connection:
 
 
 @pytest.mark.parametrize("metrics", [True, False])
-def test_of_a_stranger_only_the_version_is_known(stranger: Connection, metrics: bool) -> None:
-    with stranger:
-        assert read_status(stranger, metrics=metrics) == ServerStatus("19.3.0")
+def test_an_unknown_server_has_only_a_version(unknown: Connection, metrics: bool) -> None:
+    with unknown:
+        assert read_status(unknown, metrics=metrics) == ServerStatus("19.3.0")
 
 
-def test_a_server_whose_version_nobody_asked_for_has_none(stranger: Connection) -> None:
-    stranger.dialect.server_version_info = None
-    with stranger:
-        assert read_status(stranger, metrics=True) == ServerStatus("")
+def test_a_server_without_a_version_has_an_empty_one(unknown: Connection) -> None:
+    unknown.dialect.server_version_info = None
+    with unknown:
+        assert read_status(unknown, metrics=True) == ServerStatus("")
 
 
 def test_an_unknown_driver_gets_no_arguments() -> None:

@@ -55,7 +55,7 @@ def test_every_reason_has_a_meaning_for_errors_that_say_nothing(reason: Reason) 
         (psycopg.InterfaceError("something"), Reason.DRIVER),
     ],
 )
-def test_errors_of_every_family_have_their_reason(error: Exception, reason: Reason) -> None:
+def test_errors_of_every_kind_have_their_reason(error: Exception, reason: Reason) -> None:
     assert classify(error).reason is reason
 
 
@@ -105,12 +105,12 @@ def test_a_mysql_error_whose_text_cannot_be_read_has_its_number() -> None:
     assert classify(pymysql.OperationalError(1045, SpeechlessError())).message == "(error 1045)"
 
 
-def test_an_error_of_a_driver_is_found_in_sqlalchemys_envelope() -> None:
+def test_an_error_of_a_driver_is_found_in_sqlalchemys_wrapper() -> None:
     error = exc.OperationalError("SELECT 1", {}, pymysql.OperationalError(1040, "Too many"))
     assert classify(error) == Failure(Reason.TOO_MANY_CONNECTIONS, "Too many (error 1040)")
 
 
-def test_the_cause_decides_and_the_error_around_it_speaks() -> None:
+def test_the_cause_gives_the_reason_and_the_outer_error_the_text() -> None:
     error = pymysql.OperationalError(2003, "Can't connect to 'db' ([Errno 111] refused)")
     error.__context__ = ConnectionRefusedError(111, "refused")
     assert classify(error) == Failure(
@@ -118,7 +118,7 @@ def test_the_cause_decides_and_the_error_around_it_speaks() -> None:
     )
 
 
-def test_an_error_around_that_is_of_no_driver_does_not_speak() -> None:
+def test_an_outer_error_that_is_not_a_drivers_gives_no_text() -> None:
     error = RuntimeError("the probe failed")
     error.__cause__ = ConnectionRefusedError(111, "refused")
     assert classify(error) == Failure(Reason.REFUSED, "[Errno 111] refused")
@@ -131,7 +131,7 @@ def test_a_deadline_that_ran_out_is_a_timeout_whatever_it_interrupted() -> None:
     assert classify(error) == Failure(Reason.TIMEOUT, Reason.TIMEOUT.meaning)
 
 
-def test_a_definite_error_within_counts_more_than_a_guess_about_the_outer_one() -> None:
+def test_an_exact_inner_error_counts_more_than_a_guess_about_the_outer_one() -> None:
     error = psycopg.InterfaceError("something")
     error.__cause__ = TimeoutError("timed out")
     assert classify(error).reason is Reason.TIMEOUT
@@ -223,7 +223,7 @@ def raise_in(module: str, error: Exception) -> Exception:
     return raised.value
 
 
-def test_a_driver_that_breaks_down_has_the_reason_driver() -> None:
+def test_a_bug_of_a_driver_has_the_reason_driver() -> None:
     error = raise_in("pymysql.connections", struct.error("unpack requires a buffer"))
     assert classify_class(error) is Reason.DRIVER
 
@@ -232,7 +232,7 @@ def test_a_driver_that_breaks_down_has_the_reason_driver() -> None:
 @pytest.mark.parametrize(
     "url", ["postgresql+asyncpg://", "postgresql+psycopg://", "mysql+pymysql://", "sqlite://"]
 )
-async def test_an_argument_that_connect_does_not_know_has_the_reason_driver(url: str) -> None:
+async def test_an_unknown_argument_of_connect_has_the_reason_driver(url: str) -> None:
     async with open_database(url, connect_args={"nonsense": 1}) as database:
         with pytest.raises(Exception, match="nonsense") as caught:
             await ask(database, "SELECT 1", fresh=True)
@@ -241,18 +241,18 @@ async def test_an_argument_that_connect_does_not_know_has_the_reason_driver(url:
     assert "nonsense" in failure.message
 
 
-def test_a_wrong_type_in_code_of_others_is_not_a_matter_of_the_driver() -> None:
+def test_a_type_error_of_other_code_has_no_reason() -> None:
     for module, text in (("exporter", "keyword argument"), ("sqlalchemy.engine", "a text")):
         assert classify_class(raise_in(module, TypeError(text))) is None
 
 
-def test_code_of_others_that_breaks_down_is_not_a_matter_of_the_driver() -> None:
+def test_a_bug_of_other_code_has_no_reason() -> None:
     error = raise_in("sqlalchemy_pool_exporter.probes", struct.error("unpack requires a buffer"))
     assert classify_class(error) is None
 
 
 @pytest.mark.parametrize("error", [pymysql.OperationalError(), OSError(errno.EMFILE, "files")])
-def test_an_error_that_a_driver_means_to_raise_is_no_breakdown(error: Exception) -> None:
+def test_an_error_that_a_driver_raises_on_purpose_is_not_a_bug(error: Exception) -> None:
     assert classify_class(raise_in("pymysql.connections", error)) is None
 
 
@@ -263,11 +263,11 @@ def test_an_error_that_a_driver_means_to_raise_is_no_breakdown(error: Exception)
         exc.StatementError("a text", "SELECT 1", (), Error()),
     ],
 )
-def test_an_error_of_sqlalchemy_around_another_is_an_envelope(error: Exception) -> None:
+def test_an_error_of_sqlalchemy_around_another_is_a_wrapper(error: Exception) -> None:
     assert is_wrapper(error)
 
 
-def test_an_error_of_a_driver_is_no_envelope() -> None:
+def test_an_error_of_a_driver_is_not_a_wrapper() -> None:
     assert not is_wrapper(OperationalError())
 
 
@@ -294,7 +294,7 @@ def test_an_error_that_says_little_is_described_with_its_class() -> None:
     assert describe(KeyError("name")) == "KeyError: 'name'"
 
 
-def test_an_error_of_the_system_speaks_for_itself() -> None:
+def test_an_os_error_is_described_without_its_class() -> None:
     assert describe(OSError(111, "Connection refused")) == "[Errno 111] Connection refused"
 
 

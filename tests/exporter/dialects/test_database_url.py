@@ -46,14 +46,14 @@ def test_missing_parts_stay_missing(text: str, safe: str) -> None:
     assert parse_url(text).safe == safe
 
 
-def test_a_given_password_replaces_the_url_s_and_both_are_secrets() -> None:
+def test_a_given_password_replaces_the_urls_and_both_are_secrets() -> None:
     url = parse_url("postgres://app:old@db/orders", password="n@w")
     assert url.url.password == "n@w"
     assert set(url.secrets) == {"old", "n@w", "n%40w"}
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg", "mysql", "sqlite"])
-def test_what_is_meant_for_the_app_s_engine_is_dropped(scheme: str) -> None:
+def test_parameters_for_the_applications_engine_are_dropped(scheme: str) -> None:
     url = parse_url(f"{scheme}:///orders?plugin=pool_metrics&plugin=other&pool_name=main")
     assert "pool" not in url.url.render_as_string() + repr(url.connect_args)
     assert "plugin" not in url.url.render_as_string() + repr(url.connect_args)
@@ -61,7 +61,7 @@ def test_what_is_meant_for_the_app_s_engine_is_dropped(scheme: str) -> None:
 
 @pytest.fixture
 def unknown_dialect() -> str:
-    """A third party's dialect, about which nothing is known here."""
+    """A third party's dialect without a record."""
 
     class UnknownDialect(SQLiteDialect_pysqlite):
         name = "unknown"
@@ -139,7 +139,7 @@ def read(url: str) -> Endpoint | None:
         ("sqlite:////data/shop.db", "sqlite:///file:///data/shop.db?uri=true"),
     ],
 )
-def test_same_place_is_equal(one: str, other: str) -> None:
+def test_urls_of_one_database_have_equal_endpoints(one: str, other: str) -> None:
     assert read(one) == read(other) is not None
 
 
@@ -160,7 +160,7 @@ def test_same_place_is_equal(one: str, other: str) -> None:
         ("sqlite:////data/shop.db", "sqlite:////data/orders.db"),
     ],
 )
-def test_another_place_is_not_equal(one: str, other: str) -> None:
+def test_urls_of_different_databases_have_different_endpoints(one: str, other: str) -> None:
     assert read(one) != read(other)
 
 
@@ -175,22 +175,22 @@ def test_another_place_is_not_equal(one: str, other: str) -> None:
         "sqlite:///file:shop?mode=memory&uri=true",
     ],
 )
-def test_place_that_is_not_told_is_none(url: str) -> None:
+def test_a_url_that_names_no_place_has_no_endpoint(url: str) -> None:
     assert read(url) is None
 
 
-def test_relative_file_is_in_the_folder_we_run_in(
+def test_a_relative_file_is_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert read("sqlite:///shop.db") == read(f"sqlite:///{os.getcwd()}/shop.db")  # noqa: PTH109
 
 
-def test_relative_file_of_somebody_else_is_anywhere() -> None:
+def test_a_relative_file_of_another_process_has_no_endpoint() -> None:
     assert build_endpoint("sqlite", (), "shop.db") is None
 
 
-def test_unknown_dialect_has_no_port_by_default() -> None:
+def test_an_unknown_dialect_has_no_default_port() -> None:
     assert build_endpoint("clickhouse", [Host("db")], "shop") != build_endpoint(
         "clickhouse", [Host("db", 8123)], "shop"
     )

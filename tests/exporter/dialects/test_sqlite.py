@@ -55,7 +55,7 @@ def test_a_uri_of_sqlite_is_left_as_it_is(tmp_path: Path) -> None:
     assert count_tables(f"sqlite:///file:{tmp_path}/x.db?mode=ro&uri=true") == 0
 
 
-def test_the_driver_s_parameters_reach_it() -> None:
+def test_the_drivers_parameters_reach_it() -> None:
     url = parse_url("sqlite:////srv/x.db?timeout=2.5&check_same_thread=false")
     assert dict(url.url.query) == {
         "timeout": "2.5",

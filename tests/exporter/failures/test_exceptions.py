@@ -58,7 +58,7 @@ def test_a_loop_of_contexts_ends() -> None:
     assert list(iter_exception_chain(first)) == [first, second]
 
 
-def test_an_attribute_that_is_no_error_is_not_part_of_the_chain() -> None:
+def test_an_attribute_that_is_not_an_error_is_not_part_of_the_chain() -> None:
     error = RuntimeError()
     error.orig = "text"  # type: ignore[attr-defined]
     assert list(iter_exception_chain(error)) == [error]

@@ -63,7 +63,7 @@ def test_the_kind_of_an_error_decides(error: Exception, reason: Reason | None) -
         ((errno.ENETUNREACH, errno.EHOSTUNREACH), Reason.UNREACHABLE),
     ],
 )
-def test_of_several_addresses_the_most_telling_failure_counts(
+def test_of_several_addresses_the_most_specific_failure_counts(
     numbers: tuple[int, ...], reason: Reason
 ) -> None:
     failures = ", ".join(f"[Errno {each}] Connect call failed" for each in numbers)
@@ -76,7 +76,7 @@ def test_a_socket_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     assert classify_exact(raised.value) is Reason.REFUSED
 
 
-def test_a_file_that_is_missing_is_not_a_matter_of_the_network(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_a_failure_of_the_network(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         (tmp_path / "missing").read_text()
     assert classify_exact(raised.value) is None

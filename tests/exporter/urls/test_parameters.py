@@ -48,7 +48,7 @@ def test_missing_values_are_none() -> None:
     parameters.finish("driver", [])
 
 
-def test_every_wrong_value_is_told_at_once() -> None:
+def test_all_wrong_values_are_reported_at_once() -> None:
     parameters = Parameters([("a", "x"), ("b", "1e5"), ("c", "maybe"), ("d", "blue")])
     assert parameters.get_int("a") is None
     assert parameters.get_seconds("b") is None
@@ -96,7 +96,7 @@ def test_an_unknown_key_suggests_the_nearest() -> None:
     ]
 
 
-def test_a_key_that_is_no_name_is_not_shown() -> None:
+def test_a_key_that_is_not_a_name_is_not_shown() -> None:
     assert finish(Parameters([("can@ary", "x")])) == [
         "got parameter ***, expected a parameter driver knows"
     ]

@@ -99,7 +99,7 @@ def test_secrets_inside_of_values_are_found() -> None:
     assert "canary" in parts.secrets
 
 
-def test_longer_secrets_come_first_so_that_scrubbing_leaves_no_rest() -> None:
+def test_longer_secrets_come_first_so_that_masking_leaves_no_rest() -> None:
     assert collect_secrets("ab", None, "", "abc") == ("abc", "ab")
 
 

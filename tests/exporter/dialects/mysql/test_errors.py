@@ -42,7 +42,7 @@ def test_the_number_decides(number: int, reason: Reason | None) -> None:
     assert classify_exact(pymysql.OperationalError(number, "a text")) is reason
 
 
-def test_other_drivers_tell_the_number_too() -> None:
+def test_other_drivers_have_the_number_too() -> None:
     assert classify_exact(ConnectorError(1049)) is Reason.NO_DATABASE
 
 
@@ -61,7 +61,7 @@ def test_the_option_that_prevents_a_statement_decides(option: str, reason: Reaso
 
 
 @pytest.mark.parametrize("number", [2002, 2003, 2006, 2013])
-def test_a_connection_that_broke_without_telling_why_is_refused(number: int) -> None:
+def test_a_connection_that_broke_without_a_cause_is_refused(number: int) -> None:
     assert classify_heuristic(pymysql.OperationalError(number, "a text")) is Reason.REFUSED
 
 

@@ -45,7 +45,7 @@ def set_globally(server: MariaDB, name: str, value: str, back: str) -> Iterator[
 
 @ALL_ACCOUNTS
 @pytest.mark.parametrize("scheme", ["mysql", "mariadb"])
-def test_version_and_limits_are_for_everybody(
+def test_every_user_gets_version_and_limits(
     mariadb: MariaDB, account: Account, scheme: str
 ) -> None:
     status = read(mariadb.url(DATABASE, *account, scheme=scheme))
@@ -59,7 +59,7 @@ def test_version_and_limits_are_for_everybody(
 
 
 @PRIVILEGED
-def test_who_may_see_all_threads_gets_the_exact_number_by_state(
+def test_a_user_who_may_see_all_threads_gets_exact_numbers_by_state(
     mariadb: MariaDB, account: Account
 ) -> None:
     wait_until_alone(mariadb)
@@ -69,7 +69,7 @@ def test_who_may_see_all_threads_gets_the_exact_number_by_state(
     assert status.connections == {"active": 1, "idle": 2, "idle_in_transaction": 1, "other": 0}
 
 
-def test_a_role_is_as_good_as_a_privilege(mariadb: MariaDB) -> None:
+def test_a_privilege_may_come_from_a_role(mariadb: MariaDB) -> None:
     name = "with_role@'127.0.0.1'"
     mariadb.execute("CREATE ROLE watcher")
     mariadb.execute(f"CREATE USER {name} IDENTIFIED BY {quote_literal(PLAIN.password)}")
@@ -91,7 +91,7 @@ def test_threads_of_the_server_itself_do_not_count(mariadb: MariaDB) -> None:
     assert status.connections == {"active": 1, "idle": 0, "idle_in_transaction": 0, "other": 0}
 
 
-def test_who_may_not_see_all_threads_gets_no_number_of_them(mariadb: MariaDB) -> None:
+def test_a_user_who_may_not_see_all_threads_gets_no_numbers(mariadb: MariaDB) -> None:
     assert read(mariadb.url(DATABASE, *PLAIN)).connections is None
 
 
@@ -143,7 +143,7 @@ def test_a_server_whose_innodb_is_read_only_is_not_writable() -> None:
             assert read(server.url("", *PLAIN)).writable is False
 
 
-def test_a_server_that_knows_no_privileges_tells_no_numbers() -> None:
+def test_a_server_without_privileges_gives_no_numbers() -> None:
     options = {"skip-grant-tables": "1", "skip-networking": "0"}
     with make_folder("mariadb") as folder, run_mariadb(folder, options) as server:
         status = read(server.url(""))
@@ -152,7 +152,7 @@ def test_a_server_that_knows_no_privileges_tells_no_numbers() -> None:
     assert status.connections is None
 
 
-def test_an_answer_that_does_not_come_is_an_error(mariadb: MariaDB) -> None:
+def test_a_missing_answer_is_an_error(mariadb: MariaDB) -> None:
     def lose_connection(connection: Connection) -> None:
         thread = connection.scalar(text("SELECT connection_id()"))
         mariadb.execute(f"KILL CONNECTION {thread}")
@@ -213,12 +213,12 @@ def test_a_replica_that_has_everything_does_not_lag(replica: Replica, account: A
     assert status.writable is False
 
 
-def test_who_may_not_see_replication_gets_no_lag(replica: Replica) -> None:
+def test_a_user_who_may_not_see_replication_gets_no_lag(replica: Replica) -> None:
     wait_until_caught_up(replica)
     assert read(replica.server.url("", *PLAIN)).replication_lag_seconds is None
 
 
-def test_the_lag_of_a_replica_that_stopped_is_not_known(replica: Replica) -> None:
+def test_a_stopped_replica_has_an_unknown_lag(replica: Replica) -> None:
     with stop(replica):
         assert read(replica.server.url("", *MONITOR)).replication_lag_seconds is None
 

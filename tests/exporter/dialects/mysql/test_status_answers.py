@@ -1,4 +1,4 @@
-"""MySQL itself, which no package of Debian has: what its versions answer, word for word."""
+"""The answers of versions of MySQL, word for word: Debian has no package of it."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_the_worst_of_several_sources_counts_if_all_are_known(
     assert status.replication_lag_seconds == worst
 
 
-def test_who_has_no_global_privilege_is_not_asked_for_more() -> None:
+def test_a_user_without_global_privileges_causes_no_other_statements() -> None:
     answers = answer(VARIABLES_8, PLAIN)
     del answers[THREADS]
     status = read((8, 4, 3), answers)
@@ -135,13 +135,13 @@ def test_each_kind_of_read_only_is_not_writable(name: str) -> None:
     assert read((8, 4, 3), answer({**variables, name: "ON"}, PLAIN)).writable is False
 
 
-def test_a_version_of_nobody_is_shown_as_it_is() -> None:
+def test_an_unknown_form_of_version_is_shown_as_it_is() -> None:
     variables = {**VARIABLES_8, "version": "next"}
     assert read((8, 4, 3), answer(variables, PLAIN)).version == "next"
 
 
 @pytest.mark.parametrize("beginning", [THREADS, REPLICA])
-def test_a_statement_the_server_does_not_know_costs_its_numbers(beginning: str) -> None:
+def test_a_statement_that_the_server_lacks_leaves_out_its_numbers(beginning: str) -> None:
     unknown = pymysql.ProgrammingError(1146, "Table doesn't exist")
     answers = answer(VARIABLES_8, ALL_8) | {REPLICA: build_lag("Seconds_Behind_Source", 7)}
     status = read((8, 4, 3), answers | {beginning: unknown})

@@ -131,7 +131,7 @@ def test_required_tls_is_refused_by_a_server_without(mariadb: MariaDB) -> None:
         ask(f"{mariadb.url(DATABASE, *PLAIN)}?ssl-mode=REQUIRED")
 
 
-def test_every_argument_is_one_that_pymysql_takes() -> None:
+def test_pymysql_accepts_every_argument() -> None:
     query = (
         "charset=a&collation=b&sql_mode=c&init_command=d&unix_socket=e&bind_address=f"
         "&program_name=g&read_default_file=h&read_default_group=i&client_flag=1"
@@ -152,7 +152,9 @@ def install_fake(monkeypatch: pytest.MonkeyPatch, name: str, connect: Any) -> No
     )
 
 
-def test_an_async_driver_gets_the_arguments_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_async_driver_gets_arguments_that_it_accepts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def connect(*, charset: str, connect_timeout: float, ssl: ssl.SSLContext) -> None: ...
 
     install_fake(monkeypatch, "aiomysql", connect)
@@ -164,7 +166,7 @@ def test_an_async_driver_gets_the_arguments_it_knows(monkeypatch: pytest.MonkeyP
         translate("read_timeout=1", "mysql+aiomysql")
 
 
-def test_a_driver_without_a_signature_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_without_a_signature_gets_all_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     install_fake(monkeypatch, "asyncmy", type)
     assert translate("read_timeout=1", "mysql+asyncmy") == {"read_timeout": 1.0}
 

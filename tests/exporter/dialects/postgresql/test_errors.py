@@ -51,7 +51,7 @@ def test_the_sqlstate_decides_whatever_the_text_says(state: str, reason: Reason 
 
 
 @pytest.mark.parametrize(("state", "reason"), STATES)
-def test_every_driver_tells_the_sqlstate(state: str, reason: Reason | None) -> None:
+def test_every_driver_has_the_sqlstate(state: str, reason: Reason | None) -> None:
     of_asyncpg = asyncpg.PostgresError.new({"C": state, "M": "Anfrage abgebrochen", "S": "ERROR"})
     assert classify_exact(of_asyncpg) is reason
     of_psycopg = psycopg.Error("Anfrage abgebrochen")
@@ -132,9 +132,7 @@ def test_without_a_sqlstate_the_text_decides(text: str, reason: Reason | None) -
 
 
 @pytest.mark.parametrize(("text", "reason"), TEXTS)
-def test_the_sqlstate_of_pgbouncer_says_nothing_and_its_text_does(
-    text: str, reason: Reason | None
-) -> None:
+def test_the_text_of_pgbouncer_decides_not_its_sqlstate(text: str, reason: Reason | None) -> None:
     assert classify_exact(FakeError(text, "08P01")) is reason
 
 
@@ -154,7 +152,7 @@ def test_texts_of_other_libraries_mean_nothing() -> None:
     ("state", "reason"),
     [("08006", Reason.REFUSED), ("08P01", Reason.DRIVER), ("42601", None), (None, None)],
 )
-def test_a_connection_exception_that_says_no_more_is_refused(
+def test_a_connection_exception_that_says_nothing_else_is_refused(
     state: str | None, reason: Reason | None
 ) -> None:
     assert classify_heuristic(FakeError("Etwas ganz anderes", state)) is reason

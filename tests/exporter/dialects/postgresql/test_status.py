@@ -54,14 +54,14 @@ def count_truth(server: EmbeddedPostgres) -> dict[str, int]:
 
 
 def end_other_sessions(server: EmbeddedPostgres) -> None:
-    """Earlier tests leave sessions behind, as PgBouncer's and statements nobody waits for."""
+    """Wait for the end of sessions that earlier tests left behind, such as PgBouncer's."""
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     execute(server, f"{end} WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
     wait_until(lambda: count_truth(server) == {}, "the sessions to end")
 
 
 @ALL_ACCOUNTS
-def test_version_and_limits_are_for_everybody(
+def test_every_user_gets_version_and_limits(
     any_postgres: EmbeddedPostgres, driver: str, account: Account
 ) -> None:
     status = read(any_postgres.url(DATABASE, *account, driver=driver))
@@ -88,7 +88,7 @@ def test_all_reserved_connections_count(start_postgres: StartPostgres, driver: s
 
 
 @PRIVILEGED
-def test_who_may_see_all_sessions_gets_the_exact_number_by_state(
+def test_a_user_who_may_see_all_sessions_gets_exact_numbers_by_state(
     any_postgres: EmbeddedPostgres, driver: str, account: Account
 ) -> None:
     end_other_sessions(any_postgres)
@@ -104,7 +104,7 @@ def test_who_may_see_all_sessions_gets_the_exact_number_by_state(
     assert status.connections == {"active": 1, "idle": 2, "idle_in_transaction": 2, "other": 0}
 
 
-def test_a_state_nobody_lists_is_other(postgres: EmbeddedPostgres) -> None:
+def test_an_unlisted_state_is_other(postgres: EmbeddedPostgres) -> None:
     end_other_sessions(postgres)
     with connect(postgres, SUPERUSER) as connection:
         connection.execute("SET track_activities = off")
@@ -112,7 +112,7 @@ def test_a_state_nobody_lists_is_other(postgres: EmbeddedPostgres) -> None:
     assert status.connections == {"active": 1, "idle": 0, "idle_in_transaction": 0, "other": 1}
 
 
-def test_who_may_not_see_all_sessions_gets_no_number_of_them(
+def test_a_user_who_may_not_see_all_sessions_gets_no_numbers(
     any_postgres: EmbeddedPostgres, driver: str
 ) -> None:
     with connect(any_postgres, SUPERUSER):
@@ -128,7 +128,7 @@ def test_without_metrics_only_version_and_writability_are_read(
     assert status == ServerStatus(read(url).version, writable=True)
 
 
-def test_everything_is_asked_in_one_statement(postgres: EmbeddedPostgres, driver: str) -> None:
+def test_one_statement_reads_everything(postgres: EmbeddedPostgres, driver: str) -> None:
     def ask(connection: Connection) -> list[str]:
         statements = record_statements(connection)
         read_status(connection, metrics=True)
@@ -176,7 +176,7 @@ def test_a_read_only_database_is_not_writable(
 
 
 def revoke(server: EmbeddedPostgres, database: str, *functions: str) -> None:
-    """Makes functions unavailable, as they are on servers that only look like PostgreSQL."""
+    """Makes functions unavailable, as they are on servers that only resemble PostgreSQL."""
     for function in functions:
         execute(server, f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC", database)
 
@@ -190,7 +190,7 @@ SESSIONS = "pg_stat_get_activity(integer)"
 OPTIONAL_SETTING = "current_setting(text, boolean)"
 
 
-def test_a_function_that_is_missing_costs_only_what_needs_it(
+def test_a_missing_function_leaves_out_only_what_needs_it(
     postgres: EmbeddedPostgres, database: str, driver: str
 ) -> None:
     revoke(postgres, database, LAG)
@@ -200,7 +200,7 @@ def test_a_function_that_is_missing_costs_only_what_needs_it(
     assert status.connections is not None
 
 
-def test_sessions_that_cannot_be_read_cost_only_their_number(
+def test_unreadable_sessions_leave_out_only_their_numbers(
     postgres: EmbeddedPostgres, database: str, driver: str
 ) -> None:
     revoke(postgres, database, LAG, SESSIONS)
@@ -209,7 +209,7 @@ def test_sessions_that_cannot_be_read_cost_only_their_number(
     assert status.connections is None
 
 
-def test_a_setting_that_cannot_be_read_costs_the_limits(
+def test_an_unreadable_setting_leaves_out_the_limits(
     postgres: EmbeddedPostgres, database: str, driver: str
 ) -> None:
     revoke(postgres, database, LAG, SESSIONS, OPTIONAL_SETTING)
@@ -218,7 +218,7 @@ def test_a_setting_that_cannot_be_read_costs_the_limits(
 
 
 @pytest.mark.parametrize("functions", [(), (LAG,), (LAG, SESSIONS)], ids=len)
-def test_a_connection_does_not_ask_again_for_what_the_server_does_not_have(
+def test_a_connection_does_not_ask_again_for_what_the_server_lacks(
     postgres: EmbeddedPostgres, database: str, driver: str, functions: tuple[str, ...]
 ) -> None:
     def ask_twice(connection: Connection) -> None:
@@ -232,7 +232,7 @@ def test_a_connection_does_not_ask_again_for_what_the_server_does_not_have(
     work(postgres.url(database, *MONITOR, driver=driver), ask_twice)
 
 
-def test_an_answer_that_does_not_come_is_an_error(postgres: EmbeddedPostgres) -> None:
+def test_a_missing_answer_is_an_error(postgres: EmbeddedPostgres) -> None:
     def lose_connection(connection: Connection) -> None:
         pid = connection.scalar(text("SELECT pg_backend_pid()"))
         execute(postgres, f"SELECT pg_terminate_backend({pid}, 5000)")

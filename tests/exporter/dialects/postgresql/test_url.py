@@ -65,7 +65,7 @@ def at_port(server: EmbeddedPostgres, port: int, host: str = "127.0.0.1") -> str
         ("plugin=pool_metrics&pool_name=primary", "SELECT 1", 1),
     ],
 )
-async def test_what_an_app_says_to_libpq_works_with_both_drivers(
+async def test_the_parameters_of_libpq_work_with_both_drivers(
     postgres: EmbeddedPostgres, driver: str, query: str, question: str, answer: object
 ) -> None:
     url = parse_url(f"{postgres.url(DATABASE, *PLAIN, driver=driver)}?{query}")
@@ -74,7 +74,7 @@ async def test_what_an_app_says_to_libpq_works_with_both_drivers(
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-async def test_the_first_host_that_answers_is_taken(
+async def test_the_first_host_that_answers_is_used(
     postgres: EmbeddedPostgres, closed_port: int, driver: str
 ) -> None:
     text = postgres.url(DATABASE, *PLAIN, driver=driver).replace(
@@ -204,7 +204,7 @@ async def test_a_client_certificate_is_presented(
     assert await ask(parse_url(f"{address}?{query}")) == 1
 
 
-def test_asyncpg_s_own_parameters_have_their_types() -> None:
+def test_asyncpgs_own_parameters_have_their_types() -> None:
     query = (
         "timeout=2.5&command_timeout=3&statement_cache_size=0&prepared_statement_cache_size=0"
         "&passfile=/etc/pgpass&async_fallback=true"
@@ -229,7 +229,7 @@ def test_direct_tls_is_an_argument_of_its_own() -> None:
     }
 
 
-def test_every_argument_is_one_that_asyncpg_takes() -> None:
+def test_asyncpg_accepts_every_argument() -> None:
     query = (
         "sslmode=require&sslnegotiation=direct&target_session_attrs=any&connect_timeout=1"
         "&application_name=x&passfile=x&command_timeout=1&host=a,b&statement_cache_size=1"
@@ -247,12 +247,12 @@ def test_ports_apply_to_all_hosts_or_one_by_one() -> None:
     assert translate("host=a:7,b") == {"host": ["a", "b"], "port": [7, 5432]}
 
 
-def test_psycopg_s_prepare_threshold_is_a_number() -> None:
+def test_psycopgs_prepare_threshold_is_a_number() -> None:
     url = parse_url("postgresql+psycopg://app@db/orders?prepare_threshold=0")
     assert url.connect_args == {"prepare_threshold": 0}
 
 
-def test_libpq_is_given_a_host_s_address_beside_its_name() -> None:
+def test_libpq_gets_a_hosts_address_beside_its_name() -> None:
     url = parse_url("postgresql+psycopg://app@db/orders?hostaddr=10.0.0.1")
     assert (url.url.host, url.url.query["hostaddr"]) == ("db", "10.0.0.1")
 
@@ -298,7 +298,7 @@ def test_a_wrong_parameter_is_an_error_that_names_it(
     assert "canary" not in str(caught.value)
 
 
-def test_libpq_s_parameters_are_checked_where_they_pass_through() -> None:
+def test_libpqs_parameters_are_checked_for_psycopg_too() -> None:
     with pytest.raises(URLError) as caught:
         parse_url(
             "postgresql+psycopg://db/x?sslmode=on&connect_timeout=1.5&hots=y&async_fallback=1"
