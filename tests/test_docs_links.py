@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PACKAGES = ("exporter/sqlalchemy_pool_exporter", "agent/sqlalchemy_pool_metrics")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([^"]+)">')
@@ -36,8 +38,19 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     assert not broken
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_architecture_lists_every_part_of_a_package(package: str) -> None:
+    listed = re.findall(r"`([\w/.]+)`", ARCHITECTURE.read_text(encoding="utf-8"))
+    parts = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in (ROOT / package).iterdir()
+        if path.suffix == ".py" or path.is_dir()
+    }
+    assert parts - {"__init__.py", "__pycache__/"} <= set(listed)
+
+
 def test_the_architecture_names_code_that_exists() -> None:
-    page = ROOT / "docs" / "architecture.md"
+    page = ARCHITECTURE
     named = NAMED.findall(page.read_text(encoding="utf-8"))
     missing = [
         f"{name} in {path}"
