@@ -18,11 +18,11 @@ from sqlalchemy_pool_exporter.settings import (
 from sqlalchemy_pool_exporter.settings.errors import render_key
 from sqlalchemy_pool_exporter.settings.loading import (
     SYNTAX,
-    locate,
     recover_valid_app,
     recover_valid_databases,
     validate,
 )
+from sqlalchemy_pool_exporter.settings.messages import locate
 from sqlalchemy_pool_exporter.settings.sources import EMPTY, read_sources
 from sqlalchemy_pool_exporter.settings.yaml_file import Document
 from sqlalchemy_pool_exporter.web_config import read_web_file
@@ -39,11 +39,11 @@ def check_config(
     """Write every mistake of a configuration, or that it is valid.
 
     Args:
-        config: The YAML file, if there is one.
+        config: The YAML file.
         environ: The environment.
-        output: Gets a line for each mistake (key, value, expectation, never a secret) or
-            "configuration is valid: 2 databases"; standard output by default.
-        options: What the command line says.
+        output: Gets a line for each mistake or "configuration is valid: 2 databases"; standard
+            output by default.
+        options: The settings of the command line.
         syntax_only: Read no secrets and certificates, and a web configuration only if it exists.
 
     Returns:
@@ -73,12 +73,8 @@ def load_checked_settings(
 ) -> Settings:
     """Load the settings and check that the files they name can be read and make valid URLs.
 
-    Args:
-        config: The YAML file, if there is one.
-        environ: The environment.
-        options: What the command line says.
-        check_app_dir: Whether the application's folder must exist or be creatable. Serving starts
-            without it, since the application may create it later.
+    With `check_app_dir` the application's folder must exist or its parent must. Serving starts
+    without it, because the application may create it later.
 
     Raises:
         SettingsErrors: With the mistakes of settings and files together.

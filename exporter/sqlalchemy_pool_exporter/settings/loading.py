@@ -8,10 +8,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from sqlalchemy_pool_exporter.redaction import MASK
 from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings
-from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors
-from sqlalchemy_pool_exporter.settings.messages import describe_validation_error, find_origin
+from sqlalchemy_pool_exporter.settings.errors import SettingsErrors
+from sqlalchemy_pool_exporter.settings.messages import describe_validation_error
 from sqlalchemy_pool_exporter.settings.settings import AppSettings, Settings, ValidationContext
 from sqlalchemy_pool_exporter.settings.sources import (
     EMPTY,
@@ -21,7 +20,7 @@ from sqlalchemy_pool_exporter.settings.sources import (
     read_secrets_dir,
     read_sources,
 )
-from sqlalchemy_pool_exporter.settings.yaml_file import Document, KeyPath
+from sqlalchemy_pool_exporter.settings.yaml_file import Document
 
 EVERYTHING: Final = ValidationContext()
 SYNTAX: Final = ValidationContext(check_files=False)
@@ -35,12 +34,9 @@ BOOTSTRAP_KEYS: Final = ("listen", "log")
 def load_settings(
     config: Path | None, environ: Mapping[str, str] = os.environ, options: Document = EMPTY
 ) -> Settings:
-    """Load the settings. They win over each other in this order: options, environment, file.
+    """Load the settings of the command line, the environment, the secrets directory and the file.
 
-    Args:
-        config: The YAML file, if there is one.
-        environ: The environment, which may name a directory of secrets. Those win over the file.
-        options: What the command line says.
+    The first of these that sets a key wins.
 
     Raises:
         SettingsErrors: With every mistake that can be found at once. Neither it nor its context
@@ -94,12 +90,6 @@ def load_bootstrap(
 def list_files(config: Path | None, environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Return the files that `load_settings` reads, as far as they can be listed."""
     return [*([config] if config else []), *list_secret_files(environ)]
-
-
-def locate(error: SettingsError, origins: Mapping[KeyPath, str]) -> SettingsError:
-    """Return the mistake with the place where its key stands, unless that key is masked."""
-    origin = find_origin(tuple(error.key.split(".")), origins) if MASK not in error.key else ""
-    return SettingsError(error.key, error.shown, error.expected, error.origin or origin)
 
 
 def recover_valid_app(data: Mapping[str, Any]) -> AppSettings:

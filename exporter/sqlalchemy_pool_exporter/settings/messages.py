@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from sqlalchemy_pool_exporter.redaction import show_path
+from sqlalchemy_pool_exporter.redaction import MASK, show_path
 from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings
 from sqlalchemy_pool_exporter.settings.errors import (
     SettingsError,
@@ -73,6 +73,12 @@ def find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
     below = (origin for other, origin in origins.items() if other[: len(path)] == path)
     above = (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins)
     return next(chain(below, above), "")
+
+
+def locate(error: SettingsError, origins: Mapping[KeyPath, str]) -> SettingsError:
+    """Return the mistake with the place where its key stands, unless that key is masked."""
+    origin = find_origin(tuple(error.key.split(".")), origins) if MASK not in error.key else ""
+    return SettingsError(error.key, error.shown, error.expected, error.origin or origin)
 
 
 def list_keys(section: type[BaseModel]) -> list[str]:

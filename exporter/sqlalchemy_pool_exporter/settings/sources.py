@@ -39,11 +39,7 @@ def read_sources(
 ) -> Document:
     """Read and merge all sources, valid or not.
 
-    Args:
-        config: The YAML file, if there is one.
-        environ: The environment.
-        options: What the command line says.
-        secrets: The variables of the secrets directory; None reads that directory.
+    `secrets` are the variables of the secrets directory; without them that directory is read.
 
     Raises:
         SettingsErrors: For a file that cannot be read.
@@ -113,9 +109,7 @@ def read_secrets_dir(
 ) -> dict[str, str]:
     """Return what the files of the secrets directory hold, by their names in capitals.
 
-    Args:
-        environ: The environment, whose SECRETS_DIR names the directory.
-        is_wanted: Which files to read, by their names in capitals.
+    Only the files are read whose names `is_wanted` accepts.
 
     Raises:
         SettingsErrors: For a directory or a file that cannot be read.

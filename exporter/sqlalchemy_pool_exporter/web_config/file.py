@@ -13,7 +13,7 @@ from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErro
 from sqlalchemy_pool_exporter.settings.messages import (
     MessageContext,
     describe_validation_error,
-    find_origin,
+    locate,
 )
 from sqlalchemy_pool_exporter.settings.secret_files import read_secret_file
 from sqlalchemy_pool_exporter.settings.yaml_file import KeyPath, read_document
@@ -70,15 +70,7 @@ class WebFile:
 
     def locate(self, errors: SettingsErrors) -> SettingsErrors:
         """Return mistakes of the section about TLS with their full keys and lines."""
-        return SettingsErrors(
-            SettingsError(
-                f"{SECTION}.{error.key}",
-                error.shown,
-                error.expected,
-                find_origin((SECTION, error.key), self.origins),
-            )
-            for error in errors.errors
-        )
+        return SettingsErrors(locate(error.below(SECTION), self.origins) for error in errors.errors)
 
     def _read(self, key: str, errors: list[SettingsError]) -> Pem:
         given = getattr(self.tls, key)
