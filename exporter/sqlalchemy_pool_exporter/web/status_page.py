@@ -4,7 +4,6 @@ It shows the databases from memory and the application's pools from the shared f
 nothing, and of the configuration it shows only that folder.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -197,7 +196,7 @@ def build_pool_row(row: Row) -> str:
 def describe_folder(path: Path, reading: AppReading, has_pools: bool) -> str:
     """Return the line about the folder: its files by state, or why there are none."""
     # A path need not be valid UTF-8.
-    folder = f"<bdi>{escape(os.fsencode(path).decode(errors='replace'))}</bdi>"
+    folder = f"<bdi>{escape(str(path))}</bdi>"
     if reading.problem:
         return f"{folder} cannot be read: {escape(reading.problem)}."
     if not has_pools and not any(reading.files.values()):

@@ -223,13 +223,6 @@ async def test_the_longest_name_is_shown_whole(tmp_path: Path) -> None:
     assert (await read_pools(tmp_path))[0][0] == "x" * 255
 
 
-@pytest.mark.parametrize("name", ["caf\udce9", "zero\0"])
-async def test_a_folder_name_that_is_not_valid_utf8_is_shown(tmp_path: Path, name: str) -> None:
-    text = Page(await load(tmp_path / name)).text
-    assert "cannot be read" in text
-    assert f"{tmp_path}/{name[:3]}" in text
-
-
 async def test_pools_beyond_the_limit_are_counted(tmp_path: Path) -> None:
     """Files have room for 15 each."""
     for first in range(0, MAX_ROWS + 5, 15):
