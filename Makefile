@@ -1,9 +1,6 @@
 # `make run` shows the exporter at work, `make test` proves it. Both create .venv when it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
-# The folders whose wording .ci/prose checks.
-PROSE := README.md CHANGELOG.md CONTRIBUTING.md docs config examples grafana deploy benchmarks tests/deploy tests/grafana tests/faults tests/fuzz tests/image \
-  tests/servers tests/workers
 
 .PHONY: run test check dashboards generated golden image-test bench pictures clean
 
@@ -20,7 +17,7 @@ check: .venv/tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/typos
-	$(BIN)/python .ci/prose $(PROSE)
+	$(BIN)/python .ci/prose
 	$(BIN)/yamllint --strict .
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck $$(git grep -lE '^\#!.*\b(ba)?sh' -- . ':!*.md')

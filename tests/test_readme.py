@@ -139,7 +139,7 @@ print(generate_latest(registry).decode())
     assert 'pool="primary"' in shown
 
 
-# An application that knows nothing of metrics.
+# An application without any code for metrics.
 SHOP = """
 from sqlalchemy import create_engine
 engine = create_engine("sqlite:///shop.db")

@@ -36,7 +36,7 @@ def test_the_written_out_paths_store_the_same_as_the_methods_of_the_block(
     now_ns = START_NS
     engine = build_engine(MetricsQueuePool, pool_size=size, max_overflow=0)
     written_out = engine.pool._recorder.block  # type: ignore[attr-defined]
-    # A pool goes on with what was counted under its name before.
+    # A pool continues with what was counted under its name before.
     written_out.describe(replace(written_out.description, name=f"pool{next(NUMBERS)}"))
     plain = Block(written_out.description)
     out: list[tuple[Any, int, int]] = []

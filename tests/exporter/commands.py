@@ -1,4 +1,4 @@
-"""The exporter as a process of its own: started, read, told to stop."""
+"""The exporter as a process."""
 
 import os
 import re

@@ -128,7 +128,7 @@ GOOD: dict[str, list[Any]] = {
 
 
 def build_section(section: type[Any]) -> st.SearchStrategy[Any]:
-    """A section with some of its keys, right or wrong, and at times one that it does not have."""
+    """Build a section with some of its keys, right or wrong, and sometimes an unknown one."""
     sections = list_sections(section)
     known = {key: build_value(key, sections.get(key)) for key in list_keys(section)}
     return st.fixed_dictionaries({}, optional=known) | st.fixed_dictionaries(
@@ -148,7 +148,7 @@ def build_value(key: str, section: type[Any] | None) -> st.SearchStrategy[Any]:
 
 
 def build_sound() -> st.SearchStrategy[dict[str, Any]]:
-    """A database that is accepted, if nothing around it is wrong."""
+    """Build a valid database."""
     options = {
         "role": st.sampled_from(["primary", "replica", "any"]),
         "pool": st.sampled_from([{"size": 3}, {"class": "null"}, {"recycle": None}, {}]),
@@ -187,14 +187,14 @@ web_documents = build_section(WebConfig)
 
 @st.composite
 def web_texts(draw: st.DrawFn) -> bytes:
-    """Web configurations, also damaged."""
+    """Web configurations, some of them damaged."""
     text = dump(draw(web_documents))
     return text if draw(st.booleans()) else damage(draw, text)
 
 
 @st.composite
 def texts(draw: st.DrawFn) -> bytes:
-    """Documents, also damaged; the example, damaged; YAML that is none of ours; anything."""
+    """Documents, some damaged; the example, damaged; other YAML; any text."""
     kind = draw(st.sampled_from(["sound", "document", "damaged", "example", "text", "any"]))
     if kind == "sound":
         return dump(draw(sound))
@@ -215,7 +215,7 @@ YAML_CHARACTERS = st.sampled_from(
 
 
 def dump(document: object) -> bytes:
-    """YAML; numbers without end and characters that YAML has not are left to damage to make."""
+    """Return YAML; endless numbers and invalid characters come from `damage`."""
     try:
         return yaml.safe_dump(document, allow_unicode=True).encode("utf-8", "surrogatepass")
     except (ValueError, yaml.YAMLError):  # a number of more digits than Python writes
@@ -223,7 +223,7 @@ def dump(document: object) -> bytes:
 
 
 def damage(draw: st.DrawFn, text: bytes) -> bytes:
-    """The text with some of it removed, repeated, moved to the right or something put in."""
+    """Return the text with a part removed, repeated, indented or inserted."""
     for _ in range(draw(st.integers(1, 3))):
         lines = text.split(b"\n")
         at = draw(st.integers(0, len(lines) - 1))
@@ -276,7 +276,7 @@ def alias_bombs(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def variables(draw: st.DrawFn) -> dict[str, str]:
-    """Variables of the environment: of known keys, of keys that are none, of other programs."""
+    """Environment variables of our keys, of unknown keys and of other programs."""
     paths = [
         "DATABASES",
         "DATABASES__A",

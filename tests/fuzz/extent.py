@@ -17,14 +17,14 @@ SUPPRESSED = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthC
 
 
 def fuzz(share: float = 1.0) -> settings:
-    """The settings of a test that tries this share of FUZZ_EXAMPLES."""
+    """Return the settings of a test that runs this share of FUZZ_EXAMPLES."""
     count = max(1, int(EXAMPLES * share))
     return settings(max_examples=count, deadline=None, suppress_health_check=SUPPRESSED)
 
 
 @contextmanager
 def fail_when_it_hangs(seconds: int = HANGS_SECONDS) -> Iterator[None]:
-    """Raises TimeoutError in the block when that never ends; for the main thread."""
+    """Raise TimeoutError in a block that takes too long; for the main thread."""
     before = signal.signal(signal.SIGALRM, _interrupt)
     signal.alarm(seconds)
     try:

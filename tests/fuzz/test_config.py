@@ -25,7 +25,7 @@ from tests.servers.tls import write_certificates
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that configurations name, and the one that is fuzzed."""
+    """The files that configurations name, and the fuzzed one."""
     folder = tmp_path_factory.mktemp("config")
     (folder / "files").mkdir()
     for name, content in {"url": f"postgresql://app:{CANARY}@127.0.0.1:1/x", "empty": ""}.items():
