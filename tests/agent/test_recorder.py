@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sqlalchemy_pool_metrics import MetricsQueuePool, pool, recorder
@@ -16,19 +16,17 @@ from sqlalchemy_pool_metrics.layout import TABLE
 from tests.agent.stub_driver import build_engine
 
 START_NS = 10**15
-
 REGIONS = ("checkout", "hold", "saturated_ns", "saturated", "checked_out_peaks", "held")
-
 NUMBERS = count()
-
 # Around the lowest bounds of the buckets, and across windows.
 PAUSES = st.one_of(
     st.integers(0, 3_000_000), st.sampled_from([100_000, 150_000, 1_000_000, 1_500_000, 5 * 10**9])
 )
-
 STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 40), PAUSES), min_size=30, max_size=60)
 
 
+# Hypothesis first parses all local modules; in tests/conformance SQLAlchemy's are local, too.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(size=st.sampled_from([1, 2, 30]), steps=STEPS)
 def test_the_written_out_paths_store_the_same_as_the_methods_of_the_block(
     size: int, steps: list[tuple[bool, int, int]]
