@@ -49,11 +49,11 @@ def _redact_word(match: re.Match[str]) -> str:
     return f"{before[: separator.end()]}{MASK}@{host}" if at and separator else word
 
 
-def mask_secrets(text: str, secrets: Iterable[str]) -> str:
+def mask_secrets(text: str, secrets: Iterable[str], parameters: Iterable[str] = ()) -> str:
     """Mask every secret as it is, escaped, percent-encoded once or twice, or a mixture of these.
 
     Secrets of up to LONGEST_WORD characters are masked as whole words only: elsewhere they are
-    part of the message.
+    part of the message. So are `parameters`, the values of SQL parameters, of any length.
     """
     # The longest first, or a secret that begins with another one would leave its end behind.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
@@ -61,13 +61,9 @@ def mask_secrets(text: str, secrets: Iterable[str]) -> str:
         if len(secret) <= LONGEST_WORD:
             pattern = f"{_WORD_BEGINS}{pattern}{_WORD_ENDS}"
         text = re.sub(pattern, MASK, text)
-    return redact(text)
-
-
-def mask_words(text: str, words: Iterable[str]) -> str:
-    """Mask the values of SQL parameters, as whole words: a value may be a single digit."""
-    for word in sorted(filter(None, words), key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(word)}{_WORD_ENDS}", MASK, text)
+    text = redact(text)
+    for value in sorted(filter(None, parameters), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(value)}{_WORD_ENDS}", MASK, text)
     return text
 
 

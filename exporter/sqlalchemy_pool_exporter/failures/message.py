@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from sqlalchemy import exc
 
 from sqlalchemy_pool_exporter.failures.exceptions import iter_exception_chain, read_text
-from sqlalchemy_pool_exporter.redaction import mask_secrets, mask_words
+from sqlalchemy_pool_exporter.redaction import mask_secrets
 
 MAX_LENGTH = 300
 _ELLIPSIS = "…"
@@ -18,7 +18,7 @@ def build_message(error: BaseException, text: str, secrets: Iterable[str]) -> st
 
     `secrets` are masked in it, as are the SQL parameters of `error`, the outermost one.
     """
-    masked = mask_words(mask_secrets(text, secrets), _read_parameters(error))
+    masked = mask_secrets(text, secrets, _read_parameters(error))
     return _shorten(" ".join(_print(masked).split()))
 
 
