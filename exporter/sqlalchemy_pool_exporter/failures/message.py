@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from sqlalchemy import exc
 
 from sqlalchemy_pool_exporter.failures.exceptions import iter_exception_chain, read_text
-from sqlalchemy_pool_exporter.redaction import mask_secrets
+from sqlalchemy_pool_exporter.redaction import escape_unprintable, mask_secrets
 
 MAX_LENGTH = 300
 _ELLIPSIS = "…"
@@ -19,7 +19,7 @@ def build_message(error: BaseException, text: str, secrets: Iterable[str]) -> st
     `secrets` are masked in it, as are the SQL parameters of `error`, the outermost one.
     """
     masked = mask_secrets(text, secrets, _read_parameters(error))
-    return _shorten(" ".join(_print(masked).split()))
+    return _shorten(escape_unprintable(" ".join(masked.split())))
 
 
 def _read_parameters(error: BaseException) -> Iterator[str]:
@@ -38,11 +38,6 @@ def _flatten(parameters: object) -> Iterator[str]:
         # asyncpg shows the first 40 characters of what it cannot encode.
         shown = read_text(parameters, repr)
         yield from (read_text(parameters), shown, shown[:40])
-
-
-def _print(text: str) -> str:
-    """Replace control characters, which a server may send, so that none gets into the log."""
-    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _shorten(text: str) -> str:

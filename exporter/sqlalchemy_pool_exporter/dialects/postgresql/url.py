@@ -31,8 +31,10 @@ WITHOUT_EFFECT: Final = (
     *("client_encoding", "keepalives", "keepalives_idle", "keepalives_interval"),
     *("keepalives_count", "tcp_user_timeout", "sslcompression", "sslsni", "sslcertmode"),
     *("channel_binding", "load_balance_hosts", "min_protocol_version", "max_protocol_version"),
-    *("gssdelegation", "async_fallback", "tcp_keepalive"),
+    "gssdelegation",
 )
+# Parameters of other drivers, which make no difference either: SQLAlchemy's, and pg8000's.
+NOT_LIBPQ: Final = ("async_fallback", "tcp_keepalive")
 LIBPQ_ONLY: Final = (
     *("service", "requirepeer", "require_auth", "replication", "krbsrvname", "gsslib"),
     *("sslcrldir", "sslkeylogfile", "scram_client_key", "scram_server_key", "oauth_issuer"),
@@ -41,22 +43,9 @@ LIBPQ_ONLY: Final = (
 # libpq takes them as parameters, too.
 IN_URL: Final = ("user", "password", "dbname", "host", "port")
 COMMON: Final = (
-    *(
-        *IN_URL,
-        *DSN_PARAMETERS,
-        "ssl",
-        "sslnegotiation",
-        "target_session_attrs",
-        "connect_timeout",
-    ),
-    *(
-        "application_name",
-        "fallback_application_name",
-        "options",
-        "passfile",
-        "gssencmode",
-        "hostaddr",
-    ),
+    *(*IN_URL, *DSN_PARAMETERS, "ssl", "sslnegotiation", "gssencmode", "hostaddr", "passfile"),
+    *("target_session_attrs", "connect_timeout", "options"),
+    *("application_name", "fallback_application_name"),
 )
 ASYNCPG_NUMBERS: Final = (
     *("statement_cache_size", "prepared_statement_cache_size"),
@@ -74,10 +63,8 @@ def translate_for_asyncpg(parts: URLParts, parameters: Parameters) -> Translatio
         **_build_tls(parameters),
         **_build_session(parameters),
     }
-    hint = (
-        "a driver built on libpq for this parameter: postgresql+psycopg://, and psycopg installed"
-    )
-    known = {*COMMON, *WITHOUT_EFFECT, *ASYNCPG_ONLY}
+    hint = "a driver that uses libpq for this parameter: postgresql+psycopg://, psycopg installed"
+    known = {*COMMON, *WITHOUT_EFFECT, *NOT_LIBPQ, *ASYNCPG_ONLY}
     parameters.finish("asyncpg", known, dict.fromkeys(LIBPQ_ONLY, hint))
     return Translation(parts, connect_args=arguments, host=single)
 
@@ -89,10 +76,7 @@ def translate_for_libpq(parts: URLParts, parameters: Parameters) -> Translation:
     mode, _ = _check_tls(parameters)
     parameters.get_int("connect_timeout")
     threshold = parameters.get_int("prepare_threshold")
-    known = {*COMMON, *WITHOUT_EFFECT, *LIBPQ_ONLY, "prepare_threshold"} - {
-        "async_fallback",
-        "tcp_keepalive",
-    }
+    known = {*COMMON, *WITHOUT_EFFECT, *LIBPQ_ONLY, "prepare_threshold"}
     parameters.finish("libpq", known)
     query = dict(parameters.list_items(*IN_URL, "ssl", "prepare_threshold"))
     if mode:

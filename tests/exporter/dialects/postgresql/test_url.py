@@ -284,7 +284,7 @@ VERIFY_WITHOUT_ROOT = "got sslmode=verify-full, expected sslrootcert (a file, or
         ("host=a,b&port=1,2,3", "got port=1,2,3, expected a port, or one for each host"),
         ("port=x", "got port=x, expected a port, or one for each host"),
         ("host=a,b:c", "got host=a,b:c, expected names, addresses or folders of unix sockets"),
-        ("service=orders", "got parameter service, expected a driver built on libpq"),
+        ("service=orders", "got parameter service, expected a driver that uses libpq"),
         ("aplication_name=x", "did you mean application_name?"),
     ],
 )
