@@ -1,11 +1,9 @@
 """The settings of one database: where it is, what it should be, how it is probed."""
 
 import re
-from collections.abc import Callable
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -24,8 +22,6 @@ from sqlalchemy_pool_exporter.settings.pools import PoolSettings
 from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
 from sqlalchemy_pool_exporter.settings.secret_files import read_secret_file
 from sqlalchemy_pool_exporter.urls import URLError
-
-T = TypeVar("T")
 
 # https://prometheus.io/docs/concepts/data_model/
 _LABEL_NAME: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
@@ -149,42 +145,27 @@ class DatabaseSettings(Section):
                 relative to the database and without secrets.
         """
         errors: list[SettingsError] = []
-        password = _attempt(self._read_password, errors)
-        text = _attempt(self._read_text, errors)
-        url = None if text is None else _attempt(partial(self._parse, text, password), errors)
-        if url is None or errors:
+        password = self._read("password_file", errors)
+        if password is not None:
+            password = password.rstrip("\r\n")
+        if self.url is not None:
+            key, text = "url", self.url.get_secret_value()
+        else:
+            key, text = "url_file", (self._read("url_file", errors) or "").strip()
+        if text:
+            try:
+                url = parse_url(text, password)
+            except URLError as error:
+                errors += [SettingsError(key, f"got {p.shown}", p.expected) for p in error.problems]
+        if errors:
             raise SettingsErrors(errors)
         return url
 
-    def _parse(self, text: str, password: str | None) -> DatabaseURL:
-        key = "url" if self.url is not None else "url_file"
+    def _read(self, key: str, errors: list[SettingsError]) -> str | None:
+        """Return the text of the file at a key, or None after adding an error."""
+        path = getattr(self, key)
         try:
-            return parse_url(text, password)
-        except URLError as error:
-            problems = [
-                SettingsError(key, f"got {problem.shown}", problem.expected)
-                for problem in error.problems
-            ]
-            raise SettingsErrors(problems) from None
-
-    def _read_password(self) -> str | None:
-        if self.password_file is None:
+            return None if path is None else read_secret_file(key, path)
+        except SettingsError as error:
+            errors.append(error)
             return None
-        return read_secret_file("password_file", self.password_file).rstrip("\r\n")
-
-    def _read_text(self) -> str:
-        if self.url is not None:
-            return self.url.get_secret_value()
-        assert self.url_file is not None  # noqa: S101 - validated, for the type checker
-        return read_secret_file("url_file", self.url_file).strip()
-
-
-def _attempt(read: Callable[[], T], errors: list[SettingsError]) -> T | None:
-    """Return what `read` returns, or None after adding what it raised to `errors`."""
-    try:
-        return read()
-    except SettingsErrors as several:
-        errors += several.errors
-    except SettingsError as error:
-        errors.append(error)
-    return None

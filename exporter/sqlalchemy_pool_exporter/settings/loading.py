@@ -106,15 +106,15 @@ def recover_valid_databases(data: Mapping[str, Any]) -> dict[str, DatabaseSettin
     A database that has no URL without its invalid keys is left out.
     """
     databases = data.get("databases")
-    found = {
-        str(name): _recover_valid_keys(database)
-        for name, database in (databases.items() if isinstance(databases, Mapping) else ())
-        if isinstance(database, Mapping)
-    }
+    if not isinstance(databases, Mapping):
+        return {}
+    found = {str(name): _recover_valid_keys(each) for name, each in databases.items()}
     return {name: database for name, database in found.items() if database is not None}
 
 
-def _recover_valid_keys(database: Mapping[str, Any]) -> DatabaseSettings | None:
+def _recover_valid_keys(database: object) -> DatabaseSettings | None:
+    if not isinstance(database, Mapping):
+        return None
     invalid: set[object] = set()
     for _ in range(2):
         kept = {key: value for key, value in database.items() if key not in invalid}
