@@ -10,6 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+# Files that CONTRIBUTING.md adds in its examples.
+EXAMPLES = {
+    "exporter/sqlalchemy_pool_exporter/dialects/firebird.py",
+    "tests/exporter/dialects/test_firebird.py",
+    "tests/exporter/web/test_version.py",
+}
 PACKAGES = ("exporter/sqlalchemy_pool_exporter", "agent/sqlalchemy_pool_metrics")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -36,6 +42,13 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in list_anchors(target)):
             broken.append(f"{path}#{anchor}")
     assert not broken
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:tests|exporter|agent|config|docs|grafana|\.ci)/[\w./]+)`", text))
+    assert {path for path in named - EXAMPLES if not (ROOT / path).exists()} == set()
+    assert named > EXAMPLES
 
 
 @pytest.mark.parametrize("package", PACKAGES)
