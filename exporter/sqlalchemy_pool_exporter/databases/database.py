@@ -28,7 +28,7 @@ from sqlalchemy_pool_exporter.databases.engine import (
 from sqlalchemy_pool_exporter.databases.executors import AsyncExecutor, ThreadExecutor
 from sqlalchemy_pool_exporter.databases.host_lookup import HostLookup
 from sqlalchemy_pool_exporter.databases.login_progress import LoginProgress
-from sqlalchemy_pool_exporter.dialects import DatabaseURL, find_dialect
+from sqlalchemy_pool_exporter.dialects import DatabaseURL, find_dialect, find_driver
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
 from sqlalchemy_pool_metrics import Snapshot, instrument, read_pool
 
@@ -66,7 +66,8 @@ class Database:
         instrument(self.engine, name=name)
         self._pooled = self._track(get_sync_engine(self.engine))
         self._fresh = self._track(build_unpooled_engine(url.url, name=name, is_async=url.is_async))
-        executor = AsyncExecutor(name) if url.is_async else ThreadExecutor(name)
+        driver = find_driver(self.dialect, self.driver)
+        executor = AsyncExecutor(name, driver) if url.is_async else ThreadExecutor(name)
         self._calls = CallQueue(executor, may_detach=self._server_has_answered_login)
         self._lookup = HostLookup(self._calls)
         self._login: LoginProgress | None = None

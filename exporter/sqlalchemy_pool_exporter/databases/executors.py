@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from sqlalchemy_pool_exporter.dialects import Driver
 from sqlalchemy_pool_exporter.threads import DaemonThread
 
 T = TypeVar("T")
@@ -18,10 +19,6 @@ T = TypeVar("T")
 MAX_ABANDONED = 3
 # How long a call may take to notice that it was cancelled or lost its connection.
 GRACE_SECONDS = 0.2
-# How long asyncpg may take from connecting its socket to waiting for the server's answer: time, and
-# turns of the event loop.
-CONNECTING_SECONDS = 0.01
-CONNECTING_TURNS = 6
 
 
 class TooManyAbandonedCallsError(TimeoutError):
@@ -72,8 +69,9 @@ class Executor(ABC):
 class AsyncExecutor(Executor):
     """For async drivers: runs each call in a greenlet, in a task of the event loop."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, driver: Driver) -> None:
         super().__init__(name)
+        self._driver = driver
         self._abandoned: set[asyncio.Future[Any]] = set()
 
     @property
@@ -91,13 +89,7 @@ class AsyncExecutor(Executor):
 
     async def cancel(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:  # noqa: ARG002 - there is no thread
         """Cancel the call's task; SQLAlchemy's greenlet passes that on to the driver."""
-        # When asyncpg is cancelled just after its socket has connected, it never awaits its
-        # protocol's future, and asyncio logs "Future exception was never retrieved". asyncpg 0.32
-        # has fixed that for plain connections, not for the TLS upgrade (TLSUpgradeProto.on_data).
-        # Let the moment pass; count turns, too, because a late loop begins it after the wait.
-        await asyncio.wait({future}, timeout=CONNECTING_SECONDS)
-        for _ in range(CONNECTING_TURNS):
-            await asyncio.sleep(0)
+        await self._driver.before_cancel(future)
         future.cancel()
         self._abandoned.add(future)
         future.add_done_callback(self._forget)

@@ -5,9 +5,10 @@ Every field has a default, with which any dialect and driver of SQLAlchemy works
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -88,6 +89,10 @@ def shut_down_descriptor(connection: Any) -> None:
         duplicate.shutdown(socket.SHUT_RDWR)
 
 
+async def wait_for_nothing(_task: asyncio.Future[Any]) -> None:
+    """Return at once: most drivers can be cancelled at any time."""
+
+
 def read_version(connection: Connection, metrics: bool) -> ServerStatus:  # noqa: ARG001 - no statement works everywhere
     """Return the version that SQLAlchemy found when it first connected, and nothing else."""
     parts = getattr(connection.dialect, "server_version_info", None) or ()
@@ -117,6 +122,8 @@ class Driver:
             URL's and the configuration's arguments override them.
         abort: Ends a connection at once, without waiting for the server, while another thread or a
             suspended greenlet uses it. May raise.
+        before_cancel: Waits until the driver can deal with the cancellation of this task, which
+            uses it; for asyncio drivers. Must end soon.
     """
 
     name: str = ""
@@ -124,6 +131,7 @@ class Driver:
     translate_url: Callable[[URLParts, Parameters], Translation] = pass_parameters
     connect_arguments: Callable[[float, float | None], Arguments] = build_no_arguments
     abort: Callable[[Any], None] = shut_down_descriptor
+    before_cancel: Callable[[asyncio.Future[Any]], Awaitable[None]] = wait_for_nothing
 
 
 @dataclass(frozen=True, slots=True)

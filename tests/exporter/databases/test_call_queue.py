@@ -10,14 +10,16 @@ from sqlalchemy import create_engine
 from sqlalchemy_pool_exporter.databases.call_queue import CallQueue
 from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker
 from sqlalchemy_pool_exporter.databases.executors import AsyncExecutor, Executor, ThreadExecutor
+from sqlalchemy_pool_exporter.dialects import Driver
 from tests.exporter.open_databases import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=[AsyncExecutor, ThreadExecutor])
+@pytest.fixture(params=["async", "thread"])
 async def calls(request: pytest.FixtureRequest) -> AsyncIterator[CallQueue]:
-    executor: Executor = request.param("shop")
+    is_async = request.param == "async"
+    executor: Executor = AsyncExecutor("shop", Driver()) if is_async else ThreadExecutor("shop")
     calls = CallQueue(executor)
     yield calls
     calls.close()

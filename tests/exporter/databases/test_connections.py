@@ -41,7 +41,7 @@ class Client:
 
 def build_client(url: str) -> Client:
     if "asyncpg" in url or "aiosqlite" in url:
-        return Client(create_async_engine(url).sync_engine, AsyncExecutor("async"))
+        return Client(create_async_engine(url).sync_engine, AsyncExecutor("async", Driver()))
     return Client(create_engine(url), ThreadExecutor("sync"))
 
 

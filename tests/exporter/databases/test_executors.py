@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy.util import await_only
 
 from sqlalchemy_pool_exporter.databases.executors import (
-    CONNECTING_SECONDS,
     MAX_ABANDONED,
     AsyncExecutor,
     Executor,
     ThreadExecutor,
     TooManyAbandonedCallsError,
 )
+from sqlalchemy_pool_exporter.dialects import Driver, find_driver
+from sqlalchemy_pool_exporter.dialects.postgresql.connection import CONNECTING_SECONDS
 from tests.exporter.open_databases import PATIENCE
 from tests.exporter.waiting import wait_for
 from tests.servers.endpoints import LOCALHOST
@@ -60,7 +61,7 @@ class Hang:
 
 @pytest.fixture(params=["loop", "thread"])
 def executor(request: pytest.FixtureRequest) -> Executor:
-    return AsyncExecutor("shop") if request.param == "loop" else ThreadExecutor("shop")
+    return AsyncExecutor("shop", Driver()) if request.param == "loop" else ThreadExecutor("shop")
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ async def test_cancelling_asyncpg_in_a_late_loop_logs_no_error(
     loop = asyncio.get_running_loop()
     unretrieved: list[object] = []
     loop.set_exception_handler(lambda _, context: unretrieved.append(context))
-    executor = AsyncExecutor("shop")
+    executor = AsyncExecutor("shop", find_driver("postgresql", "asyncpg"))
     for turns in range(50):
         future = executor.start(
             lambda: await_only(asyncpg.connect(host=LOCALHOST, port=silent_port, timeout=PATIENCE))

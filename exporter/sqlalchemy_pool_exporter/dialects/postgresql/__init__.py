@@ -4,6 +4,7 @@ from sqlalchemy_pool_exporter.dialects.base import Dialect, Driver
 from sqlalchemy_pool_exporter.dialects.postgresql.connection import (
     build_asyncpg_arguments,
     build_libpq_arguments,
+    let_asyncpg_connect,
     limit_transaction,
     terminate,
 )
@@ -32,6 +33,7 @@ POSTGRESQL = Dialect(
             translate_url=translate_for_asyncpg,
             connect_arguments=build_asyncpg_arguments,
             abort=terminate,
+            before_cancel=let_asyncpg_connect,
         ),
         *(
             Driver(

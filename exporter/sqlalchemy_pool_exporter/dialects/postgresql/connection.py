@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any, Final
 
@@ -10,6 +11,12 @@ from sqlalchemy_pool_exporter.dialects.base import APPLICATION_NAME, Arguments, 
 # How long a login may take once the server has begun to answer. A second login would only wait for
 # the same thing, such as a lock, and PostgreSQL does not notice that the first client has gone.
 LOGIN_SECONDS: Final = 300.0
+
+
+# How long asyncpg may take from connecting its socket to waiting for the server's answer: time, and
+# turns of the event loop.
+CONNECTING_SECONDS: Final = 0.01
+CONNECTING_TURNS: Final = 6
 
 
 def build_asyncpg_arguments(timeout: float, statement_timeout: float | None) -> Arguments:
@@ -54,3 +61,16 @@ def limit_transaction(seconds: float) -> str:
 def terminate(connection: Any) -> None:
     """Abort a connection of asyncpg."""
     connection.terminate()
+
+
+async def let_asyncpg_connect(task: asyncio.Future[Any]) -> None:
+    """Wait until asyncpg can deal with being cancelled.
+
+    If it is cancelled just after its socket has connected, it never awaits its protocol's future,
+    and asyncio logs "Future exception was never retrieved". asyncpg 0.32 has fixed that for plain
+    connections. This can go when the TLS upgrade (TLSUpgradeProto.on_data) is fixed, too.
+    """
+    await asyncio.wait({task}, timeout=CONNECTING_SECONDS)
+    # A late event loop begins to connect after that wait, so let it turn a few times.
+    for _ in range(CONNECTING_TURNS):
+        await asyncio.sleep(0)
