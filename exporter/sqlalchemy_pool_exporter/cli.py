@@ -228,7 +228,7 @@ def build_option_settings(options: argparse.Namespace) -> Document:
     if options.enable_lifecycle:
         data["web"] = {"enable_lifecycle": True}
         origins["web", "enable_lifecycle"] = "--web.enable-lifecycle"
-    if options.web_config_file is not None:
+    if options.web_config_file:  # charts pass on an option that is set to nothing
         data["web"] = {**data.get("web", {}), "config_file": options.web_config_file}
         origins["web", "config_file"] = "--web.config.file"
     return Document(data, origins)

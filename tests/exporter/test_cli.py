@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from sqlalchemy_pool_exporter import read_version
-from sqlalchemy_pool_exporter.cli import build_parser, main, run_check_config, run_demo, run_serve
+from sqlalchemy_pool_exporter.cli import (
+    build_option_settings,
+    build_parser,
+    main,
+    run_check_config,
+    run_demo,
+    run_serve,
+)
 from tests.exporter.app_workers import run_worker
 from tests.exporter.commands import run_command, run_exporter
 from tests.servers.endpoints import open_silent_port
@@ -309,6 +316,21 @@ def test_options_of_serving_may_stand_anywhere(arguments: list[str]) -> None:
     assert options.run is run_serve
     assert (options.config, options.listen) == (Path("a.yaml"), ":1")
     assert options.enable_lifecycle is True
+
+
+def test_options_become_settings_with_their_names_as_origins() -> None:
+    arguments = ["--listen", ":1", "--web.enable-lifecycle", "--web.config.file", "web.yml"]
+    given = build_option_settings(build_parser().parse_args(arguments))
+    assert given.data == {
+        "listen": ":1",
+        "web": {"enable_lifecycle": True, "config_file": "web.yml"},
+    }
+    assert given.origins["web", "config_file"] == "--web.config.file"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--web.config.file", ""]])
+def test_options_that_are_not_given_override_nothing(arguments: list[str]) -> None:
+    assert build_option_settings(build_parser().parse_args(arguments)).data == {}
 
 
 def test_each_command_runs_its_function() -> None:

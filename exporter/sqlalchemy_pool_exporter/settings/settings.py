@@ -60,7 +60,7 @@ def _lower(word: Any) -> Any:
 
 
 def _read_path(path: Any) -> Any:
-    # Helm charts pass options on that are set to nothing.
+    # `config_file: ""` turns it off.
     return None if path == "" else path
 
 
