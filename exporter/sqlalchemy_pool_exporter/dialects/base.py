@@ -79,7 +79,7 @@ def pass_parameters(parts: URLParts, parameters: Parameters) -> Translation:
 
 
 def build_no_arguments(_timeout: float, _statement_timeout: float | None) -> Arguments:
-    """Return no arguments: those of an unknown driver are unknown."""
+    """Return no arguments, since each driver names its own."""
     return {}
 
 
@@ -143,12 +143,12 @@ class Dialect:
         aliases: Other schemes that URLs have for the first of `names`.
         default_port: The port of a URL without one.
         sockets_have_ports: Whether a port is part of the name of a unix socket.
-        drivers: The best first. A URL that names one that is not installed runs on the first that
-            is, so each must understand the URLs of the others.
+        drivers: The best first. If a URL names one that is not installed, it runs on the first one
+            that is, so each must accept the URLs of the others.
         driver_modules: The top-level modules that define or raise the drivers' errors.
-        find_file: Set if the database is a file: returns its absolute path, given the URL's
-            database and the folder in which relative paths start (None: unknown). None for a
-            database without a file, or a relative path that cannot be resolved.
+        find_file: Only for databases that are files: returns the absolute path, given the URL's
+            database and the folder where relative paths start (None: unknown). Returns None for a
+            database in memory, and for a relative path if the folder is unknown.
         session_limit: Builds a statement that limits each later statement of the session to some
             seconds, where no argument of the driver does.
         transaction_limit: Builds a statement that limits the later statements of the transaction.

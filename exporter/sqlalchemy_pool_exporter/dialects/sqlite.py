@@ -68,7 +68,7 @@ def translate_url(parts: URLParts, parameters: Parameters) -> Translation:
 
 
 def find_file(database: str, folder: str | None) -> str | None:
-    """Return the absolute path of the database's file, see Dialect."""
+    """Return the absolute path of the database's file; see Dialect.find_file."""
     path = database
     if path.startswith("file:"):
         path = unquote(path.removeprefix("file:").partition("?")[0])
@@ -122,8 +122,18 @@ def classify_exact(error: BaseException) -> Reason | None:
 SQLITE = Dialect(
     names=("sqlite",),
     drivers=(
-        Driver("pysqlite", "", translate_url, build_arguments, interrupt),
-        Driver("aiosqlite", "", translate_url, build_arguments, interrupt_wrapped),
+        Driver(
+            "pysqlite",
+            translate_url=translate_url,
+            connect_arguments=build_arguments,
+            abort=interrupt,
+        ),
+        Driver(
+            "aiosqlite",
+            translate_url=translate_url,
+            connect_arguments=build_arguments,
+            abort=interrupt_wrapped,
+        ),
     ),
     driver_modules=frozenset({"aiosqlite", "sqlite3"}),
     find_file=find_file,

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from sqlalchemy_pool_exporter import dialects
-from sqlalchemy_pool_exporter.dialects import registry
+from sqlalchemy_pool_exporter.dialects import Dialect, Driver, find_dialect, find_driver, registry
 from sqlalchemy_pool_exporter.dialects.registry import choose_driver
 from sqlalchemy_pool_exporter.urls import URLError
 
@@ -47,6 +47,16 @@ def test_nothing_else_names_a_dialect_or_a_driver() -> None:
         if (words := WORDS.intersection(list_words(path)))
     }
     assert named == {}
+
+
+def test_an_unknown_name_has_an_empty_record() -> None:
+    assert find_dialect("clickhouse") == Dialect(names=("clickhouse",))
+    assert find_driver("clickhouse", "native") == Driver("native")
+
+
+def test_a_dialect_shares_the_drivers_of_others() -> None:
+    assert find_dialect("cockroachdb").default_port == 26257
+    assert find_driver("cockroachdb", "asyncpg") is find_driver("postgresql", "asyncpg")
 
 
 def uninstall(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
