@@ -30,7 +30,7 @@ TAGS: Final = "tag:yaml.org,2002:"
 TEXT_TAG: Final = f"{TAGS}str"
 MERGE_TAG: Final = f"{TAGS}merge"
 # PyYAML quotes what it found. Punctuation and names of its tokens, like '<stream end>', are safe.
-_SAFE_QUOTES: Final = re.compile(r"(?:[^']|'(?:<[a-z ]+>|\\t|[^\w'])')*")
+_SAFE_QUOTES: Final = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|\\t|[^\w'])')*""")
 
 
 @dataclass(frozen=True, slots=True)

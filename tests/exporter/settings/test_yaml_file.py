@@ -87,6 +87,10 @@ VALID_YAML = "expected valid YAML (values with a colon or other special characte
             f"exporter.yaml:1:4: could not determine a constructor for the tag ***, {VALID_YAML}",
         ),
         (
+            f"a: !{CANARY}'s x",
+            f"exporter.yaml:1:4: could not determine a constructor for the tag ***, {VALID_YAML}",
+        ),
+        (
             "? [a]\n: b",
             "exporter.yaml:1:3: while constructing a mapping in line 1: found unhashable key, "
             f"{VALID_YAML}",
