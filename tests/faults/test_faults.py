@@ -144,7 +144,7 @@ async def expose(
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Log:
-    caplog.set_level(logging.INFO, logger="exporter")
+    caplog.set_level(logging.INFO, logger="sqlalchemy_pool_exporter")
     return Log(caplog)
 
 
