@@ -63,13 +63,13 @@ def render_files() -> dict[str, str]:
 def _build_files() -> dict[str, Any]:
     sidecar = render_sidecar({"existingSecrets": [{"name": SETTINGS}]})
     (folder,) = [each["value"] for each in sidecar.env if each["name"] == PATH]
-    (mount,) = [each["mountPath"] for each in sidecar.volume_mounts]
+    mounts = [each["mountPath"] for each in sidecar.volume_mounts]
     return {
         "kustomization.yaml": _build_component(),
         "application.yaml": _build_application(sidecar),
         "removal.yaml": _build_removal(),
         "pod.yaml": _build_pod(sidecar),
-        "replacements.yaml": build_replacements(_SELECTS, folder, mount),
+        "replacements.yaml": build_replacements(_SELECTS, folder, mounts),
         "podmonitor/kustomization.yaml": _describe(resources=["podmonitor.yaml"]),
         "podmonitor/podmonitor.yaml": _build_pod_monitor(),
     }

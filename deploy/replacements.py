@@ -25,10 +25,12 @@ _PREFIX: Final = {"delimiter": ":", "index": -1}
 _FIRST_PART: Final = {"delimiter": "^", "index": 0}
 
 
-def build_replacements(selects: Sequence[Mapping[str, str]], folder: str, mount: str) -> list[Part]:
+def build_replacements(
+    selects: Sequence[Mapping[str, str]], folder: str, mounts: Sequence[str]
+) -> list[Part]:
     """Return the replacements in order, for the resources that the selectors match.
 
-    `folder` is the agent's folder, `mount` the mount path of the volume.
+    `folder` is the agent's folder, `mounts` are the mount paths of the volumes, in their order.
     """
 
     def copy(field: str, *targets: Part) -> Part:
@@ -53,7 +55,10 @@ def build_replacements(selects: Sequence[Mapping[str, str]], folder: str, mount:
         copy(f"{_one(APP)}.valueFrom", _to(rf"env.[name=^{APP}\^|^{DIR}$].valueFrom")),
         copy(f"{_one(APP)}.name", _to(rf"env.[name=^{APP}$|^{APP}\^].name")),
         copy(_one(DIR), _to(f"env.[name=^{DIR}$]")),
-        copy("volumeMounts.0", _to(rf"volumeMounts.[mountPath=^{mount}$|^\^{mount}]")),
+        *(
+            copy(f"volumeMounts.{n}", _to(rf"volumeMounts.[mountPath=^{mount}$|^\^{mount}\$]"))
+            for n, mount in enumerate(mounts)
+        ),
     ]
 
 

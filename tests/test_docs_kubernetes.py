@@ -61,16 +61,21 @@ def test_the_lines_in_a_chart_made_by_helm_create_keep_its_own_volumes(
     tmp_path: Path, values: dict[str, Any]
 ) -> None:
     shop = copy_shop(tmp_path)
+    example = get_pod(render(shop))
     template = shop / "templates" / "deployment.yaml"
     text = template.read_text()
     end = text[text.index("          volumeMounts:") :]
     template.write_text(text.replace(end, indent(CREATED, " " * 6)))
     pod = get_pod(render(shop, values))
-    with_ours = {"pool-metrics", "pool-exporter-config", "pool-exporter-secrets"}
     own = {each["name"] for each in values.get("volumes", [])}
-    assert {each["name"] for each in pod["volumes"]} == with_ours | own
-    (application,) = pod["containers"]
-    assert {each["name"] for each in application["volumeMounts"]} == {"pool-metrics"} | own
+    assert list_names(pod["volumes"]) == list_names(example["volumes"]) | own
+    (ours,), (application,) = example["containers"], pod["containers"]
+    mounts = list_names(application["volumeMounts"])
+    assert mounts == list_names(ours["volumeMounts"]) | own
+
+
+def list_names(parts: list[dict[str, Any]]) -> set[str]:
+    return {each["name"] for each in parts}
 
 
 def test_all_added_lines_are_explained() -> None:

@@ -19,7 +19,7 @@ from tests.deploy.pod_security import (
     find_resource_faults,
 )
 
-AGENT: Final = "/run/sqlalchemy-pool-metrics/agent"
+AGENT: Final = "/run/sqlalchemy-pool-metrics-agent"
 LABEL: Final = {"fieldRef": {"fieldPath": "metadata.labels['app.kubernetes.io/name']"}}
 APP: Final = "SQLALCHEMY_POOL_METRICS_APP"
 OURS: Final = ("SQLALCHEMY_POOL_METRICS_DIR", APP, "PYTHONPATH")
@@ -69,6 +69,7 @@ SHAPES: Final = {
         ],
         volumeMounts=[
             {"name": "tmp", "mountPath": "/run/sqlalchemy-pool-metrics-too"},
+            {"name": "tmp", "mountPath": "/run/sqlalchemy-pool-metrics-agents"},
             {"name": "tmp", "mountPath": "/var/run/sqlalchemy-pool-metrics"},
         ],
         more={"volumes": [TMP]},
@@ -155,7 +156,7 @@ def test_an_application_gets_the_containers_and_volumes_of_the_chart(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_first_container_gets_the_variables_and_the_mount_of_the_chart(
+def test_the_first_container_gets_the_variables_and_the_mounts_of_the_chart(
     manifests: list[Manifest], charts: Pod, shape: str
 ) -> None:
     env, expected = get_env(get_pod(manifests, shape)), get_env(charts)
@@ -163,7 +164,8 @@ def test_the_first_container_gets_the_variables_and_the_mount_of_the_chart(
         assert env[name] == expected[name]
     assert env[APP] == {"name": APP, "valueFrom": LABEL}
     mounts = get_pod(manifests, shape)["containers"][0]["volumeMounts"]
-    assert charts["containers"][0]["volumeMounts"][0] in mounts
+    for mount in charts["containers"][0]["volumeMounts"]:
+        assert mount in mounts
 
 
 @pytest.mark.parametrize("shape", SHAPES)

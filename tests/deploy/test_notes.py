@@ -23,6 +23,7 @@ PYTHONPATH = "PYTHONPATH is set"
 IMAGE = "must be available to your nodes"
 NO_DATABASE = "No database is configured"
 IN_THE_CLEAR = "Passwords in `secrets`"
+EVERY_KEY = "may read every key of Secret"
 NO_SCRAPE = "Nothing tells Prometheus to scrape"
 LABEL = "{}.labels is empty"
 LINKS = "Links of alerts are relative"
@@ -38,6 +39,7 @@ EVERYTHING = (
     PYTHONPATH,
     IMAGE,
     NO_DATABASE,
+    EVERY_KEY,
     IN_THE_CLEAR,
     NO_SCRAPE,
     *map(LABEL.format, ("podMonitor", "serviceMonitor", "prometheusRule")),
@@ -58,6 +60,10 @@ def find_reminders(values: Values) -> list[str]:
         ({"image": {"registry": "r.example"}}, [LINES, LABELS, PYTHONPATH, NO_DATABASE, NO_SCRAPE]),
         (
             {"existingSecrets": [{"name": "shop"}]},
+            [LINES, LABELS, PYTHONPATH, IMAGE, EVERY_KEY, NO_SCRAPE],
+        ),
+        (
+            {"existingSecrets": [{"name": "shop", "items": [{"key": "URL", "path": "URL"}]}]},
             [LINES, LABELS, PYTHONPATH, IMAGE, NO_SCRAPE],
         ),
         (

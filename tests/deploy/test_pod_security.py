@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.deploy.pod_security import (
 
 Container = dict[str, Any]
 OURS = ("pool-exporter", "pool-metrics-agent")
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 # What our lines are put below; nothing else is in the pod that the example's chart has not set.
 KEYS_OF_THE_POD = {"containers", "initContainers", "volumes"}
 
@@ -95,14 +97,59 @@ def test_nothing_is_set_on_the_pod_of_the_application(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_application_gets_variables_and_the_volume_alone(scenario: str) -> None:
+def test_the_application_gets_variables_and_two_volumes_alone(scenario: str) -> None:
     (deployment,) = [
         each for each in render_deployments(scenario) if each["metadata"]["name"] == "shop"
     ]
     (application,) = [each for each in get_pod(deployment)["containers"] if each["name"] == "shop"]
     own = {"name", "image", "command", "ports"}
     assert set(application) == own | {"env", "volumeMounts"}
-    assert {each["name"] for each in application["volumeMounts"] or []} <= {"pool-metrics"}
+    mounted = {each["name"] for each in application["volumeMounts"] or []}
+    assert mounted <= {"pool-metrics", "pool-metrics-agent"}
+
+
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled", "not-injected"}))
+def test_only_the_init_container_can_write_what_python_imports(scenario: str) -> None:
+    (deployment,) = [
+        each for each in render_deployments(scenario) if each["metadata"]["name"] == "shop"
+    ]
+    pod = get_pod(deployment)
+    containers = {each["name"]: each for each in [*pod["initContainers"], *pod["containers"]]}
+    variables = {each["name"]: each.get("value") for each in containers["shop"]["env"]}
+    folder = variables["PYTHONPATH"].partition(":")[0]
+    mounts = {
+        name: mount
+        for name, container in containers.items()
+        for mount in container["volumeMounts"]
+        if Path(folder).is_relative_to(mount["mountPath"])
+    }
+    assert mounts["shop"].items() >= {"mountPath": folder, "readOnly": True}.items()
+    assert "readOnly" not in mounts["pool-metrics-agent"]
+    assert set(mounts) == {"shop", "pool-metrics-agent"}
+    shared = {
+        mount["name"]
+        for container in containers.values()
+        for mount in container["volumeMounts"]
+        if mount["mountPath"] == variables["SQLALCHEMY_POOL_METRICS_DIR"]
+    }
+    assert mounts["shop"]["name"] == mounts["pool-metrics-agent"]["name"]
+    assert mounts["shop"]["name"] not in shared
+
+
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"disabled"}))
+def test_our_containers_get_no_token_and_the_application_keeps_its_own(scenario: str) -> None:
+    for deployment in render_deployments(scenario):
+        pod = get_pod(deployment)
+        empty = {each["name"] for each in pod["volumes"] if "emptyDir" in each}
+        for container in [*(pod.get("initContainers") or []), *pod["containers"]]:
+            # Kubernetes mounts no token into a container with a mount of its own at this path.
+            mounts = [mount for mount in container["volumeMounts"] if mount["mountPath"] == TOKEN]
+            if container["name"] == "shop" or "automountServiceAccountToken" in pod:
+                assert mounts == []
+                continue
+            (mount,) = mounts
+            assert mount["readOnly"]
+            assert mount["name"] in empty
 
 
 def find_handlers(probe: dict[str, Any]) -> dict[str, Any]:

@@ -89,20 +89,21 @@ def test_the_agent_comes_before_the_exporter_and_the_application() -> None:
 def test_the_agent_is_on_the_python_path() -> None:
     pod = get_pod(render_shop({"volume": {"mountPath": "/pools"}}))
     env = get_env(pod)
-    assert pod["initContainers"][0]["command"][-1] == env["PYTHONPATH"] == "/pools/agent"
+    assert pod["initContainers"][0]["command"][-1] == env["PYTHONPATH"] == "/pools-agent"
     assert env["SQLALCHEMY_POOL_METRICS_DIR"] == "/pools"
     assert {"name": "POOL_EXPORTER_APP__DIR", "value": "/pools"} in pod["initContainers"][1]["env"]
 
 
 def test_a_python_path_of_the_image_comes_after_ours() -> None:
     env = get_env(get_pod(render_shop({"app": {"pythonPath": "/srv:/lib"}})))
-    assert env["PYTHONPATH"] == "/run/sqlalchemy-pool-metrics/agent:/srv:/lib"
+    assert env["PYTHONPATH"] == "/run/sqlalchemy-pool-metrics-agent:/srv:/lib"
 
 
 def test_an_image_with_the_package_gets_neither_agent_nor_python_path() -> None:
     pod = get_pod(render_shop({"app": {"inject": False}}))
     assert [each["name"] for each in pod["initContainers"]] == ["pool-exporter"]
     assert "PYTHONPATH" not in get_env(pod)
+    assert "pool-metrics-agent" not in [each["name"] for each in pod["volumes"]]
 
 
 def test_a_missing_secret_delays_a_pod_only_if_it_is_required() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 Manifest = dict[str, Any]
 # Values of Secrets and ConfigMaps by key.
 Data = Mapping[str, str]
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def prepare_pod(
@@ -32,12 +33,26 @@ def prepare_pod(
         fill_volume(path, volume, objects)
         volume.clear()
         volume |= {"name": path.name, "hostPath": {"path": str(path), "type": "Directory"}}
+    mount_token(spec, folder)
     for container in [*spec["initContainers"], *spec["containers"]]:
         for key in ("livenessProbe", "ports"):
             container.pop(key, None)
         container["env"] = [resolve(entry, objects) for entry in container.get("env", [])]
     metadata = {"name": name, "labels": template["metadata"]["labels"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def mount_token(spec: Manifest, folder: Path) -> None:
+    """Mount the service account's token as Kubernetes does, where nothing else is mounted."""
+    path = folder / "kube-api-access"
+    path.mkdir(mode=0o755)
+    write_files(path, {"token": "secret"})
+    host_path = {"path": str(path), "type": "Directory"}
+    spec["volumes"].append({"name": path.name, "hostPath": host_path})
+    for container in [*spec["initContainers"], *spec["containers"]]:
+        mounts = container.setdefault("volumeMounts", [])
+        if TOKEN not in [mount["mountPath"] for mount in mounts]:
+            mounts.append({"name": path.name, "mountPath": TOKEN, "readOnly": True})
 
 
 def fill_volume(path: Path, volume: Manifest, objects: Mapping[tuple[str, str], Data]) -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.deploy.charts import Manifest, copy_shop, pick, render
-from tests.image.kubelet import prepare_pod
+from tests.image.kubelet import TOKEN, prepare_pod
 from tests.image.podman import PATIENCE, Container, podman, run_once
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.embedded_postgres import EmbeddedPostgres
@@ -31,9 +31,10 @@ LABELS = '{application="shop",database="primary",origin="app",pool="shop"}'
 
 
 class Pod(NamedTuple):
-    """A running pod: its exporter and the address of its application."""
+    """A running pod: its exporter, the address and the container of its application."""
 
     exporter: Container
+    app: str
     address: str
     server: EmbeddedPostgres
 
@@ -64,9 +65,10 @@ def pod(image: str, app_image: str, postgres: EmbeddedPostgres) -> Iterator[Pod]
         (app,) = [each for each in manifest["spec"]["containers"] if each["name"] == "shop"]
         app["command"] = [part.replace(":8000", f"127.0.0.1:{app_port}") for part in app["command"]]
         with play(manifest, folder):
-            container = Container(f"{manifest['metadata']['name']}-pool-exporter", port)
+            name = manifest["metadata"]["name"]
+            container = Container(f"{name}-pool-exporter", port)
             container.wait_until_serving()
-            yield Pod(container, f"http://127.0.0.1:{app_port}/", postgres)
+            yield Pod(container, f"{name}-shop", f"http://127.0.0.1:{app_port}/", postgres)
 
 
 def build_manifest(
@@ -145,6 +147,40 @@ def test_counters_survive_a_killed_exporter(pod: Pod) -> None:
     podman("start", pod.exporter.name)
     pod.exporter.wait_until_answering()
     assert read_value(pod, name) == before + 3
+
+
+def run_python(container: str, program: str) -> str:
+    completed = podman("exec", container, "python3", "-c", program, check=False)
+    return completed.stdout + completed.stderr
+
+
+def test_the_application_cannot_write_what_its_processes_import(pod: Pod) -> None:
+    program = """
+import os, sqlalchemy_pool_metrics
+folder = os.path.dirname(os.path.dirname(sqlalchemy_pool_metrics.__file__))
+print(folder)
+for act in (
+    lambda: open(folder + "/sitecustomize.py", "a"),
+    lambda: open(folder + "/json.py", "w"),
+    lambda: os.rename(folder, folder + "-moved"),
+    lambda: os.open(os.environ["SQLALCHEMY_POOL_METRICS_DIR"] + "/own", os.O_CREAT),
+):
+    try:
+        act()
+        print("written")
+    except OSError as error:
+        print(error.strerror)
+"""
+    folder, *answers = run_python(pod.app, program).splitlines()
+    assert folder == "/run/sqlalchemy-pool-metrics-agent"
+    assert answers[-1] == "written"
+    assert "written" not in answers[:-1]
+
+
+def test_the_exporter_gets_no_token_and_the_application_keeps_its_own(pod: Pod) -> None:
+    program = f"import os; print(os.listdir({TOKEN!r}))"
+    assert run_python(pod.exporter.name, program) == "[]\n"
+    assert run_python(pod.app, program) == "['token']\n"
 
 
 def read_value(pod: Pod, name: str) -> float:

@@ -34,6 +34,11 @@ This chart renders no workload by itself. Check the following:
 {{- if not (or .Values.config.databases .Values.existingSecrets .Values.secrets .Values.extraEnv) }}
 - No database is configured, so none is probed. Set config.databases, or name a Secret in existingSecrets.
 {{- end }}
+{{- range .Values.existingSecrets }}
+{{- if not .items }}
+- The exporter may read every key of Secret {{ .name }}: list those that it needs in the `items` of existingSecrets.
+{{- end }}
+{{- end }}
 {{- if .Values.secrets }}
 - Passwords in `secrets` are stored in the release and in your values. Except for trials, use existingSecrets.
 {{- end }}

@@ -40,6 +40,16 @@ Templates for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.po
   emptyDir:
     medium: Memory
     sizeLimit: {{ .Values.volume.sizeLimit | quote }}
+{{- if .Values.app.inject }}
+{{- /* A volume of its own: what the application can write, Python must never import. */}}
+- name: pool-metrics-agent
+  emptyDir:
+    medium: Memory
+    sizeLimit: 4Mi
+{{- end }}
+- name: pool-exporter-no-token
+  emptyDir:
+    sizeLimit: 1Mi
 {{ include "poolexporter.containerVolumes" . }}
 {{- end }}
 {{- end }}
@@ -65,11 +75,16 @@ Templates for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.po
 {{- if .Values.enabled }}
 - name: pool-metrics
   mountPath: {{ .Values.volume.mountPath }}
+{{- if .Values.app.inject }}
+- name: pool-metrics-agent
+  mountPath: {{ include "poolexporter.agentFolder" . }}
+  readOnly: true
+{{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "poolexporter.agentFolder" -}}
-{{ .Values.volume.mountPath }}/agent
+{{ .Values.volume.mountPath }}-agent
 {{- end }}
 
 {{- define "poolexporter.agentContainer" -}}
@@ -82,8 +97,19 @@ resources:
 securityContext:
   {{- include "poolexporter.securityContext" . | nindent 2 }}
 volumeMounts:
-  - name: pool-metrics
-    mountPath: {{ .Values.volume.mountPath }}
+  - name: pool-metrics-agent
+    mountPath: {{ include "poolexporter.agentFolder" . }}
+  - {{- include "poolexporter.noTokenMount" . | nindent 4 }}
+{{- end }}
+
+{{/*
+An empty folder in place of the service account's token, for our containers alone: automountServiceAccountToken would also
+take it from the application. Kubernetes mounts no token into a container that has a mount at this path.
+*/}}
+{{- define "poolexporter.noTokenMount" -}}
+name: pool-exporter-no-token
+mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+readOnly: true
 {{- end }}
 
 {{/* The exporter's container with access to the application's pools. */}}
@@ -92,6 +118,7 @@ volumeMounts:
 {{- $env := dict "name" "POOL_EXPORTER_APP__DIR" "value" .Values.volume.mountPath -}}
 {{- $mount := dict "name" "pool-metrics" "mountPath" .Values.volume.mountPath "readOnly" true -}}
 {{- $_ := set $container "env" (prepend $container.env $env) -}}
-{{- $_ := set $container "volumeMounts" (prepend $container.volumeMounts $mount) -}}
+{{- $noToken := include "poolexporter.noTokenMount" . | fromYaml -}}
+{{- $_ := set $container "volumeMounts" (append (prepend $container.volumeMounts $mount) $noToken) -}}
 {{ toYaml $container }}
 {{- end }}
