@@ -12,7 +12,7 @@ from .export import ForeignFileError, export
 
 __all__ = ["main"]
 
-EXPORT_HELP = "write a folder that switches the recording on for an app with it on its PYTHONPATH"
+EXPORT_HELP = "write a folder that switches the recording on in apps that have it on PYTHONPATH"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -57,7 +57,7 @@ class Block:
     uses an RLock for the same reason. Nothing is called between the load and the store of a slot,
     so that such a re-entry loses no count.
 
-    What happens at every checkout and return is written out a second time in `recorder`.
+    `recorder` has a second copy of the code for the usual checkout and return.
 
     Attributes:
         lock: Protects the block.
@@ -67,8 +67,8 @@ class Block:
         waiting: The callers that wait.
         idle: Live idle connections.
         users: Recorders that use this block.
-        checkouts: The first bucket of the histogram `checkout`, stored into its slot and never
-            loaded from there; so are `holds` and `checkout_ns`.
+        checkouts: The first bucket of the histogram `checkout`. Like `holds` and `checkout_ns` it
+            is stored into its slot and never loaded from there.
         holds: The first bucket of the histogram `hold`.
         checkout_ns: The sum of the histogram `checkout`.
         saturated_since: When the last allowed connection went out, 0 while one is left.
@@ -114,7 +114,7 @@ class Block:
     def move(self, buffer: SlotBuffer) -> None:
         """Continue in another buffer and add to the counters that are there. Takes the lock."""
         with self.lock:
-            # Others counted there before; read() shows what this pool counted by itself.
+            # Other pools counted there before; read() subtracts their counts.
             self._inherited = list(map(add, self._inherited, buffer.slots[:ADDITIVE_SLOTS]))
             self.buffer.move_to(buffer)
             self.buffer, self.slots = buffer, buffer.slots
@@ -123,8 +123,8 @@ class Block:
     def detach(self) -> SlotBuffer:
         """Continue in private memory with counters of 0, and return the old buffer.
 
-        What is in flight stays so. The old buffer keeps its counters, those of a pool that is gone.
-        Takes the lock.
+        Connections stay out, and callers keep waiting. The old buffer keeps its counters, like that
+        of a dropped pool. Takes the lock.
         """
         with self.lock:
             old, buffer = self.buffer, SlotBuffer()
@@ -132,7 +132,7 @@ class Block:
             buffer.on_new_window = old.on_new_window
             for slot in range(ADDITIVE_SLOTS, BLOCK_SLOTS):
                 value = old.slots[slot]
-                # An ended entry of a table holds a total of the old buffer: it must not come along.
+                # An ended entry of a table holds a total of the old buffer: leave it behind.
                 buffer.slots[slot] = value if value < ENDED else 0
             old.slots[ACTIVE] = 0
             self.buffer, self.slots = buffer, buffer.slots
@@ -141,7 +141,7 @@ class Block:
             return old
 
     def _resume(self) -> None:
-        # Numbers that are stored and never loaded continue from those in the new buffer.
+        # Numbers that are stored and never loaded continue from their slots in the new buffer.
         self.checkout_ns = self.slots[CHECKOUT_SUM]
         self.checkouts, self.holds = self.slots[CHECKOUT_FIRST], self.slots[HOLD_FIRST]
         self.held.resume(self.buffer)
@@ -178,7 +178,7 @@ class Block:
     def record_shared_checkout(self, duration_ns: int) -> None:
         """Count a checkout of a connection that is already out."""
         slots = self.slots
-        # The index is complete before the slot is loaded, so no call comes between load and store.
+        # The index is computed before the slot is loaded: no call between load and store.
         slots[CHECKOUT_FIRST + bisect_left(CHECKOUT_BOUNDS_NS, duration_ns)] += 1
         self.checkouts = slots[CHECKOUT_FIRST]
         slots[CHECKOUT_SUM] = self.checkout_ns = self.checkout_ns + duration_ns

@@ -1,4 +1,4 @@
-"""Which buffer each pool of the process is counted in, and the counters of pools that are gone."""
+"""Choose the buffer that each pool is counted in, and keep the counters of pools that are gone."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ class BlockStore:
             self._merge([buffer], buffer.description)
 
     def _make_room(self, in_use: Collection[object]) -> bool:
-        """Merge two pools that are gone under one name; return False when there are not two."""
+        """Merge two pools that are gone into `DROPPED`; return False if that is impossible."""
         gone = [buffer for buffer in self.kept if _identity(buffer) not in in_use]
         gone.sort(key=lambda each: (not self._is_in_place(each), each.description != DROPPED))
         return len(gone) > 1 and self._merge(gone[:2], DROPPED) is not None
 
     def _merge(self, buffers: list[SlotBuffer], description: PoolDescription) -> SlotBuffer | None:
-        """Keep the sum of some buffers in place of them; return None when there is no room."""
+        """Replace buffers with one that has their sum; return None if there is no room for it."""
         file = self._sharing.file
         shared = [
             each for each in buffers if isinstance(each, MappedSlotBuffer) and each.file is file
@@ -97,7 +97,7 @@ class BlockStore:
             buffer.add_counters_to(target)
         target.describe(description)
         if isinstance(target, MappedSlotBuffer):
-            # The sum is complete. One store lets readers count it and no longer its parts.
+            # The sum is complete. One store makes readers count it instead of its parts.
             target.file.publish(target, replaces=shared)
         self.kept = [buffer for buffer in self.kept if buffer not in buffers]
         self.kept.append(target)

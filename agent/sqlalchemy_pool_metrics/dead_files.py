@@ -42,9 +42,9 @@ DROPPED = PoolDescription(name="dropped")
 ABANDONED_SECONDS = 60.0
 _TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]{12}\.tmp")
 MARGINS_NS = (20_000_000, 200_000_000, 2_000_000_000)
-"""What was in flight in a dead process is counted up to this long after now. Until `retired` is
-replaced, readers of its file count it up to their own time, and no counter may fall afterwards. A
-merge that takes longer is tried again with the next margin."""
+"""Operations in flight in a dead process count until this long after now. Until `retired` is
+replaced, readers count them until their own time, and no counter may fall afterwards. A merge that
+takes longer is tried again with the next margin."""
 _NOTHING = FileContents(0, 0, 0, frozenset(), True, ())
 
 
@@ -71,7 +71,7 @@ def _merge(folder: Path, margin_ns: int) -> bool:
     if retired is None:
         return True
     new = [each.contents for number, each in dead.items() if number not in retired.merged_ids]
-    # An id stays named while its file exists: one that could not be deleted must not count again.
+    # An id stays listed while its file exists: one that cannot be deleted must not count again.
     still_there = {number for number in retired.merged_ids if _hex(number) in names}
     generation = max(min(retired.generation, 1 << 62) + 1, time.time_ns())
     header = Header(pid=os.getpid(), created_ns=time.time_ns(), generation=generation)
@@ -158,9 +158,9 @@ def _read_dead(path: str, now_ns: int) -> _DeadFile | None:
 
 
 def _read_retired(folder: Path, now_ns: int) -> FileContents | None:
-    """Return what was merged before; None to leave it to a version that understands all of it.
+    """Return the counters merged so far; None if this version cannot read all of them.
 
-    A damaged file counts as none: its counters are lost already.
+    A damaged file counts as an empty one: its counters are lost already.
     """
     try:
         descriptor = open_file(str(folder / RETIRED))
@@ -221,7 +221,8 @@ def _remove_abandoned(folder: Path) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                # A process file may be in the making right now. `retired` is not: we hold the lock.
+                # Another process may be creating its file now; none replaces `retired`: we have
+                # the lock.
                 is_retired = entry.name.startswith(f".{RETIRED}-")
                 with suppress(OSError):
                     if is_retired or entry.stat(follow_symlinks=False).st_mtime < before:

@@ -63,7 +63,7 @@ def describe_url(pool: Pool, url: URL, name: str | None) -> PoolDescription:
     return replace(
         described,
         name=name or pool._orig_logging_name or database or "default",
-        # The driver's arguments are better: the URL's query can name hosts and sockets, too.
+        # Prefer the driver's arguments: the URL's query can name hosts and sockets, too.
         host=described.host or url.host or "",
         port=described.port if described.host else url.port,
         database=database,
@@ -91,8 +91,8 @@ class _Endpoint(NamedTuple):
 def _endpoint(pool: Pool) -> _Endpoint:
     """Return where the pool connects; empty if `create_engine` did not build its creator.
 
-    SQLAlchemy does not give the URL to a pool. The only trace of it is the creator, a closure over
-    the arguments of the driver's connect(). Only host, port and database are read from them.
+    SQLAlchemy does not pass the URL to the pool. Its only trace is the creator, a closure over the
+    arguments of the driver's connect(). Only host, port and database are read from them.
     """
     try:
         seen = inspect.getclosurevars(pool._creator).nonlocals

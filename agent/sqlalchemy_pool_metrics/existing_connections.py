@@ -16,7 +16,7 @@ Records = list[ConnectionPoolEntry]
 
 
 def find_connections(pool: Pool) -> tuple[Records, Records]:
-    """Return the records that are idle and those that are out; a NullPool has none to find.
+    """Return the records that are idle and those that are out; a NullPool keeps none.
 
     For a queue pool with connections out this searches all objects of the garbage collector, which
     takes tens of milliseconds in a large program: nothing else refers to all of these records.

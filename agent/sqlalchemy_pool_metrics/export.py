@@ -1,4 +1,4 @@
-"""Write the folder that switches the recording on in an application with it on its PYTHONPATH."""
+"""Write a folder that switches the recording on in applications that have it on PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ SWITCH = "sitecustomize.py"
 MANIFEST = f"{PACKAGE}/.exported"
 """Lists the files that an export wrote, so that a later export deletes those it no longer has."""
 
-# By this first line an export recognises the sitecustomize.py of an older one: never change it.
+# An export recognises the sitecustomize.py of an older one by this first line: never change it.
 _SWITCH_BEGINS = b'"""Switches sqlalchemy_pool_metrics on'
 _OURS = re.compile(rf"{PACKAGE}/(\w+/)?\w+\.(py|typed)")
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 
 
 class ForeignFileError(Exception):
-    """A file of somebody else has a name that the export needs; the message has its path."""
+    """A file that no export wrote has a name that the export needs; the message has its path."""
 
 
 def export(folder: Path) -> None:
     """Write the folder, or update an older export in it.
 
     Each file is replaced in one step: a program that starts meanwhile reads complete files.
-    Everybody may read them, whatever the umask. Other files in the folder stay.
+    All users may read them, whatever the umask. Other files in the folder stay.
 
     Raises:
         ForeignFileError: One of the other files has a name that the export needs.
@@ -42,7 +42,7 @@ def export(folder: Path) -> None:
     old = _read_manifest(folder)
     _make_folder(folder)
     _make_folder(folder / PACKAGE)
-    # First, and with the old names: the next export then recognises one that was cut off.
+    # First, and with the old names: if this export is interrupted, the next one finds all files.
     _replace(folder / MANIFEST, "\n".join(sorted(old | files.keys())).encode())
     for name, content in files.items():
         _make_folder((folder / name).parent)

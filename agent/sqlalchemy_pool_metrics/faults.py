@@ -1,4 +1,4 @@
-"""Keep faults of the recording away from the application: log each kind once and go on."""
+"""Keep faults of the recording away from the application: log each kind once and continue."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def log_fault(where: str, fault: Exception) -> None:
             _logger.error(
                 "%s failed, the pool's numbers are wrong from here on", where, exc_info=fault
             )
-    except Exception:  # noqa: S110 - a logging handler of the app that raises must not reach the app
+    except Exception:  # noqa: S110 - the app's own logging handler may raise
         pass
 
 
 def raised_by_application(fault: BaseException) -> bool:
     """Return whether a signal handler of the application raised this while our code ran.
 
-    Celery's SoftTimeLimitExceeded is such an exception. The application waits for it, so the caller
+    Celery's SoftTimeLimitExceeded is such an exception. The application relies on it, so the caller
     must let it through.
     """
     trace = fault.__traceback__

@@ -1,6 +1,6 @@
 """The bytes of a shared file: a header that describes the file, then the blocks.
 
-Functions over bytes. Reading trusts nothing: a file may be damaged, or be anybody's.
+Functions over bytes. Reading trusts nothing: a file may be damaged, or not one of ours.
 
     offset   what, all numbers unsigned 64 bits in the byte order of the machine
     0        magic b"sqlapool" · byte-order mark · major version of this format
@@ -64,8 +64,8 @@ RETIRED_BLOCK_BYTES = 2048
 RETIRED_SLOTS_OFFSET = RETIRED_BLOCK_BYTES - 8 * ADDITIVE_SLOTS
 TEXTS_OFFSET = 128
 UNUSED = 6
-"""The index of the one number in the header that changes while its process lives: bit n is set when
-block n does not count. One store can so put a block in the place of several others."""
+"""The index of the only number in the header that changes while its process lives: bit n is set
+when block n does not count. So one store can replace several blocks with another one."""
 
 LAG_NS = 20_000_000
 """How long after reading the clock a process may store the time, see `read_snapshot`."""
@@ -104,16 +104,16 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class FileContents:
-    """What a file says.
+    """The contents of a file.
 
     Attributes:
         id: The id of the file.
         pid: The process that created it.
         generation: Rises each time that `retired` is replaced.
         merged_ids: The ids of the files whose counters are in this one.
-        complete: Whether we understand everything that it counts; not so for a later version.
+        complete: Whether we know everything that it counts; False for some later versions.
         pools: One snapshot per block; pools no longer in use have only counters (processes 0).
-        bytes_in_use: The part of the file that means something.
+        bytes_in_use: The size of the part that is in use.
     """
 
     id: int
@@ -175,18 +175,18 @@ def _build_block(pool: Snapshot) -> bytes:
 
 
 def read_contents(data: bytes, now_ns: int) -> FileContents:
-    """Return what the bytes of a file say.
+    """Parse the bytes of a file.
 
     Args:
         data: The bytes of the file.
         now_ns: A monotonic time after which the bytes were read.
 
     Raises:
-        UnreadableFile: The bytes make no sense to us.
+        UnreadableFile: The bytes are damaged, or are not in our format.
     """
     header, in_use, needed = _parse(data[: _NUMBERS.size])
     if needed > len(data):
-        raise UnreadableFile(f"{len(data)} bytes, going by its header {needed} are in use")
+        raise UnreadableFile(f"{len(data)} bytes, but its header claims {needed}")
     view = memoryview(data)
     table, complete = _find_table(view, header)
     pools = []
@@ -273,7 +273,7 @@ def _read_merged_ids(view: memoryview, header: Header) -> frozenset[int]:
 
 
 def _find_table(view: memoryview, header: Header) -> tuple[SlotTable, bool]:
-    """Return the slot table, and whether we know all its counters. The tag tells our own table."""
+    """Return the slot table, and whether we know all its counters. Our own has a known tag."""
     slots = (header.block_bytes - header.slots_offset) // 8
     if header.table_tag == _OWN_TABLE_TAG and TABLE.slots <= slots:
         return TABLE, True

@@ -35,7 +35,7 @@ FIRST_BLOCKS = 2
 
 
 def list_files(folder: Path) -> list[str]:
-    """Return the paths of the process files in a folder, in no order."""
+    """Return the paths of the process files in a folder, in any order."""
     with os.scandir(folder) as entries:
         return [
             entry.path
@@ -45,7 +45,7 @@ def list_files(folder: Path) -> list[str]:
 
 
 def open_file(path: str) -> int:
-    """Return a descriptor for reading; the file may be anybody's, so opening never blocks.
+    """Return a descriptor for reading; never blocks, even if the path is a pipe.
 
     Raises:
         FileNotFoundError: The file is gone.
@@ -68,8 +68,8 @@ def open_file(path: str) -> int:
 def is_alive(descriptor: int) -> bool:
     """Return whether the process that shares this file still runs.
 
-    The process holds the lock as long as it lives. A PID, a modification time or atexit would not
-    do: containers have the same PIDs, and SIGKILL runs no code.
+    The process holds the lock while it lives. A PID, a modification time or atexit is not reliable:
+    containers share PIDs, and SIGKILL runs no code.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -80,7 +80,7 @@ def is_alive(descriptor: int) -> bool:
 
 def read_bytes(descriptor: int) -> bytes:
     """Return the part of a file that its header says is in use, at most MAX_FILE_BYTES."""
-    # read() instead of a mapping: a mapping of a file that somebody truncates is a SIGBUS.
+    # pread() instead of a mapping, which raises SIGBUS when the file is truncated.
     data = os.pread(descriptor, HEADER_BYTES + FIRST_BLOCKS * BLOCK_BYTES, 0)
     more = min(size_in_use(data), MAX_FILE_BYTES) - len(data)
     return data if more <= 0 else data + os.pread(descriptor, more, len(data))
@@ -89,8 +89,8 @@ def read_bytes(descriptor: int) -> bytes:
 def read_stable(descriptor: int) -> bytes:
     """Return the file as it was at one moment: read it until two copies agree, or a few times.
 
-    Copies that never agree may show a connection twice, or not at all, that was returned and taken
-    again meanwhile. Counters never run backwards in them either, see `layout`.
+    If no copies agree, a connection that was returned and taken again meanwhile may show twice, or
+    not at all. Even then no counter falls, see `layout`.
     """
     data = read_bytes(descriptor)
     for _ in range(STABLE_TRIES):

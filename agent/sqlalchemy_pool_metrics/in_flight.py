@@ -1,4 +1,4 @@
-"""Start times of what is in flight: connections that are checked out, callers that wait."""
+"""Start times of operations in flight: connections that are checked out, callers that wait."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class InFlightTable:
     each of the last 16 windows. Operations that find no free slot are only counted.
 
     The caller holds the block's lock. Free slots are used in turn: if a reader's copy missed the
-    end of an operation, the total has it long before the slot is used again. The table grows only
-    as needed, so that a reader has few slots to look at.
+    end of an operation, the total includes it long before the slot is used again. The table grows
+    only as needed, so that readers look at few slots.
 
     Attributes:
         level: Operations in flight.

@@ -1,4 +1,4 @@
-"""Record every engine that an application creates, without a change of the application.
+"""Record every engine that an application creates, without changing the application.
 
 This module runs in the middle of SQLAlchemy's import, so it imports nothing of SQLAlchemy itself.
 """

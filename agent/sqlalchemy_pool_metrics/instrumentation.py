@@ -23,8 +23,8 @@ def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
     """Record the metrics of an engine's pool from now on.
 
     Call it before or after the first use; the pool may be of any class. A second call only renames
-    the pool, and what was counted stays under the old name. Engines made by `execution_options()`
-    share the pool. Never raises: a pool that cannot be instrumented works on, and a line is logged.
+    the pool, and earlier counts stay under the old name. Engines made by `execution_options()`
+    share the pool. Never raises: failures are logged, and the pool still works.
 
     Args:
         engine: The engine.
@@ -45,7 +45,7 @@ def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
 
 
 def _current_name(pool: Any) -> str | None:
-    """Return the name of a pool that records already; None for the default name."""
+    """Return the name of a pool that already records; None for the default name."""
     if not isinstance(pool, RecordsMetrics):
         return None
     name = pool._recorder.block.description.name

@@ -23,10 +23,10 @@ slot, its start time, from which `checked_out`, the oldest age and the running p
 
 A slot of a table is 0, or the monotonic time in ns at which something began, or, when that has
 ended, ENDED | the total of all that have ended, this one included. The same total is then stored
-into its own slot (the sum of a histogram, or `saturated_ns`). The running duration so becomes part
+into its own slot (the sum of a histogram, or `saturated_ns`). So the running duration becomes part
 of the total in one store. A reader takes the highest total that it finds and counts each duration
 exactly once, even when the writer was killed between the two stores. The totals lie before the
-tables, because a copy is made in this order, and slots are not reused at once.
+tables because readers copy slots in this order, and slots are not reused at once.
 
 All times are of CLOCK_MONOTONIC, which all processes of a host share.
 """
@@ -121,7 +121,7 @@ class Region:
 
 
 class SlotTable:
-    """The regions of a block by name, of our version or as a file of another version has them."""
+    """The regions of a block by name, in our version or in another version's file."""
 
     def __init__(self, regions: Sequence[Region]) -> None:
         self.regions = {region.name: region for region in regions}

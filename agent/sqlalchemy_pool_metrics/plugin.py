@@ -1,4 +1,4 @@
-"""SQLAlchemy's plugin `pool_metrics`, which records the pool of an engine that names it."""
+"""The SQLAlchemy plugin `pool_metrics`, which records the pools of engines that name it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ POOL_NAME = "pool_name"
 
 
 class EngineRecording(CreateEnginePlugin):
-    """Records the pool of an engine; has no arguments."""
+    """Records the pool of an engine; takes no arguments."""
 
     name: str | None = None
 
     def __init__(self) -> None:
-        """Do nothing; `pool_name` may be an argument of the driver here."""
+        """Leave the engine's arguments alone: here, `pool_name` may be one of the driver's."""
 
     def engine_created(self, engine: Engine) -> None:
         """Instrument the engine."""

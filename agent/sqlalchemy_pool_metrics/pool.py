@@ -1,7 +1,7 @@
 """Pool classes that record their metrics: subclasses of SQLAlchemy's classes and of users' own.
 
-They do not change how a pool works. A fault of the recording is logged, and `super()` is called in
-any case: a `_do_return_conn()` that raises would lose the connection's slot for good.
+The pools work as before. Faults of the recording are logged, and `super()` is always called: a
+`_do_return_conn()` that raises would lose the connection's slot for good.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _POOL_TIMEOUT_CODE = "3o7r"
 class RecordsMetrics(Pool):
     """Mixin that adds the recording to the pool class that follows it in the bases."""
 
-    # On the class, too: SQLAlchemy's tests compare the attributes that only instances have.
+    # Also a class attribute: SQLAlchemy's tests compare the attributes that only instances have.
     _recorder: Recorder = None  # type: ignore[assignment]
     _records_metrics = True
     _plain_connect: Callable[[], PoolProxiedConnection]
@@ -61,21 +61,21 @@ class RecordsMetrics(Pool):
         super().__init__(*args, **kwargs)
         try:
             self._begin_recording()
-            # With _dispatch it comes from recreate(), which adds it with the old pool's block.
+            # With `_dispatch`, recreate() is building it, and adds it with the old pool's block.
             if kwargs.get("_dispatch") is None:
                 PROCESS.add(self)
         except Exception as fault:
             log_fault("instrumenting a pool", fault)
 
     def connect(self) -> PoolProxiedConnection:
-        """Check a connection out and record it."""
+        """Check out a connection and record the checkout."""
         # Reading this byte is all that a checkout usually pays for forks and the shared file.
         if not PROCESS.up_to_date[0]:
             PROCESS.run_maintenance()
         entered_ns = monotonic_ns()
         try:
             fairy = self._plain_connect()
-        except BaseException as error:  # CancelledError is no Exception
+        except BaseException as error:  # CancelledError is not an Exception
             self._recorder.record_failure(f"checkout_failures_{_failure_reason(error)}")
             raise
         try:
@@ -86,7 +86,7 @@ class RecordsMetrics(Pool):
                 self._recorder.record_checkout(record, fairy, entered_ns)
         except Exception as fault:
             if raised_by_application(fault):
-                raise  # the fairy goes with the frame, which returns the connection
+                raise  # the fairy dies with this frame, and its connection is returned
             log_fault("recording a checkout", fault)
         return fairy
 
@@ -139,7 +139,7 @@ class RecordsMetrics(Pool):
         queue = getattr(self, "_pool", None)
         if isinstance(queue, RecordsWaits):
             queue.use(recorder)
-        elif isinstance(self, QueuePool):  # a user's class uses a queue of its own
+        elif isinstance(self, QueuePool):  # a user's class with its own queue class
             make_recording(queue, recorder)
 
 
@@ -200,9 +200,9 @@ def _make_class(pool_class: type[Pool]) -> type[RecordsMetrics]:
 
 
 def instrument_pool(pool: Pool) -> RecordsMetrics:
-    """Make an existing pool record, also while connections are out.
+    """Make an existing pool record, even while connections are out.
 
-    Those connections count from now on, their checkouts and openings do not.
+    Those connections count from now on; their checkouts and openings do not.
 
     Raises:
         TypeError: The objects of the pool's class cannot change their class.
@@ -215,10 +215,10 @@ def instrument_pool(pool: Pool) -> RecordsMetrics:
 
 
 def instrument_engine(engine: Any) -> RecordsMetrics:
-    """Make the pool of an Engine record; replace a pool that create_engine just made.
+    """Make an engine's pool record; replace the pool if it is unused.
 
-    An object whose class was changed stays slower, by 10 % of a checkout. Only the engine refers to
-    a new pool, so that it can be replaced, as `dispose()` does.
+    Changing the class of an object makes its checkouts 10 % slower for good. Only the engine refers
+    to an unused pool, so it can be replaced, as `dispose()` does.
     """
     PROCESS.check_for_fork()
     with PROCESS.instrumenting:
@@ -228,7 +228,7 @@ def instrument_engine(engine: Any) -> RecordsMetrics:
 
 
 def _is_unused(pool: Any) -> bool:
-    """Return whether create_engine made the pool, of SQLAlchemy's class, and nobody used it."""
+    """Return whether create_engine made the pool, its class is SQLAlchemy's, and it is unused."""
     return (
         type(pool) in (QueuePool, AsyncAdaptedQueuePool)
         and type(pool._pool) is type(pool)._queue_class
@@ -253,7 +253,7 @@ def _build_copy(pool: Any) -> RecordsMetrics:
 
 def _instrument(pool: Any) -> RecordsMetrics:
     # Other threads may use the pool meanwhile. The block shares the queue's mutex from the start,
-    # because a mutex that somebody may hold or wait for cannot be replaced.
+    # because a mutex that a thread may hold or wait for cannot be replaced.
     lock = find_mutex(pool._pool) if isinstance(pool, QueuePool) else None
     recorder = Recorder(Block(PoolDescription(), lock))
     pool._recorder = recorder
@@ -261,7 +261,7 @@ def _instrument(pool: Any) -> RecordsMetrics:
     if isinstance(pool, QueuePool):
         make_recording(pool._pool, recorder)
     pool.__class__ = metrics_class(type(pool))
-    # Every event from here on is recorded; only now look for what was there before.
+    # From here on every event is recorded. Only now look for the connections from before.
     with recorder.lock:
         recorder.adopt(*find_connections(pool))
     pool._begin_recording()

@@ -35,8 +35,8 @@ __all__ = ["BLOCKS", "FILE_BYTES", "MODE", "MappedSlotBuffer", "ProcessFile"]
 BLOCKS = 15
 FILE_BYTES = HEADER_BYTES + BLOCKS * BLOCK_BYTES
 MODE = 0o444
-"""Everybody may read a file, whatever the umask, and only root can truncate it by mistake: a
-mapped file that shrinks kills its process with SIGBUS."""
+"""All users may read a file, whatever the umask, and only root can truncate it by mistake: a mapped
+file that shrinks kills its process with SIGBUS."""
 
 _mappings: list[mmap.mmap] = []
 """Keeps every mapping open. Before Python 3.13 a mapping has a descriptor of its own and closes it
@@ -77,8 +77,8 @@ class ProcessFile:
     Attributes:
         path: Where the file is.
         id: Its random id, the hex digits in its name.
-        check_is_due: Whether somebody should check `is_locked` and `is_linked`; True from the first
-            event of a peak window on.
+        check_is_due: Whether to check `is_locked` and `is_linked` at the next event; set at the
+            first event of each peak window.
     """
 
     def __init__(
@@ -158,8 +158,8 @@ class ProcessFile:
     def take(self, spare: int = 0) -> MappedSlotBuffer | None:
         """Return an unpublished, cleared block; None if no more than `spare` are free.
 
-        It is the block that has been free for longest: readers may still copy one that was freed
-        just now.
+        It is the block that has been free for longest: readers may still be copying one that was
+        just freed.
         """
         if len(self._free) <= spare:
             return None
@@ -168,7 +168,7 @@ class ProcessFile:
         return buffer
 
     def publish(self, buffer: MappedSlotBuffer, replaces: Iterable[MappedSlotBuffer] = ()) -> None:
-        """Let readers count a block, and in the same store no longer those that it replaces."""
+        """Make readers count a block instead of those that it replaces, in one store."""
         replaced = list(replaces)
         unused = self._numbers[UNUSED] & ~buffer.bit
         for other in replaced:
@@ -177,7 +177,7 @@ class ProcessFile:
         self._free.extend(replaced)
 
     def free(self, buffer: MappedSlotBuffer) -> None:
-        """Let readers count a block no longer."""
+        """Make readers stop counting a block."""
         self._numbers[UNUSED] |= buffer.bit
         self._free.append(buffer)
 
@@ -198,8 +198,8 @@ class ProcessFile:
     def close(self) -> None:
         """Drop the lock; in a forked child only the child's share of it.
 
-        Closing is the only way: LOCK_UN in a child would unlock the parent's file. The number may
-        be another file's by now, if all descriptors were closed, so it is checked first.
+        Never LOCK_UN: in a child it would unlock the parent's file. The number may be another
+        file's by now, if all descriptors were closed, so it is checked first.
         """
         if self.is_locked() and self._lock is not None:
             os.close(self._lock)
@@ -220,7 +220,7 @@ def _build_header(identity: int, notes: dict[str, str]) -> bytes:
 
 def _allocate(descriptor: int) -> None:
     # A store into a mapped page for which the volume has no room kills the process with SIGBUS.
-    # Allocated in advance, a full volume is a plain ENOSPC here.
+    # Allocating in advance turns a full volume into a plain ENOSPC.
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, FILE_BYTES)
     else:

@@ -33,7 +33,7 @@ _Samples = Iterable["tuple[list[str], Snapshot]"]
 
 
 class _Gauge(NamedTuple):
-    """A gauge; absent for a pool that no process has any more."""
+    """A gauge; absent once no process has the pool."""
 
     name: str
     help: str
@@ -258,8 +258,7 @@ def app_labels(snapshot: Snapshot) -> dict[str, str]:
 def build_families(snapshots: LabelledSnapshots, label_names: Sequence[str]) -> Iterator[Metric]:
     """Yield every sqlalchemy_pool_ family.
 
-    A value that a pool cannot know has no sample. Neither has a gauge of a pool that no process has
-    any more.
+    A value that a pool cannot know has no sample, nor has a gauge once no process has the pool.
 
     Args:
         snapshots: Pairs of label values and a snapshot, one per label set.

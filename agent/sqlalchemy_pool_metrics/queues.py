@@ -25,9 +25,9 @@ __all__ = [
 class RecordsWaits(QueueCommon[Any]):
     """Mixin that adds the recording to the queue class that follows it in the bases.
 
-    A caller waits if the queue is empty when it asks. `block` alone does not tell: a pool at its
-    limit always asks to block, also when connections are idle. The pool's `_do_get()` is no place
-    to measure a wait: it calls itself under contention and would count the wait twice.
+    A caller waits if the queue is empty when it asks. `block` alone does not show that: a pool at
+    its limit always asks to block, even when connections are idle. The pool's `_do_get()` is the
+    wrong place to measure a wait: it calls itself under contention and would count the wait twice.
 
     Attributes:
         recorder: None while the pool is being constructed.
@@ -104,7 +104,7 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
     """SQLAlchemy's queue for threads, with the most frequent operations written out.
 
     Its mutex is the block's lock: one acquisition covers taking a record and recording it. It
-    notifies a condition only if somebody waits for it. Both together pay for much of the recording.
+    notifies a condition only if a thread waits for it. That pays for much of the recording.
     The mutex is an RLock in SQLAlchemy, too, since the garbage collector can return a connection in
     the middle of a `get()`; see the docstring of sqlalchemy/util/queue.py.
 
@@ -121,7 +121,7 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
         self.quick_mutex: Any = self.mutex
 
     def use(self, recorder: Recorder) -> None:
-        """Record with this recorder from now on. Nobody may wait: the mutex is replaced."""
+        """Record with this recorder from now on. No thread may wait: the mutex is replaced."""
         super().use(recorder)
         self.quick_mutex = recorder.quick_lock
         if self.mutex is recorder.lock:
@@ -192,7 +192,7 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
                 self._putters -= 1
 
     def _wait(self, timeout: float | None) -> Any:
-        # Counted before the base class looks at the queue again: no return is missed in between.
+        # Count first: a return before the base class looks at the queue again must notify it.
         with self.mutex:
             self._waiters += 1
         try:

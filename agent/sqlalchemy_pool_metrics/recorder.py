@@ -44,7 +44,7 @@ class ConnectionState:
         since_ns: When it was checked out; 0 when it is not.
         slot: The slot of its start time in the block; 0 for none.
         fairy: SQLAlchemy's weak reference to the caller's proxy, kept during the checkout only.
-        closing: The reason of a close that SQLAlchemy is about to do.
+        closing: Why SQLAlchemy is about to close the connection; None if not known.
     """
 
     __slots__ = ("closing", "fairy", "idle", "live", "recorder", "since_ns", "slot")
@@ -74,8 +74,8 @@ class Recorder:
     `lock`; the other methods take it.
 
     `Engine.dispose()` replaces the pool. The new pool gets its own recorder on the same block, and
-    the old recorder is `retired`: its connections stay out until they come back, but are not
-    counted as checked in then, because nobody can check them out again.
+    the old recorder is `retired`: its connections stay out until they come back, but do not count
+    as checked in after that, because no caller can check them out again.
 
     After a fork the pool gets a new recorder on a new block. Records of the old recorder were
     opened by the parent process: the child counts neither their opening nor their closing.
@@ -100,7 +100,7 @@ class Recorder:
             log_fault("recording the end of a pool", fault)
 
     def state(self, record: ConnectionPoolEntry) -> ConnectionState:
-        """Return the state of a record; create it if the record has none of this recorder."""
+        """Return the state of a record; create it if the record has none by this recorder."""
         state: ConnectionState | None = getattr(record, _STATE, None)
         if state is not None and state.recorder is self:
             return state
@@ -290,8 +290,8 @@ class Recorder:
     def adopt(self, idle: list[ConnectionPoolEntry], out: list[ConnectionPoolEntry]) -> None:
         """Take over the connections of a pool that was used before it was instrumented.
 
-        The caller holds the lock. Records that moved since they were listed have a state already,
-        which is right.
+        The caller holds the lock. Records that were taken or returned since they were listed have
+        the right state already.
         """
         for record in idle:
             if not hasattr(record, _STATE) and record.dbapi_connection is not None:

@@ -1,4 +1,4 @@
-"""The pools of this process: where each is counted, what is kept of dropped ones, and forks."""
+"""The instrumented pools of this process, with the counters of dropped ones, across forks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_fork_flag() -> MutableSequence[int]:
 
 
 class RecordedPool(Protocol):
-    """What the registry uses of a pool that records."""
+    """The part of a recording pool that the registry uses."""
 
     _recorder: Recorder
 
@@ -87,16 +87,16 @@ class Registry:
         self.request_maintenance()
 
     def request_maintenance(self) -> None:
-        """Have the next event of a pool call `run_maintenance`."""
+        """Make the next event of any pool call `run_maintenance`."""
         self.up_to_date[0] = 0
 
     def run_maintenance(self) -> None:
-        """Do what is due at an event of a pool; never raises and never waits for the lock."""
+        """Do the work that is due; never raises and never waits for the lock."""
         self.check_for_fork()
         try:
             if self._lock.acquire(blocking=False):
                 try:
-                    self.up_to_date[0] = 1  # first: what becomes due meanwhile sets it to 0 again
+                    self.up_to_date[0] = 1  # first: work that becomes due meanwhile sets it to 0
                     self._register_new()
                     self._keep_dropped()
                     self._place_blocks()
@@ -154,7 +154,7 @@ class Registry:
             if os.getpid() == self._pid:
                 return
             # The parent's threads do not exist here. A lock that one of them held at the fork is
-            # never released, so none is taken but `_forking`, which no thread of a parent holds.
+            # never released. Take only `_forking`, which no thread of the parent holds.
             self._lock, self.instrumenting = threading.RLock(), threading.RLock()
             self._sharing.abandon()
             self._sharing = Sharing(self.request_maintenance)

@@ -1,7 +1,7 @@
 """Decide whether this process shares its numbers, and keep the file that it shares them through.
 
-The file is created at the first event and checked every few seconds. When that fails, the
-application does not notice, and it is tried again a minute later.
+The file is created at the first event and checked every few seconds. A failure never reaches the
+application; a minute later the next attempt follows.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["FileChange", "Sharing"]
 FOLDER_VARIABLE = "SQLALCHEMY_POOL_METRICS_DIR"
 RETRY_SECONDS = 60.0
 MAX_REPLACED_FILES = 100
-"""Mappings are never closed, see `process_file`: a file that is removed all the time is not
-replaced for ever."""
+"""Mappings are never closed, see `process_file`: a file that is removed again and again must not be
+replaced forever."""
 NOT_SHARED = "this process does not share its pools' metrics: cannot create a file in %s=%s: %s"
 GIVEN_UP = "this process no longer shares its pools' metrics: its file in %s was removed %d times"
 NOT_MERGED = (
@@ -92,7 +92,7 @@ class Sharing:
             self._file.close()
 
     def warn_once(self, message: str, *values: object) -> None:
-        """Log a warning the first time that this message comes."""
+        """Log a warning, once per message."""
         if message not in self._warnings:
             self._warnings.add(message)
             _logger.warning(message, *values)
@@ -132,7 +132,7 @@ class Sharing:
         is_locked = file.is_locked()
         if is_locked and file.is_linked():
             return FileChange.NONE
-        # The new file is created before the old lock is dropped: nobody sees this process as dead.
+        # Create the new file before dropping the old lock: no reader may see this process as dead.
         if self._files_left:
             self._files_left -= 1
             change = self._open(folder)

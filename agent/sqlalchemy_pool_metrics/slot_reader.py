@@ -51,9 +51,9 @@ def read_snapshot(
         now_ns: The monotonic time. Later start times (of another clock or a damaged block) count as
             now.
         table: Where each slot lies.
-        lag_ns: What is in flight counts up to this long before now. A process whose lock the reader
-            does not hold may have read the clock for an end that it has not stored yet; without the
-            lag a counter could fall.
+        lag_ns: Operations in flight count until this long before now. A process whose lock the
+            reader does not hold may have read the clock for an end that it has not stored yet;
+            without the lag a counter could fall.
     """
     additive, active, checked_in, overflowed, tables, peaks = (
         _sort_own(slots) if table is TABLE else _sort(slots, table)
@@ -121,10 +121,10 @@ def _sort(slots: memoryview, table: SlotTable) -> _Sorted:
 
 
 def _pick_running(slots: _Slots, additive: list[int], total: int) -> _Slots:
-    """Return the start times of what is in flight among the slots of a table.
+    """Return the start times of operations in flight, from the slots of a table.
 
-    The highest total of a finished one replaces the slot `total` of the additive ones, if its
-    process has not stored it there yet.
+    The highest total of an ended operation replaces `additive[total]` if its process has not stored
+    it there yet.
     """
     highest = max(slots) if slots else 0
     if not highest:
@@ -137,7 +137,7 @@ def _pick_running(slots: _Slots, additive: list[int], total: int) -> _Slots:
 
 
 def _sum_running(starts: _Slots, now_ns: int) -> int:
-    """Return how long all of them together have been in flight."""
+    """Return the sum of the times for which operations have been in flight."""
     if max(starts) <= now_ns:
         return len(starts) * now_ns - sum(starts)
     return sum([now_ns - start for start in starts if start < now_ns])

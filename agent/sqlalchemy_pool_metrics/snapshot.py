@@ -25,7 +25,7 @@ _UNFINISHED_PENDING_NS = SLOT["unfinished_pending_ns"]
 
 @dataclass(frozen=True)
 class PoolDescription:
-    """What a pool is. Never holds a password, a user name or data of the application.
+    """Describes a pool. Never holds a password, a user name or data of the application.
 
     Attributes:
         size: None for a pool without one.
@@ -47,13 +47,13 @@ class PoolDescription:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The key by which pools, of one process or of several, are one pool in the metrics."""
+        """The key: pools with the same one are one pool in the metrics, also across processes."""
         return (self.application, self.name, self.dialect, self.host, self.port, self.database)
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Durations in seconds; `counts` are not cumulative, the last is beyond every bound."""
+    """Durations in seconds; `counts` are not cumulative, the last one is beyond every bound."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
@@ -197,7 +197,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
 def keep_counters(snapshot: Snapshot) -> Snapshot:
     """Return what remains of a pool or process that is gone: its counters, without gauges.
 
-    What was in flight counts up to the time of the snapshot. Nobody knows when the process ended,
+    Operations in flight count until the time of the snapshot. It is unknown when the process ended,
     and a counter must not fall below a value that it showed during the process's life.
     """
     additive = list(snapshot.additive)

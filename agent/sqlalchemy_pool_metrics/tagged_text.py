@@ -1,7 +1,7 @@
-"""The JSON texts of a shared file, above all the descriptions of pools.
+"""The JSON texts of a shared file, mostly the descriptions of pools.
 
-A text has a tag: `crc32 << 32 | length`, or 0 for no text. The tag is stored in one step, so that a
-text is there or not, and a reader recognises one that is only half written.
+A text has a tag: `crc32 << 32 | length`, or 0 for no text. The tag is stored in one step, so a text
+is either there or not, and a reader recognises one that is only half written.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ __all__ = [
 ]
 
 MAX_TEXT = 255
-"""Bytes of a string in a description that are kept; all of them together fit before the slots."""
+"""Bytes of a string in a description that are kept."""
 MAX_CACHED_BYTES = 4096
 """No description of ours is longer. A longer one in a foreign file must not fill the cache."""
 _MAX_NUMBER = 1 << 31
 
 
-class UnreadableFile(ValueError):  # noqa: N818 - what it is, not that it is an error
+class UnreadableFile(ValueError):  # noqa: N818 - named for the file
     """A file that is not one of ours, is damaged, or is of another major version."""
 
 
@@ -52,7 +52,7 @@ def encode_json(value: Any) -> bytes:
 
 
 def decode_json(text: bytes) -> Any:
-    """Return the value of a JSON text from a file that may be anybody's."""
+    """Return the value of a JSON text from an untrusted file."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
