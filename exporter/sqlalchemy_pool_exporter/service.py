@@ -80,6 +80,7 @@ class Service:
                     self.probes.probes,
                     self.shared_folder.read,
                     per_process=self.settings.app.per_process,
+                    probe_pools=self.settings.metrics.probe_pools,
                 ),
                 "database": DatabaseCollector(self.probes.probes),
                 "exporter": ExporterCollector(self.reload_status),

@@ -183,6 +183,22 @@ async def test_the_folder_of_the_application_follows_its_setting(
     assert "listen changed; restart the exporter to serve there" in caplog.text
 
 
+async def test_the_exporters_own_pools_leave_the_metrics_and_come_back_by_a_reload(
+    up: dict[str, Any],
+) -> None:
+    changing = ChangingSource({"shop": up}, metrics={"probe_pools": False})
+    async with open_client(changing.build_app()) as client:
+        without = (await client.get("/metrics")).text
+        health = (await client.get("/health/db/shop")).json()
+        changing.keys |= {"metrics": {"probe_pools": True}}
+        await client.post(RELOAD)
+        shown = (await client.get("/metrics")).text
+    assert 'origin="probe"' not in without
+    assert "sqlalchemy_database_up{" in without
+    assert "pool_size" in health
+    assert 'sqlalchemy_pool_size{application="",database="shop",origin="probe"' in shown
+
+
 async def test_an_url_file_that_names_another_driver_is_a_changed_database(
     up: dict[str, Any], tmp_path: Path, postgres: EmbeddedPostgres
 ) -> None:

@@ -176,6 +176,7 @@ sound = st.fixed_dictionaries(
     optional={
         "listen": st.sampled_from([":0", "[::]:0"]),
         "app": st.sampled_from([{"dir": "files"}, {"dir": "files/x", "per_process": True}]),
+        "metrics": st.sampled_from([{}, {"probe_pools": False}]),
         "probe": st.sampled_from([{"interval": 1}, {"timeout": "1ms"}]),
     },
 )

@@ -21,10 +21,18 @@ class PoolCollector(Collector):
     """Every pool under its labels; the application's pools with the same labels are summed."""
 
     def __init__(
-        self, probes: Mapping[str, Probe], read_app: ReadApp, *, per_process: bool = False
+        self,
+        probes: Mapping[str, Probe],
+        read_app: ReadApp,
+        *,
+        per_process: bool = False,
+        probe_pools: bool = True,
     ) -> None:
-        """Take the probes by database and how to read the application's pools at each scrape."""
-        self._probes = probes
+        """Take the probes by database and how to read the application's pools at each scrape.
+
+        Without `probe_pools` the probes only name the databases of the application's pools.
+        """
+        self._shown_probes = probes if probe_pools else {}
         self._read_app = read_app
         self._sums = PoolSums(probes.values(), per_process=per_process)
 
@@ -36,7 +44,7 @@ class PoolCollector(Collector):
         yield build_app_files(reading.files)
 
     def _read_probe_pools(self) -> Iterator[Row]:
-        for name, probe in self._probes.items():
+        for name, probe in self._shown_probes.items():
             labels = {**probe.labels, "origin": "probe", "pool": name, "database": name}
             yield fill_labels(labels, self._sums.label_names), probe.database.read_pool()
 

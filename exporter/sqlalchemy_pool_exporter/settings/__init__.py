@@ -13,6 +13,7 @@ from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
 from sqlalchemy_pool_exporter.settings.settings import (
     AppSettings,
     LogSettings,
+    MetricsSettings,
     Settings,
     WebSettings,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "AppSettings",
     "DatabaseSettings",
     "LogSettings",
+    "MetricsSettings",
     "PoolClass",
     "PoolSettings",
     "ProbeSettings",

@@ -95,6 +95,14 @@ class AppSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """What /metrics shows."""
+
+    probe_pools: bool = Field(
+        default=True, description="Show the exporter's own pools, besides the application's"
+    )
+
+
 class WebSettings(Section):
     """What HTTP offers besides metrics and health, and to whom."""
 
@@ -142,6 +150,9 @@ class Settings(Section):
         default_factory=AppSettings,
         validate_default=True,
         description="The application's own pools",
+    )
+    metrics: MetricsSettings = Field(
+        default_factory=MetricsSettings, description="What /metrics shows"
     )
     web: WebSettings = Field(default_factory=WebSettings, description="The web server")
 

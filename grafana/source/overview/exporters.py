@@ -28,7 +28,7 @@ def build_exporter_row() -> Row:
         "applications' pools. **Good:** one connection, nearly always idle. **Bad:** callers wait "
         "or time out: probes take longer than their interval. **Do:** see the row Database above.",
         Selectors("probe"),
-        no_value="no exporter has a database, or none is seen",
+        no_value="no exporter has a database, or shows it (metrics.probe_pools)",
         link_origin="probe",
     )
     lines = [

@@ -4,7 +4,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector, build_app_files
-from sqlalchemy_pool_exporter.shared_files import AppReading, FileState
+from sqlalchemy_pool_exporter.shared_files import AppReading, FileState, ProcessPools
 from sqlalchemy_pool_metrics import Snapshot, instrument, read_pool
 from tests.exporter.collectors.pools import PROCESSES, SIZE, collect, read_app_pool, read_labels
 from tests.exporter.collectors.probes import build_probe, build_registry, read_series
@@ -47,6 +47,15 @@ def test_a_probes_pool_has_an_empty_process_label() -> None:
     collector = PoolCollector({"shop": shop}, lambda: AppReading((), {}), per_process=True)
     (labels,) = read_labels(build_registry(collector))
     assert labels == {"origin": "probe", "pool": "shop", "database": "shop", "process": ""}
+
+
+def test_a_probes_pool_may_be_left_out_while_it_still_names_the_applications_database() -> None:
+    url = "postgresql+psycopg://app@one/orders"
+    probes = {"shop": build_probe("shop", url=url)}
+    reading = AppReading([ProcessPools("1-a", (read_app_pool(url),))], {})
+    collector = PoolCollector(probes, lambda: reading, probe_pools=False)
+    (labels,) = read_labels(build_registry(collector))
+    assert labels == {"origin": "app", "pool": "main", "database": "shop"}
 
 
 def test_files_are_counted_by_state_from_0() -> None:

@@ -169,7 +169,7 @@ def test_an_error_names_its_variable_or_line(tmp_path: Path) -> None:
         "unable to parse string as an integer",
         "databases.a.probe (line 6): got null, expected a mapping",
         "listn (POOL_EXPORTER_LISTN): unknown key, expected one of listen, log, probe, databases, "
-        "app, web: did you mean listen?",
+        "app, metrics, web: did you mean listen?",
     ]
 
 
@@ -191,13 +191,13 @@ def test_a_variable_below_a_plain_value_is_an_error(tmp_path: Path) -> None:
         "0.0.0.0:9723 or [::1]:9723, without http:// and path, port at most 65535",
         "probe (POOL_EXPORTER_PROBE): got text, expected a mapping",
         "logging (POOL_EXPORTER_LOGGING__LEVEL): unknown key, expected one of listen, log, probe, "
-        "databases, app, web: did you mean log?",
+        "databases, app, metrics, web: did you mean log?",
     ]
 
 
 def test_a_key_in_capitals_or_of_digits_is_unknown(tmp_path: Path) -> None:
     text = f"databases: {{a: {{url: '{URL}'}}}}\nLISTEN: ':1'\n'5': x\n_env_file: x"
-    known = "expected one of listen, log, probe, databases, app, web"
+    known = "expected one of listen, log, probe, databases, app, metrics, web"
     assert complain(tmp_path, text) == [
         f"LISTEN (line 2): unknown key, {known}: did you mean listen?",
         f"*** (line 3): unknown key, {known}",
