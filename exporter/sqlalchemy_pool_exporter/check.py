@@ -36,7 +36,7 @@ def check_config(
     options: Document = EMPTY,
     syntax_only: bool = False,
 ) -> int:
-    """Write every mistake of a configuration, or that it is valid.
+    """Report every mistake in a configuration, or that it is valid.
 
     Args:
         config: The YAML file.
@@ -44,7 +44,7 @@ def check_config(
         output: Gets a line for each mistake or "configuration is valid: 2 databases"; standard
             output by default.
         options: The settings of the command line.
-        syntax_only: Read no secrets and certificates, and a web configuration only if it exists.
+        syntax_only: Read neither secrets nor certificates; a web configuration may be missing.
 
     Returns:
         The exit status: 0 if the configuration is valid, else 1.
@@ -73,11 +73,11 @@ def load_checked_settings(
 ) -> Settings:
     """Load the settings and check that the files they name can be read and make valid URLs.
 
-    With `check_app_dir` the application's folder must exist or its parent must. Serving starts
-    without it, because the application may create it later.
+    With `check_app_dir` the application's folder or its parent must exist. Serving starts without
+    it, because the application may create it later.
 
     Raises:
-        SettingsErrors: With the mistakes of settings and files together.
+        SettingsErrors: Lists the mistakes in settings and files together.
     """
     document = read_sources(config, environ, options)
     errors: list[SettingsError] = []

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that explains what to do with a file given in place of a command."""
+    """A parser that explains how to pass a configuration file given in place of a command."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2, the usage and the message."""
@@ -82,8 +82,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     check = commands.add_parser(
         "check-config",
         help="print every mistake in a configuration",
-        description="Print every mistake in a configuration on a line of its own. This reads the "
-        "files that hold secrets and connects to nothing.",
+        description="Print every mistake in a configuration, one per line. This reads the files "
+        "that hold secrets and connects to nothing.",
         epilog="The environment counts, too: POOL_EXPORTER_ variables take precedence over the "
         "file, as when serving. Exit status: 0 if the configuration is valid, else 1.",
         allow_abbrev=False,
@@ -96,7 +96,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     add_web_config_file(check)
     check.set_defaults(run=run_check_config)
-    demo = commands.add_parser("demo", help="show the exporter at work, with databases of its own")
+    demo = commands.add_parser("demo", help="show the exporter at work, with its own databases")
     demo.add_argument("--listen", type=check_address, metavar="ADDRESS", default=argparse.SUPPRESS)
     demo.set_defaults(run=run_demo)
 
@@ -104,7 +104,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 def build_serve_options() -> argparse.ArgumentParser:
     """Return the options of `serve`, as a parent for one parser.
 
-    They have no defaults: those of the subcommand would replace what is given before its name.
+    They have no defaults: the subcommand's would replace the options given before its name.
     """
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument(
@@ -128,8 +128,8 @@ def build_serve_options() -> argparse.ArgumentParser:
     options.add_argument(
         "--wait-for-config",
         action="store_true",
-        help="start even if the configuration is invalid: log its mistakes, serve what is valid, "
-        "and read it again until all of it is",
+        help="start even if the configuration is invalid: log its mistakes, apply its valid parts, "
+        "and read it again until all of it is valid",
     )
     add_web_config_file(options)
     return options
@@ -147,7 +147,7 @@ def add_web_config_file(options: argparse.ArgumentParser) -> None:
 
 
 def check_address(text: str) -> str:
-    """Return the text of an address. Raises ArgumentTypeError."""
+    """Return an address, normalised. Raises ArgumentTypeError."""
     try:
         return str(parse_address(text))
     except AddressError as error:
@@ -161,7 +161,7 @@ def run_check_config(options: argparse.Namespace) -> int:
 
 
 def run_demo(options: argparse.Namespace) -> int:
-    """Show the exporter at work. Only this imports the demo, which production does not need."""
+    """Show the exporter at work. The demo is imported only here: production does not need it."""
     from sqlalchemy_pool_exporter import demo
 
     return demo.main(options.listen)
@@ -189,7 +189,7 @@ def run_serve(options: argparse.Namespace) -> int:
 
 
 def log_start(address: str, settings: Settings | None) -> None:
-    """Log what runs where, and what it reads if the settings are loaded."""
+    """Log version and address and, if the settings are loaded, what the exporter reads."""
     extra: dict[str, object] = {"version": read_version(), "address": address}
     if settings is not None:
         extra["databases"] = len(settings.databases)
@@ -219,7 +219,7 @@ class ConfigSource:
 
 
 def build_option_settings(options: argparse.Namespace) -> Document:
-    """Return the options that are settings. They win over the environment and the file."""
+    """Return the settings given as options, which win over the environment and the file."""
     data: dict[str, Any] = {}
     origins: dict[KeyPath, str] = {}
     if options.listen is not None:
@@ -228,7 +228,7 @@ def build_option_settings(options: argparse.Namespace) -> Document:
     if options.enable_lifecycle:
         data["web"] = {"enable_lifecycle": True}
         origins["web", "enable_lifecycle"] = "--web.enable-lifecycle"
-    if options.web_config_file:  # charts pass on an option that is set to nothing
+    if options.web_config_file:  # charts may pass an empty value
         data["web"] = {**data.get("web", {}), "config_file": options.web_config_file}
         origins["web", "config_file"] = "--web.config.file"
     return Document(data, origins)

@@ -71,7 +71,7 @@ class JSONFormatter(logging.Formatter):
 
 
 def read_message(record: logging.LogRecord) -> str:
-    """Return the message with its arguments, which follow it if they do not fit."""
+    """Return the message with its arguments; append them if they do not fit into it."""
     try:
         return redact(record.getMessage())
     except (TypeError, ValueError, KeyError):
@@ -79,7 +79,7 @@ def read_message(record: logging.LogRecord) -> str:
 
 
 def read_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the fields passed as `extra`: numbers and None as they are, the rest as text."""
+    """Return the fields passed as `extra`: numbers and None unchanged, the rest as text."""
     return {
         key: _redact_field(key, value)
         for key, value in vars(record).items()

@@ -1,8 +1,8 @@
 """Hide secrets in text for people, and keep such text printable.
 
 `redact` recognises passwords by the shapes in which they travel and is the last defence for any
-text. Stricter functions serve where more is known: `mask_secrets` knows the secrets themselves,
-`hide_secret` and the path functions judge one value of the configuration. In doubt, all mask.
+text. Where more is known, use a stricter function: `mask_secrets` knows the secrets themselves,
+`hide_secret` and the path functions judge one value of the configuration. If in doubt, all mask.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 MASK: Final = "***"
 # scheme://user:password@, where the password may hold spaces, '/' and '@' that should have been
-# percent-encoded; a port is no password.
+# percent-encoded; a port is not a password.
 _URL_PASSWORD: Final = re.compile(
     r"(://[^\s/:@\[]*:)(?!\d{1,5}(?:[\s/?#,;'\")\]}]|$))[^\r\n]*@", re.MULTILINE
 )
@@ -28,7 +28,7 @@ _WORD: Final = re.compile(r"\S+")
 _LOOKS_SECRET: Final = re.compile(r"(?i)://|[@=]|pass|pwd|secret|token|private key")
 # Secrets up to this length occur in ordinary words by chance.
 LONGEST_WORD: Final = 3
-# A word also begins after %3A: there the secret stands in a URL that is encoded as a whole.
+# A word also begins after %3A: the secret may be in a URL that is percent-encoded as a whole.
 _WORD_BEGINS: Final = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2}))"
 _WORD_ENDS: Final = r"(?!\w)"
 
@@ -50,10 +50,10 @@ def _redact_word(match: re.Match[str]) -> str:
 
 
 def mask_secrets(text: str, secrets: Iterable[str], parameters: Iterable[str] = ()) -> str:
-    """Mask every secret as it is, escaped, percent-encoded once or twice, or a mixture of these.
+    """Mask every secret: plain, escaped, percent-encoded once or twice, or a mixture of these.
 
-    Secrets of up to LONGEST_WORD characters are masked as whole words only: elsewhere they are
-    part of the message. So are `parameters`, the values of SQL parameters, of any length.
+    Secrets of up to LONGEST_WORD characters are masked only as whole words: inside others they are
+    part of the message. The same holds for `parameters`, SQL parameters of any length.
     """
     # The longest first, or a secret that begins with another one would leave its end behind.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):

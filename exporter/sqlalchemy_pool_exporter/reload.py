@@ -1,6 +1,6 @@
-"""When a running exporter reads its configuration again.
+"""Reload the configuration of a running exporter.
 
-On request, when a file has changed, and after a failure until it succeeds.
+It is read again on request, when a file has changed, and after a failure until that succeeds.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 READ_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 5.0
-# Much more than any configuration has. A change beyond it is not noticed.
+# Far more than any configuration has. Changes beyond it are not noticed.
 MAX_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -62,7 +62,7 @@ class FixedSettings:
 
 
 class Reloader:
-    """Reads the settings from their source and applies them to the service, one at a time.
+    """Reads the settings from their source and applies them to the service, one reload at a time.
 
     Use it in the event loop's thread. Files are read in a daemon thread; a read that hangs is
     joined by the next one, so that a file system that does not answer costs one thread.
@@ -75,7 +75,7 @@ class Reloader:
         watcher: "FileWatcher",
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        """Take what to reload. Without a source only the web configuration is read again."""
+        """Without a source, reload only the web configuration."""
         self.has_source = source is not None
         self._service = service
         self._source: Source = source or FixedSettings(service.settings)
@@ -98,23 +98,23 @@ class Reloader:
             self._watching.cancel()
 
     async def reload(self) -> str:
-        """Apply the configuration as it is now and return what changed, for people.
+        """Load and apply the current configuration; return what changed, for people.
 
         Raises:
-            ReloadError: it cannot be used, and the one in use stays.
+            ReloadError: The new configuration cannot be used; the old one stays.
         """
-        self._logged_problem = ""  # a person asks, and gets to read also what was logged before
+        self._logged_problem = ""  # a person asked: log even what was logged before
         return await self._reload()
 
     async def reload_quietly(self) -> None:
-        """Reload when nobody waits for the outcome, which is in the log and the metrics."""
+        """Reload; the outcome is only in the log and the metrics."""
         with suppress(ReloadError):
             await self.reload()
 
     async def _reload(self) -> str:
         async with self._turn:
             try:
-                # Before the files are read: what changes while they are is another change.
+                # Before reading the files: a change made meanwhile must count as another one.
                 await self._calls.run("polling", self._poll, READ_SECONDS)
                 change = await self._load_and_apply()
             except NotRunningError as error:
@@ -137,7 +137,7 @@ class Reloader:
 
     async def _load_and_apply(self) -> str:
         try:
-            # First, so that a new certificate is served whatever is wrong with the settings.
+            # First, so that a new certificate is served even if the settings are invalid.
             has_new_policy = await self._service.web_policy.reload()
             settings, databases = await self._calls.run("loading", self._load, READ_SECONDS)
             unchanged = self._describe_unchanged(settings)
@@ -153,7 +153,7 @@ class Reloader:
     async def _apply_valid_parts(self) -> str:
         """Until a configuration has loaded once, apply the parts that are valid.
 
-        Returns what is wrong apart from the databases.
+        Returns the problems outside the databases.
         """
         try:
             settings = await self._calls.run(
@@ -214,7 +214,7 @@ class Reloader:
 
 
 class FileWatcher:
-    """Notices changed files by their content, however they were changed. Its methods block."""
+    """Detects changed files by their content. Its methods block."""
 
     def __init__(self) -> None:
         self._fingerprints: dict[Path, str] = {}
@@ -249,5 +249,5 @@ def read_fingerprint(file: Path) -> str:
 
 
 def open_without_blocking(path: str, flags: int) -> int:
-    """Open a file; a pipe that nobody writes to would block."""
+    """Open a file; do not wait for a writer if it is a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)

@@ -35,27 +35,27 @@ class Service:
     """The parts of one exporter and the settings they run with. Use it in the event loop's thread.
 
     Attributes:
-        settings: what is in use now.
-        web_policy: who may ask, and over what.
-        databases: the configured databases by name.
-        probes: one for each database.
-        shared_folder: the files that the application's processes share.
-        registry: everything that `/metrics` shows.
-        pool_sums: the application's pools for the status page, never per process.
-        reload_status: how loading the configuration goes.
+        settings: The settings in use now.
+        web_policy: Who may send requests, and whether over TLS.
+        databases: The configured databases by name.
+        probes: One for each database.
+        shared_folder: The files that the application's processes share.
+        registry: Everything that `/metrics` shows.
+        pool_sums: The application's pools for the status page, never per process.
+        reload_status: Whether loading the configuration succeeds.
     """
 
     def __init__(self, settings: Settings, *, wait_for_config: bool = False) -> None:
         """Build every engine without connecting.
 
         Args:
-            settings: what to start with.
-            wait_for_config: start without databases and answer nobody until a configuration is
-                applied. Of `settings` only what concerns the log is used until then.
+            settings: The first settings.
+            wait_for_config: Start without databases and refuse all requests until a configuration
+                is applied. Until then, only the log settings of `settings` are used.
 
         Raises:
-            SettingsErrors: the web configuration is not valid.
-            EnginesError: an engine cannot be built.
+            SettingsErrors: The web configuration is not valid.
+            EnginesError: An engine cannot be built.
         """
         self.settings = settings
         self.state = State.STARTING
@@ -90,41 +90,41 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the probes run and can be asked."""
+        """Whether the probes run."""
         return self.state is State.READY
 
     @property
     def is_running(self) -> bool:
-        """Whether it is between start and stop, with a configuration or waiting for one."""
+        """Whether it is between start and stop, with or without a configuration."""
         return self.state in (State.READY, State.WAITING)
 
     async def start(self) -> None:
-        """Start the probes; return before their first answers."""
+        """Start the probes, without waiting for their first answers."""
         await self.probes.start()
         self.state = State.WAITING if self._wait_for_config else State.READY
 
     async def stop(self) -> None:
-        """Stop the probes and close every connection, in bounded time; a second call waits."""
+        """Stop the probes and close every connection, in bounded time; a second call waits, too."""
         self.state = State.STOPPING
         async with self._stopping:
             await self.probes.stop()
             await self.databases.close_all()
 
     async def apply(self, settings: Settings, databases: Mapping[str, Database]) -> list[str]:
-        """Put a whole configuration into use and return what changed, for people.
+        """Apply a whole configuration and return what changed, for people.
 
         New databases are probed once before they replace anything. On an error all databases
         stay as they are.
 
         Args:
-            settings: the new settings.
-            databases: what `DatabaseRegistry.prepare` returns for them. A database whose settings
+            settings: The new settings.
+            databases: The result of `DatabaseRegistry.prepare` for them. A database whose settings
                 are the same keeps its pool, its probe and every counter.
 
         Raises:
-            SettingsErrors: the web configuration is not valid.
-            TimeoutError: the web configuration could not be read in time.
-            NotRunningError: the service is stopping.
+            SettingsErrors: The web configuration is not valid.
+            TimeoutError: The web configuration could not be read in time.
+            NotRunningError: The service is stopping.
         """
         await self.web_policy.adopt(settings.web.config_file)
         self._check_running()
@@ -139,11 +139,11 @@ class Service:
         return changes
 
     async def apply_without_databases(self, settings: Settings) -> None:
-        """Put everything but databases into use, while waiting for a valid configuration.
+        """Apply everything except databases, while waiting for a valid configuration.
 
         Raises:
-            SettingsErrors: the web configuration is not valid.
-            TimeoutError: the web configuration could not be read in time.
+            SettingsErrors: The web configuration is not valid.
+            TimeoutError: The web configuration could not be read in time.
         """
         await self.web_policy.adopt(settings.web.config_file)
         if self.state is State.WAITING and settings != self.settings:
@@ -154,7 +154,7 @@ class Service:
             raise NotRunningError(f"the exporter is {self.state}")
 
     def _list_restart_required(self, settings: Settings) -> Iterator[str]:
-        """Yield the changes that wait for a restart, each once."""
+        """Yield the changes that need a restart, each once."""
         if settings.listen not in (self._first_listen, self._announced_listen):
             yield "listen changed; restart the exporter to serve there"
         self._announced_listen = settings.listen
@@ -174,7 +174,7 @@ class Service:
 
 
 def list_changes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[str]:
-    """Yield "added c", "changed a, b" and "removed d", each only if it is the case."""
+    """Yield "added c", "changed a, b" and "removed d", without the empty ones."""
     kinds = {
         "added": [name for name in after if name not in before],
         "changed": [n for n in after if n in before and after[n] is not before[n]],

@@ -46,7 +46,7 @@ class DaemonThread:
 
 
 def resolve(call: Callable[[], T], future: Future[T]) -> None:
-    """Make the call and hand its outcome to the future."""
+    """Make the call and set its outcome on the future."""
     try:
         outcome = call()
     except BaseException as error:
@@ -57,7 +57,7 @@ def resolve(call: Callable[[], T], future: Future[T]) -> None:
 
 
 def start_in_daemon_thread(call: Callable[[], T], name: str) -> Future[T]:
-    """Start a call in a thread of its own."""
+    """Start a call in its own thread."""
     thread = DaemonThread(name)
     future = thread.submit(call)
     thread.finish()
@@ -65,12 +65,12 @@ def start_in_daemon_thread(call: Callable[[], T], name: str) -> Future[T]:
 
 
 async def run_in_daemon_thread(call: Callable[[], T], name: str) -> T:
-    """Return or raise what a blocking call does, without blocking the event loop."""
+    """Make a blocking call and return its result, without blocking the event loop."""
     return await asyncio.wrap_future(start_in_daemon_thread(call, name))
 
 
 class BackgroundCalls:
-    """Calls by key, at most one of each at a time, for any thread.
+    """Makes calls by key, at most one per key at a time; for any thread.
 
     A call that still runs is joined, not made again: one that hangs costs one thread, however often
     it is started.
@@ -82,7 +82,7 @@ class BackgroundCalls:
         self._running: dict[str, Future[Any]] = {}
 
     def start(self, key: str, call: Callable[[], T]) -> Future[T]:
-        """Return the future of the running call with this key, or else of this one."""
+        """Return the future of the running call with this key; without one, start this call."""
         with self._lock:
             future = self._running.get(key)
             if future is None:
@@ -91,7 +91,7 @@ class BackgroundCalls:
         return future
 
     async def run(self, key: str, call: Callable[[], T], timeout_seconds: float | None) -> T:
-        """Return or raise what the call does. After a TimeoutError it continues in its thread."""
+        """Return the call's result. After a TimeoutError it continues in its thread."""
         async with asyncio.timeout(timeout_seconds):
             return await asyncio.wrap_future(self.start(key, call))
 

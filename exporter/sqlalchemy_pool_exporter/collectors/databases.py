@@ -69,7 +69,7 @@ def collect_probes(families: ProbeFamilies) -> Iterator[Metric]:
 
 
 def collect_role(families: ProbeFamilies) -> Iterator[Metric]:
-    """Yield what the server is in its cluster. Absent while it is down."""
+    """Yield the server's role in its cluster. Absent while it is down."""
     yield families.gauge(
         "writable",
         "Whether the server accepts writes: 1 or 0 (PostgreSQL: neither in recovery nor "

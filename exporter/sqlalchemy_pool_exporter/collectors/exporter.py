@@ -1,4 +1,4 @@
-"""The sqlalchemy_pool_exporter_ families: which versions run, and how reloads go."""
+"""The sqlalchemy_pool_exporter_ families: versions, and the outcome of reloads."""
 
 import platform
 import time
@@ -23,7 +23,7 @@ class ReloadStatus:
     succeeded_at: float | None = None
 
     def succeed(self) -> None:
-        """Note that a configuration has just been put into use."""
+        """Note that a configuration was applied just now."""
         self.is_successful = True
         self.succeeded_at = time.time()
 

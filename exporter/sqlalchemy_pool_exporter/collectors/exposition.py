@@ -1,4 +1,4 @@
-"""How families become the body of a scrape: which format, and when it is rendered."""
+"""Turn families into the body of a scrape: choose its format, and render one at a time."""
 
 import asyncio
 import gzip
@@ -79,8 +79,8 @@ def compress(body: bytes) -> bytes:
 class RenderQueue:
     """Renders one response at a time; equal requests that wait together share one.
 
-    A rendering begins after the last request that shares it has come, so that no client gets an
-    older state than that of the request.
+    A rendering begins after the last request that shares it, so that no client gets a state older
+    than its request.
     """
 
     def __init__(self) -> None:

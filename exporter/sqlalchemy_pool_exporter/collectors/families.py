@@ -23,7 +23,7 @@ class ProbeFamilies:
     """Builds the families of one scrape. A series that `read` does not return is absent."""
 
     def __init__(self, prefix: str, probes: Collection[Probe]) -> None:
-        """Take the start of every name, and the probes in the order of their series."""
+        """Take the prefix of every name, and the probes in the order of their series."""
         self._prefix = prefix
         self._probes = probes
         self._configured = read_label_names(probe.labels for probe in probes)
@@ -55,7 +55,7 @@ class ProbeFamilies:
         read: Read[DurationHistogram],
         labels: tuple[str, ...] = (),
     ) -> HistogramMetricFamily:
-        """Return a histogram with the buckets of those that `read` returns."""
+        """Return a histogram family of the histograms that `read` returns."""
         names = self._label_names(labels)
         family = HistogramMetricFamily(f"{self._prefix}_{name}", documentation, labels=names)
         for values, histogram in self._read_series(read):

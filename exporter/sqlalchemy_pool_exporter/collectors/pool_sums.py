@@ -22,11 +22,10 @@ Group: TypeAlias = list[tuple[str, Snapshot]]
 
 
 class PoolSums:
-    """Sums what processes say about the same pool.
+    """Sums the snapshots of each pool over all processes.
 
     There are at most MAX_LABEL_SETS sums. The rest is summed as the pool `dropped`. A sum that has
-    been shown keeps its place for as long as one of its pools exists, so that series do not come
-    and go.
+    been shown keeps its place while one of its pools exists, so that series do not come and go.
 
     Attributes:
         label_names: the labels of every sum, in order.
@@ -94,7 +93,7 @@ class PoolSums:
 
 
 def merge_group(group: Group) -> Snapshot:
-    """Return the sum of snapshots and in how many processes they are."""
+    """Return the sum of snapshots, with the number of their distinct processes."""
     merged = merge([snapshot for _, snapshot in group])
     processes = len({process for process, snapshot in group if snapshot.processes})
     waits = any(snapshot.pool.waits for _, snapshot in group)
@@ -104,7 +103,7 @@ def merge_group(group: Group) -> Snapshot:
 
 
 def read_endpoint(pool: PoolDescription) -> Endpoint | None:
-    """Return where a pool leads by its own description, in which hosts are separated by commas."""
+    """Return where a pool leads by its description, in which commas separate several hosts."""
     if "," not in pool.host:
         return build_endpoint(pool.dialect, [Host(pool.host, pool.port)], pool.database)
     hosts = [parse_host(part) for part in pool.host.split(",")]

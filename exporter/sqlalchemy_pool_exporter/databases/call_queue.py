@@ -50,10 +50,10 @@ class CallQueue:
         deadline: float,
         build_error: BuildError,
     ) -> T:
-        """Return what a call that uses these connections does.
+        """Make a call that uses these connections and return its result.
 
         A call loses its connections at the deadline, by `cancel_current`, or when its caller is
-        cancelled. If it hangs even so, it is abandoned with them, and the engine gets a new pool.
+        cancelled. If it still hangs, it is abandoned with them, and the engine gets a new pool.
 
         Raises:
             Exception: What the call raises, or `build_error()` when it was cut off.
@@ -101,7 +101,7 @@ class CallQueue:
     def run_in_background(
         self, key: str, call: Callable[[], T], timeout_seconds: float, build_error: BuildError
     ) -> T:
-        """Make a blocking call in a thread of its own; to be used by the running call.
+        """Make a blocking call in its own thread; only for the running call.
 
         A call with the same key that still runs is joined. `build_error` builds the error of a
         timeout, and that of the waiting call if it is cut off: a new one each time, because two
@@ -139,7 +139,7 @@ class CallQueue:
         if not future.done():
             await self._cut_off(future, connections)
         if future.done():
-            mark_retrieved(future)  # nobody does if the caller was cancelled at the same time
+            mark_retrieved(future)  # the caller does not if it was cancelled at the same time
         connections.reset()
 
     async def _cut_off(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Stage(StrEnum):
-    """How far a checkout has come; the value is the message if its time ends at this stage."""
+    """How far a checkout has come; the value is the message if time runs out at this stage."""
 
     CHECKOUT = "no connection"
     WORK = "no answer to the query"
@@ -82,12 +82,12 @@ class TimedCheckout(Generic[T]):
         return result
 
     def _limit(self, connection: Connection) -> None:
-        """Let the server end a query at the deadline, or those that wait for a lock pile up."""
+        """Make the server end a query at the deadline, or those that wait for a lock pile up."""
         if self._transaction_limit is not None:
             connection.exec_driver_sql(self._transaction_limit(self.remaining_seconds))
 
     def cancel(self) -> None:
-        """Start neither another attempt, whose connection nobody would close, nor the work.
+        """Prevent the work, and another attempt, whose connection would never be closed.
 
         An abandoned thread may still be in `run`, and come back from the driver at any time.
         """

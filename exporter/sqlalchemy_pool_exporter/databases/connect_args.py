@@ -73,7 +73,7 @@ def select(value: Any, selectors: list[bool]) -> Any:
 
 
 def split(value: Any) -> list[Any]:
-    """Return the parts of a list or of a text with commas; nothing of anything else."""
+    """Return the parts of a list or of a text with commas; an empty list for anything else."""
     if isinstance(value, list | tuple):
         return list(value)
     return value.split(",") if isinstance(value, str) else []

@@ -20,9 +20,9 @@ class ConnectionTracker:
     """The connections that an engine has opened and not closed yet.
 
     A driver that waits for a silent server does not notice that its task was cancelled, and its
-    thread cannot be stopped; the loss of its connection it notices at once. `abort` may be called
-    while another thread or a suspended greenlet uses the connections; with an async driver only by
-    the thread of its event loop.
+    thread cannot be stopped; but it notices at once when its connection is lost. `abort` may be
+    called while another thread or a suspended greenlet uses the connections; with an async driver,
+    only by the thread of its event loop.
     """
 
     def __init__(self, engine: Engine, connect: Callable[[], DBAPIConnection]) -> None:
@@ -78,7 +78,7 @@ class ConnectionTracker:
         abort(self.engine.dialect.get_driver_connection(connection), self._driver)
 
     def reset(self) -> None:
-        """Allow new connections, now that nobody uses the old ones.
+        """Allow new connections, now that the old ones are unused.
 
         Close those that failed while they were set up: before SQLAlchemy 2.1 the pool does not.
         """

@@ -49,7 +49,7 @@ class Database:
 
     For the event loop's thread. One call at a time runs, in a greenlet of the event loop for async
     drivers, else in a thread. `secrets` are those that the URL had when a connection was last
-    opened; `endpoint` is where the URL led at first.
+    opened; `endpoint` is where the URL led when the engine was built.
     """
 
     def __init__(self, name: str, settings: DatabaseSettings) -> None:
@@ -83,8 +83,8 @@ class Database:
         url = self._read_url()
         if not self.has_driver_of(url):
             raise DriverChangedError(
-                f"the URL names {url.url.drivername}, but {self.dialect}+{self.driver} when the "
-                "engine was built; reload the configuration, by SIGHUP for one"
+                f"the URL names {url.url.drivername} now, but the engine was built for "
+                f"{self.dialect}+{self.driver}; reload the configuration, for example by SIGHUP"
             )
         self.secrets = frozenset(url.secrets)
         cargs, cparams = build_connect_args(dialect, url, self.settings)
@@ -125,8 +125,8 @@ class Database:
             What `work` returns, and the seconds it took to get the connection.
 
         Raises:
-            DeadlineError: The time is over.
-            socket.gaierror: No name server has answered in time.
+            DeadlineError: The deadline has passed.
+            socket.gaierror: No host was resolved in time.
             Exception: What SQLAlchemy, the driver or `work` raise.
         """
         connections = self._fresh if fresh else self._pooled
@@ -156,7 +156,7 @@ class Database:
         return read_pool(self.engine)
 
     async def recreate(self) -> None:
-        """Replace the pool by a new one and test that, within the time that a probe may take.
+        """Replace the pool with a new one and test that, within a probe's timeout.
 
         Raises what `run` raises, with the new pool in place.
         """
@@ -169,7 +169,7 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Close every connection, by force those that do not answer; bounded in time.
+        """Close every connection, by force if it does not answer; bounded in time.
 
         Never raises.
         """
@@ -192,7 +192,7 @@ class Database:
 
 
 def build_files_timeout_error() -> DeadlineError:
-    """Return the error of files that hang, on a network mount for one."""
+    """Return the error for files that hang, for example on a network mount."""
     return DeadlineError("the files of the URL or its password could not be read in time")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy_pool_exporter.threads import DaemonThread
 
 T = TypeVar("T")
 
-# A call that hangs for good costs a thread and a connection; so many are accepted per database.
+# A call that hangs for good costs a thread and a connection; a database may have this many.
 MAX_ABANDONED = 3
 # How long a call may take to notice that it was cancelled or lost its connection.
 GRACE_SECONDS = 0.2
@@ -60,7 +60,7 @@ class Executor(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Take no other call, and end with the one that is running."""
+        """Take no more calls, and end after the running one."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} abandoned={self.abandoned}>"
@@ -131,7 +131,7 @@ class ThreadExecutor(Executor):
         return future.result(timeout_seconds)
 
     async def cancel(self, future: asyncio.Future[Any], cleanup: Callable[[], None]) -> None:
-        """Wait for the call, because nothing cancels a thread, and abandon it if it hangs."""
+        """Wait for the call, because threads cannot be cancelled, and abandon it if it hangs."""
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
         if future.done():
             mark_retrieved(future)
@@ -151,6 +151,6 @@ class ThreadExecutor(Executor):
 
 
 def mark_retrieved(future: asyncio.Future[Any]) -> None:
-    """Keep asyncio from logging the error of a future that nobody waits for."""
+    """Keep asyncio from logging the error of a future that is never awaited."""
     if not future.cancelled():
         future.exception()

@@ -1,7 +1,7 @@
-"""Looks host names up before a driver does, because a silent name server hangs threads.
+"""Looks up host names before a driver does, because a silent name server hangs threads.
 
 Async drivers resolve names in the few threads that the event loop shares, where the hanging lookups
-of one database would hold up all others. Here each lookup has a thread of its own.
+of one database would hold up all others. Here each lookup has its own thread.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class HostLookup:
 
 
 def build_timeout_error(name: str) -> socket.gaierror:
-    """Return the error of a name server that does not answer."""
+    """Return the error for a name server that does not answer."""
     return socket.gaierror(socket.EAI_AGAIN, f"No answer from the name server: {name}")
 
 
@@ -80,7 +80,7 @@ def look_up(name: str) -> frozenset[str]:
     """Return the addresses of a host. Raises socket.gaierror with the name in its text."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # empty or too long between two dots
+    except UnicodeError as error:  # a part between two dots is empty or too long
         raise socket.gaierror(socket.EAI_NONAME, f"Not a host name: {name}") from error
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"{error.strerror}: {name}") from error

@@ -1,7 +1,7 @@
 """Whether the server has begun to answer a connection that is being opened.
 
-Drivers do not report it, nor hand out their socket before the login is over, but the kernel knows.
-On other systems than Linux no login counts as answered. See docs/decisions/reading-tcp-info.md.
+Drivers do not report it, nor expose their socket before the login is over, but the kernel knows.
+Except on Linux, no login counts as answered. See docs/decisions/reading-tcp-info.md.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ INFO_BYTES = 136
 
 
 class LoginProgress:
-    """A login, from right before the driver connects; for any thread.
+    """One login; build it right before the driver connects. For any thread.
 
     It is found among the new connections by the server's address and port, so another connection to
-    the same server that is opened meanwhile may be taken for it.
+    the same server that is opened meanwhile may be mistaken for it.
     """
 
     def __init__(self, addresses: Collection[str], ports: Collection[int]) -> None:
@@ -44,7 +44,7 @@ class LoginProgress:
 def list_sockets() -> Iterator[tuple[int, str]]:
     """Yield the descriptors of this process's sockets, each with the kernel's name for the socket.
 
-    A descriptor is reused for another socket, that name ("socket:[4711]") is not.
+    A descriptor may be reused for another socket; that name ("socket:[4711]") may not.
     """
     with suppress(OSError):
         for entry in DESCRIPTORS.iterdir():
@@ -55,12 +55,12 @@ def list_sockets() -> Iterator[tuple[int, str]]:
 
 
 def peer_has_answered(descriptor: int, peers: frozenset[tuple[str, int]]) -> bool:
-    """Return whether this is a connection to one of the peers, and that one has answered."""
+    """Return whether this is a connection to one of the peers, and the peer has answered."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as duplicate:
             if duplicate.getpeername()[:2] not in peers:
                 return False
             info = duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
-    except OSError:  # closed meanwhile, not connected, or no TCP
+    except OSError:  # closed meanwhile, not connected, or not TCP
         return False
     return any(info[BYTES_RECEIVED]) and not any(info[UNACKED])

@@ -21,7 +21,7 @@ class DatabaseRegistry:
         self._databases: dict[str, Database] = {}
 
     def get(self, name: str) -> Database:
-        """Return the database with this name. Raises KeyError that lists the names there are."""
+        """Return the database with this name. Raises KeyError that lists the existing names."""
         try:
             return self._databases[name]
         except KeyError:
@@ -29,7 +29,7 @@ class DatabaseRegistry:
             raise KeyError(f"no database {name!r}; known: {known}") from None
 
     def prepare(self, settings: Mapping[str, DatabaseSettings]) -> dict[str, Database]:
-        """Return the databases for `replace`: the present ones where nothing has changed, else new.
+        """Return the databases for `replace`: present ones that have not changed, else new ones.
 
         Connects to nothing and changes nothing. Reads files, so call it in a thread that may block.
         Raises EnginesError with every problem.
@@ -52,7 +52,7 @@ class DatabaseRegistry:
         return database if database.has_driver_of(settings.read_url()) else None
 
     def replace(self, databases: Mapping[str, Database]) -> None:
-        """Hold these databases from now on. Those that are dropped stay open."""
+        """Use these databases from now on. Dropped ones stay open."""
         self._databases = dict(databases)
 
     async def close_all(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads exceptions: those inside others, where they come from, and their texts."""
+"""Reads exceptions: the chain of those inside, their origins and their texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FURTHER_LINES: Final = re.compile(r"\n(?:DETAIL|HINT|CONTEXT|QUERY|LINE \d+):.*
 
 
 def iter_exception_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and all those within it, outermost first, each once, also in a cycle."""
+    """Yield the error and all those within it, outermost first, each once, even in a cycle."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:

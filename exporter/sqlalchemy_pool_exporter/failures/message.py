@@ -1,4 +1,4 @@
-"""Turns the text of an error into one line for people, without secrets and values."""
+"""Turns the text of an error into one line for people, without secrets or values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _flatten(parameters: object) -> Iterator[str]:
         for each in parameters:
             yield from _flatten(each)
     elif parameters is not None:
-        # asyncpg shows the first 40 characters of what it cannot encode.
+        # asyncpg shows the first 40 characters of a value that it cannot encode.
         shown = read_text(parameters, repr)
         yield from (read_text(parameters), shown, shown[:40])
 

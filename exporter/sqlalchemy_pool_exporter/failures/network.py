@@ -1,4 +1,4 @@
-"""Reasons for errors of sockets, TLS, name resolution and clocks: what is below the protocol."""
+"""Reasons for errors below the database's protocol: sockets, TLS, name resolution, timeouts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_ERRNO = {
     errno.EHOSTDOWN: Reason.UNREACHABLE,
     errno.ENETDOWN: Reason.UNREACHABLE,
     errno.EADDRNOTAVAIL: Reason.UNREACHABLE,
-    # What connect() says when this machine's packet filter forbids the destination.
+    # connect() raises these when this machine's packet filter forbids the destination.
     errno.EPERM: Reason.UNREACHABLE,
     errno.EACCES: Reason.UNREACHABLE,
 }
@@ -55,12 +55,12 @@ def _read_os_error(error: OSError) -> Reason | None:
     if raising_module(error) == "ssl":
         # A certificate that cannot be read.
         return Reason.TLS
-    # A file that has a name is no socket.
+    # An error with a file name is about a file, not about a socket.
     return _BY_ERRNO.get(error.errno) if error.filename is None else None
 
 
 def _read_text(error: OSError) -> Reason | None:
-    """Return the reason of an error without a number, as asyncio raises some."""
+    """Return the reason of an error without a number; asyncio raises some."""
     numbers = _ERRNO_IN_TEXT.findall(read_text(error))
     found = {_BY_ERRNO.get(int(number)) for number in numbers}
     for reason in _MOST_SPECIFIC:

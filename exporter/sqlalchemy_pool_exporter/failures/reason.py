@@ -30,7 +30,7 @@ class Reason(StrEnum):
     POOL_TIMEOUT = "pool_timeout"
     # The statement writes, but the server is read-only.
     READ_ONLY = "read_only"
-    # The server rejected the statement, or somebody cancelled it.
+    # The server rejected the statement, or it was cancelled.
     QUERY = "query"
     # The driver is missing or broken, or the server speaks another protocol.
     DRIVER = "driver"
@@ -47,7 +47,7 @@ _MEANINGS = {
     Reason.REFUSED: "the connection was refused or closed",
     Reason.UNREACHABLE: "the address cannot be reached",
     Reason.TIMEOUT: "no answer in time",
-    Reason.TLS: "TLS could not be agreed on",
+    Reason.TLS: "TLS could not be negotiated",
     Reason.AUTH: "the server rejected the login",
     Reason.NO_DATABASE: "the database does not exist",
     Reason.TOO_MANY_CONNECTIONS: "no connection is left",

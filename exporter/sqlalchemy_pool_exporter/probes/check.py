@@ -115,7 +115,7 @@ class DurationHistogram:
     """Counts durations by bucket.
 
     `bounds` are the upper ends of the buckets in seconds, inclusive. `counts` is not cumulative,
-    and its last number is of the durations above all bounds. `sum` is in seconds.
+    and its last number counts the durations above all bounds. `sum` is in seconds.
     """
 
     def __init__(self, bounds: tuple[float, ...] = CONNECT_BOUNDS) -> None:

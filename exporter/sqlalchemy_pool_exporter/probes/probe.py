@@ -93,10 +93,10 @@ class Probe:
             self._is_broken = True
 
     async def check(self) -> Check:
-        """Return what the probe in flight sees, or else a new one.
+        """Return the result of the probe in flight, or of a new one.
 
-        A database's failure is a check, not an error. It takes little more than `timeout`.
-        Cancelling the caller does not cancel the probe, for others may wait for it.
+        A database's failure is a result, not an exception. This takes little more than `timeout`.
+        Cancelling the caller does not cancel the probe, because others may wait for it.
         """
         if self._in_flight is None:
             self._in_flight = asyncio.create_task(self._probe(), name=f"probe of {self.name}")
@@ -120,7 +120,7 @@ class Probe:
         except asyncio.CancelledError as error:
             if is_cancelled():
                 raise
-            # A driver cancelled something of its own.
+            # The driver cancelled one of its own tasks.
             return self._record_failure(kind, error, time.perf_counter() - started)
         return self._record_success(kind, result, checkout_seconds)
 

@@ -1,4 +1,4 @@
-"""The probes of all databases, each running in a task of its own."""
+"""The probes of all databases, each running in its own task."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ProbeSet:
         self._closing: set[asyncio.Task[None]] = set()
 
     def get(self, name: str) -> Probe:
-        """Return the probe with this name. Raises KeyError that lists the names there are."""
+        """Return the probe with this name. Raises KeyError that lists the existing names."""
         try:
             return self.probes[name]
         except KeyError:
@@ -42,7 +42,7 @@ class ProbeSet:
         self._tasks[probe] = asyncio.create_task(probe.run(), name=f"probes of {probe.name}")
 
     async def prepare(self, databases: Mapping[str, Database]) -> dict[str, Probe]:
-        """Return the probes of these databases for `replace`: the present ones, else new ones.
+        """Return the probes of these databases for `replace`: present ones, else new ones.
 
         New ones are started, and checked if that takes no longer than FIRST_CHECK_SECONDS, so that
         `up` does not drop to 0 because a database's settings have changed.
@@ -60,9 +60,9 @@ class ProbeSet:
         return probe if probe and probe.database is database else Probe(database)
 
     def replace(self, probes: Mapping[str, Probe]) -> None:
-        """Hold these probes from now on, and close the others with their databases.
+        """Use these probes from now on, and close the others with their databases.
 
-        Those that wait for a check of the others still get it.
+        Callers that wait for a check by one of the others still get it.
         """
         dropped = [probe for probe in self.probes.values() if probe not in probes.values()]
         self.probes = dict(probes)
@@ -80,7 +80,7 @@ class ProbeSet:
     async def stop(self) -> None:
         """Cut off all probes at the same time; bounded in time.
 
-        Close the databases of those that are not in `probes`, which nobody else would close.
+        Also close the databases of those that are not in `probes`: nothing else closes them.
         """
         tasks = dict(self._tasks)
         for task in tasks.values():
