@@ -38,7 +38,7 @@ def test_labels_describe_the_image(image: str) -> None:
     assert labels == {
         "title": project["name"],
         "description": project["description"],
-        "licenses": project["license"]["text"],
+        "licenses": project["license"],
         "version": project["version"],
     }
 
