@@ -69,7 +69,7 @@ def start_server(descriptor: int, environment: Mapping[str, str]) -> subprocess.
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         pass_fds=[descriptor],
-        # A session of its own: Ctrl-C in the terminal must not reach the app before us.
+        # In a new session, because Ctrl-C in the terminal must not reach the app before us.
         start_new_session=True,
     )
 
@@ -96,7 +96,7 @@ PATIENCE_SECONDS: Final = 10.0
 
 
 class Load:
-    """Threads that send requests until `stop`, also while nothing answers."""
+    """Threads that send requests until `stop`, even while nothing answers."""
 
     def __init__(self, address: Address) -> None:
         self._address = address

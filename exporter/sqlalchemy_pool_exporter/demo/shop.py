@@ -1,6 +1,6 @@
-"""The demo's application, a shop in WSGI, in the place of a team's own program.
+"""The demo's application: a shop in WSGI, which stands for a team's own program.
 
-The two calls of `instrument` are all that it does for its metrics.
+All that it does for its metrics is to call `instrument` twice.
 """
 
 import os

@@ -49,7 +49,7 @@ class Stage:
 
 @contextmanager
 def open_stage() -> Iterator[Stage]:
-    """Create the databases; at the end of the block nothing is left of them."""
+    """Create the databases; remove them at the end of the block."""
     with (
         tempfile.TemporaryDirectory(prefix="sqlalchemy-pool-exporter-") as name,
         open_closed_port() as port,

@@ -70,7 +70,7 @@ class ServerStatus:
 
 
 def pass_parameters(parts: URLParts, parameters: Parameters) -> Translation:
-    """Leave a URL's parameters to SQLAlchemy, which hands them to the driver."""
+    """Leave a URL's parameters to SQLAlchemy, which passes them to the driver."""
     if len(parts.hosts) > 1:
         parameters.reject("host", ",".join(map(str, parts.hosts)), "one host")
     query = dict(parameters.list_items())
@@ -122,8 +122,8 @@ class Driver:
             URL's and the configuration's arguments override them.
         abort: Ends a connection at once, without waiting for the server, while another thread or a
             suspended greenlet uses it. May raise.
-        before_cancel: Waits until the driver can deal with the cancellation of this task, which
-            uses it; for asyncio drivers. Must end soon.
+        before_cancel: Waits until this task, which uses the driver, can be cancelled safely; for
+            asyncio drivers. Must end soon.
     """
 
     name: str = ""
@@ -139,8 +139,8 @@ class Dialect:
     """What the exporter knows about a dialect; DIALECTS in registry.py lists them.
 
     Attributes:
-        names: SQLAlchemy's names of the dialect.
-        aliases: Other schemes that URLs have for the first of `names`.
+        names: SQLAlchemy's names for the dialect.
+        aliases: Other URL schemes for the first of `names`.
         default_port: The port of a URL without one.
         sockets_have_ports: Whether a port is part of the name of a unix socket.
         drivers: The best first. If a URL names one that is not installed, it runs on the first one
@@ -149,8 +149,8 @@ class Dialect:
         find_file: Only for databases that are files: returns the absolute path, given the URL's
             database and the folder where relative paths start (None: unknown). Returns None for a
             database in memory, and for a relative path if the folder is unknown.
-        session_limit: Builds a statement that limits each later statement of the session to some
-            seconds, where no argument of the driver does.
+        session_limit: Builds a statement that limits each later statement of the session to a
+            number of seconds; for drivers without an argument for that.
         transaction_limit: Builds a statement that limits the later statements of the transaction.
         read_status: Asks the server about itself; without `metrics` for version and writability
             only. May roll back the connection's transaction. Raises what the driver raises.

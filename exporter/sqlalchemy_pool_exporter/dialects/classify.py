@@ -1,4 +1,4 @@
-"""From an exception to the reason and the message that the exporter shows for it."""
+"""Turns an exception into the reason and the message that the exporter shows for it."""
 
 from __future__ import annotations
 
@@ -55,10 +55,9 @@ def _decide(errors: list[BaseException]) -> tuple[Reason, BaseException | None]:
 
 
 def _choose_text(errors: list[BaseException], deciding: BaseException | None) -> str:
-    """Return the text of the outermost error that has one.
+    """Return the text of the outermost driver's error that has one, else of the deciding error.
 
-    A driver's error names the host, its cause does not: of the errors around the deciding one, the
-    drivers' count; those within it do not.
+    A driver's error names the host, its cause does not. Errors inside the deciding one are ignored.
     """
     if deciding is not None:
         outer = takewhile(lambda each: each is not deciding, errors)
@@ -104,7 +103,7 @@ def classify_class(error: BaseException) -> Reason | None:
 
 
 def _is_driver_bug(error: BaseException) -> bool:
-    """Return whether a driver stumbled, say with an IndexError over what its protocol forbids."""
+    """Return whether a driver failed by a bug, say with an IndexError over invalid data."""
     modules = frozenset().union(*(dialect.driver_modules for dialect in registry.DIALECTS))
     is_meant = isinstance(error, OSError) or is_class_of(error, modules)
     return not is_meant and raising_module(error) in modules
@@ -117,7 +116,7 @@ def _is_unknown_argument(error: BaseException) -> bool:
 
 
 def is_wrapper(error: BaseException) -> bool:
-    """Return whether it is SQLAlchemy's around another, with SQL and parameters in its text."""
+    """Return whether SQLAlchemy wrapped another error, with SQL and parameters in the text."""
     return isinstance(error, exc.StatementError) and error.orig is not None
 
 

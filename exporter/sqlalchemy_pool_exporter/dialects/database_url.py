@@ -1,4 +1,4 @@
-"""A database URL as an application has it, ready for the driver that it runs on here."""
+"""An application's database URL, translated for the driver that it uses here."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sqlalchemy_pool_exporter.dialects.registry import choose_driver, find_diale
 from sqlalchemy_pool_exporter.redaction import MASK
 from sqlalchemy_pool_exporter.urls import Host, Parameters, collect_secrets, split_url
 
-# Meant for the application's create_engine(): plugins that are not installed here, or do their work
-# already.
+# Meant for the application's create_engine(): plugins that are not installed here, or whose work is
+# done here anyway.
 APP_PARAMETERS: Final = frozenset({"plugin", "pool_name"})
 
 
@@ -38,7 +38,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class DatabaseURL:
-    """What create_engine(), or create_async_engine() if `is_async`, is called with.
+    """The arguments of create_engine(), or of create_async_engine() if `is_async`.
 
     Attributes:
         url: Holds the password if the driver wants it there.
@@ -87,8 +87,8 @@ def parse_url(text: str, password: str | None = None, *, check_files: bool = Tru
         check_files: Whether files that the URL names, such as certificates, must be readable.
 
     Raises:
-        URLError: With every mistake found, one of them a certificate that cannot be read now.
-            Neither it nor its context holds a secret.
+        URLError: Lists every mistake found, unreadable certificates included. Neither it nor its
+            context holds a secret.
     """
     parts = split_url(text, list_file_schemes())
     dialect = choose_driver(parts.backend, parts.driver)
@@ -131,8 +131,8 @@ def build_endpoint(
 ) -> Endpoint | None:
     """Return which database this is; None if that is unknown.
 
-    It is unknown without a name, since the server then takes the user's, and for a database in
-    memory. Without a host it is the driver's default, on this machine.
+    It is unknown without a name, because the server then uses the user's name, and for a database
+    in memory. Without a host, it is on the driver's default host, this machine.
 
     Args:
         name: SQLAlchemy's name of the dialect.
@@ -151,7 +151,7 @@ def build_endpoint(
 
 
 def _read_address(dialect: Dialect, host: Host) -> tuple[str, int | None]:
-    """Return a host as it compares, and its port or the dialect's."""
+    """Return a host in its normal form, and its port or the dialect's."""
     port = host.port or dialect.default_port
     if host.name.startswith("/"):
         return os.path.normpath(host.name), port if dialect.sockets_have_ports else None

@@ -1,4 +1,4 @@
-"""The dialects that the exporter knows, and which installed driver a URL runs on."""
+"""The dialects that the exporter knows, and the choice of an installed driver for a URL."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def find_driver(dialect: str, name: str) -> Driver:
 
 
 def choose_driver(scheme: str, driver: str | None) -> type[sqlalchemy.Dialect]:
-    """Return SQLAlchemy's class (with `name`, `driver`, `is_async`) on which a URL runs.
+    """Return SQLAlchemy's class (with `name`, `driver`, `is_async`) for a URL.
 
     Raises:
         URLError: SQLAlchemy does not know the database or driver, or none is installed.

@@ -1,4 +1,4 @@
-"""SQLite: a file, so there is no server with limits, load and other clients."""
+"""SQLite: a file, so there is no server with limits, load or other clients."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REASONS: Final = {
 def translate_url(parts: URLParts, parameters: Parameters) -> Translation:
     """Open files with mode=rw, so that a missing one is an error instead of a new database.
 
-    URLs with `uri=true` and databases in memory stay as they are.
+    URLs with `uri=true` and databases in memory stay unchanged.
     """
     if parts.hosts or parts.username:
         raise URLError.of(
@@ -95,7 +95,7 @@ def interrupt_wrapped(connection: Any) -> None:
 
 
 def read_status(connection: Connection, metrics: bool) -> ServerStatus:  # noqa: ARG001 - there are none
-    """Return version and writability without a lock on the file, so without trying to write."""
+    """Return version and writability, without writing, which would lock the file."""
     version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
     return ServerStatus(version=version, writable=is_writable(connection))
 

@@ -31,8 +31,8 @@ class Limits:
     requests: int = 512
     head_bytes: int = 16 * 1024
     handshake_seconds: float = 10
-    # TLS waits this long for the client's own goodbye.
-    goodbye_seconds: float = 0.5
+    # How long TLS waits for the client to close its side.
+    tls_shutdown_seconds: float = 0.5
     request_seconds: float = 10
     answer_seconds: float = 30
     # Prometheus keeps its connection between scrapes, which are a minute apart at most.
@@ -69,7 +69,7 @@ class HTTPProtocol(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request, of clients whose certificate has an allowed name."""
+        """Wait for the first request; hang up if the client's certificate has no allowed name."""
         super().connection_made(transport)
         self._set_deadline()
         names = self._allowed_sans
@@ -84,7 +84,7 @@ class HTTPProtocol(H11Protocol):
         self._set_deadline()
 
     def on_response_complete(self) -> None:
-        """Go on to the next request."""
+        """Wait for the next request."""
         super().on_response_complete()
         self._set_deadline()
 
@@ -94,7 +94,7 @@ class HTTPProtocol(H11Protocol):
         self._clear_deadline()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP; hang up when it comes after a head that is being answered."""
+        """Refuse bytes that are not HTTP; hang up if an answer has already begun."""
         if self.conn.our_state is h11.IDLE:
             super().send_400_response(msg)
         else:  # uvicorn would send a second answer, and log a traceback of h11's refusal
@@ -115,9 +115,9 @@ class HTTPProtocol(H11Protocol):
 
 
 class ClientLogFilter(logging.Filter):
-    """Let the same warning through once a minute: clients must not fill the log.
+    """Lets the same warning through once a minute: clients must not fill the log.
 
-    Drop the tracebacks of requests that are cancelled when the exporter ends.
+    Drops the tracebacks of requests that are cancelled when the exporter ends.
     """
 
     def __init__(self, read_clock: Callable[[], float] = time.monotonic) -> None:

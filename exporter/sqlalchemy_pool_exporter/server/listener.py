@@ -47,7 +47,7 @@ def _listen_on(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if host == "::":  # the kernel's default can be IPv6 alone
+        if host == "::":  # the kernel's default may be IPv6 only
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(place)
         listener.listen(BACKLOG)

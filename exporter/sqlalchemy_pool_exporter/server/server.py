@@ -20,11 +20,11 @@ from sqlalchemy_pool_exporter.service import Service
 
 logger = logging.getLogger(__name__)
 
-# Where clients can cause warnings.
+# The loggers of warnings that clients can cause.
 CLIENT_LOGGERS: Final = (__name__, HTTPProtocol.__module__, "uvicorn.error")
-# What clients get to read their last answers; then their connections are dropped.
+# How long clients may take to read their last answers before their connections are dropped.
 GRACE_SECONDS: Final = 1
-# How long no connection is accepted after the process has run out of descriptors or memory.
+# How long accepting pauses after the process has run out of descriptors or memory.
 ACCEPT_PAUSE_SECONDS: Final = 1.0
 LIMITS: Final = Limits()
 
@@ -34,8 +34,8 @@ Handlers: TypeAlias = dict[signal.Signals, Callable[[int, FrameType | None], Non
 class Server(uvicorn.Server):
     """A server that accepts connections itself, and stops the service while clients still read.
 
-    asyncio's own servers keep one TLS context for good. Here each connection begins with the
-    context that is in force then, so that a reload exchanges certificates and policy.
+    asyncio's own servers never change their TLS context. Here each new connection uses the context
+    in force, so that a reload replaces certificates and policy.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            # A client that waits is accepted without a turn of the loop: leave room for others.
+            # sock_accept() does not yield while clients are waiting: let other tasks run.
             await asyncio.sleep(0)
             try:
                 client, address = await loop.sock_accept(listener)
@@ -109,20 +109,20 @@ class Server(uvicorn.Server):
             task.add_done_callback(self._connecting.discard)
 
     async def _connect(self, client: socket.socket, host: str) -> None:
-        """Hand the connection to uvicorn, after the TLS handshake if the web policy asks for it."""
+        """Hand the connection to uvicorn, after a TLS handshake if the web policy requires TLS."""
         loop = asyncio.get_running_loop()
         context = self._service.web_policy.context
         options: dict[str, Any] = {}
         if context is not None:
             options["ssl_handshake_timeout"] = self._limits.handshake_seconds
-            options["ssl_shutdown_timeout"] = self._limits.goodbye_seconds
+            options["ssl_shutdown_timeout"] = self._limits.tls_shutdown_seconds
         try:
             end_unread_answers(client, self._limits.answer_seconds)
             await loop.connect_accepted_socket(self._build_protocol, client, ssl=context, **options)
         except ssl.SSLError as error:
             logger.warning("TLS handshake failed", extra={"client": host, "reason": error.reason})
         except OSError:
-            pass  # the client hung up, or was not done in time
+            pass  # the client hung up, or was too slow
 
     def _build_protocol(self) -> HTTPProtocol:
         tls = self._service.web_policy.config.tls_server_config
@@ -179,7 +179,7 @@ def build_server(
 
 
 def end_unread_answers(client: socket.socket, seconds: float) -> None:
-    """Let the kernel end the connection when the client takes nothing of an answer for so long.
+    """Make the kernel end the connection if the client reads nothing of an answer for this long.
 
     Linux counts from the moment at which the client's receive window is full. Systems without this
     option keep such a connection.
@@ -190,11 +190,11 @@ def end_unread_answers(client: socket.socket, seconds: float) -> None:
 
 
 def start_countdown(seconds: float) -> None:
-    """End the process in so many seconds unless it ends by itself; in the main thread only.
+    """End the process after this time unless it ends by itself; in the main thread only.
 
     Python waits for every thread of an executor, and one that asks a silent name server may take
-    half a minute. The kernel does not. A thread would not do: a signal handler may interrupt the
-    start of a thread, and must not start one.
+    half a minute. The kernel's timer does not wait. A thread cannot replace it: a signal handler
+    may interrupt the start of a thread, so it must not start one.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -202,7 +202,7 @@ def start_countdown(seconds: float) -> None:
 
 @contextmanager
 def handle_signals(handlers: Handlers) -> Iterator[None]:
-    """Handle signals that come before uvicorn does, and those that it raises again at its end."""
+    """Handle signals that come before uvicorn handles them, and those that it raises at its end."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

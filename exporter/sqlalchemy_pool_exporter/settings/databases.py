@@ -73,7 +73,7 @@ def _check_label_name(name: str) -> str:
     if not re.fullmatch(_LABEL_NAME, name) or name.startswith("__"):
         raise expect("a label name of letters, digits and _, not starting with a digit or __")
     if name in RESERVED_LABELS:
-        raise expect(f"another name, because the metrics have a label {name} of their own")
+        raise expect(f"another name, because the metrics already have a label {name}")
     return name
 
 

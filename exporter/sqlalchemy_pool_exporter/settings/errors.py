@@ -52,14 +52,14 @@ def expect(expected: str, **context: object) -> PydanticCustomError:
 
     Args:
         expected: What belongs there.
-        context: `shown` replaces the value in the message, `sibling` names another key of the
-            section as the wrong one, `problems` are several pairs of shown and expected.
+        context: `shown` replaces the value in the message; `sibling` is the wrong key, if it is
+            another one in the section; `problems` are several pairs of shown and expected.
     """
     return PydanticCustomError("expected", "expected {expected}", {"expected": expected, **context})
 
 
 def render_key(path: Iterable[object]) -> str:
-    """Return a dotted path. Parts that are no plain names may be misplaced secrets: masked."""
+    """Return a dotted path. Parts that are not plain names may be misplaced secrets: masked."""
     return ".".join(_render_part(str(part)) for part in path)
 
 

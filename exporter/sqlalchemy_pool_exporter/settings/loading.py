@@ -1,4 +1,4 @@
-"""Load the configuration: all of it, or the parts that are usable while others are not."""
+"""Load the configuration: all of it, or its valid parts while others are invalid."""
 
 import os
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def load_settings(
     The first of these that sets a key wins.
 
     Raises:
-        SettingsErrors: With every mistake that can be found at once. Neither it nor its context
+        SettingsErrors: Lists every mistake that can be found at once. Neither it nor its context
             holds secrets.
     """
     return validate(read_sources(config, environ, options))
@@ -59,8 +59,8 @@ def load_without_databases(
     """Load the settings without databases, which may be wrong or missing.
 
     Raises:
-        SettingsErrors: With every mistake in the rest, unknown keys included, because nobody
-            knows which setting they were meant to be.
+        SettingsErrors: Lists every mistake in the rest, unknown keys included, because each may
+            be a misspelt setting.
     """
     secrets = read_secrets_dir(environ, _is_not_of_databases)
     merged = read_sources(config, environ, options, secrets)
@@ -71,7 +71,7 @@ def load_without_databases(
 def load_bootstrap(
     config: Path | None, environ: Mapping[str, str] = os.environ, options: Document = EMPTY
 ) -> Settings:
-    """Load where to serve and how to log, as far as it is valid, and defaults otherwise.
+    """Load the valid ones of the settings that say where to serve and how to log.
 
     Everything else has its default. Raises nothing.
     """

@@ -31,7 +31,7 @@ from sqlalchemy_pool_exporter.settings.yaml_file import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class MessageContext:
-    """What messages must know of a model.
+    """What messages need to know about a model.
 
     Attributes:
         root: The outermost section.
@@ -49,7 +49,7 @@ SETTINGS: Final = MessageContext(
     secret_keys=frozenset({"url", "connect_args"}),
     path_keys=frozenset({"url_file", "password_file", "dir", "config_file"}),
 )
-# Keys of people who are used to giving the parts of a URL one by one.
+# Keys of users who give the parts of a URL one by one.
 PARTS_OF_URL: Final = frozenset({"dsn", "uri", "host", "port", "user", "username", "database"})
 _MAPPING_TYPES: Final = frozenset({"dict_type", "model_type", "model_attributes_type"})
 # "Input should be a valid integer": what follows is the expectation.
@@ -76,7 +76,7 @@ def find_origin(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
 
 
 def locate(error: SettingsError, origins: Mapping[KeyPath, str]) -> SettingsError:
-    """Return the mistake with the place where its key stands, unless that key is masked."""
+    """Return the mistake with its key's origin, unless that key is masked."""
     origin = find_origin(tuple(error.key.split(".")), origins) if MASK not in error.key else ""
     return SettingsError(error.key, error.shown, error.expected, error.origin or origin)
 
@@ -114,7 +114,7 @@ def _show(path: KeyPath, detail: ErrorDetails, context: MessageContext) -> str:
     value = detail["input"]
     if detail["loc"] and detail["loc"][-1] == "[key]":
         return f"got the name {show_value(value)}"
-    # Text in place of a mapping may be a URL or a password that stands one level too high.
+    # Text in place of a mapping may be a URL or a password, one level too high.
     is_misplaced = detail["type"] in _MAPPING_TYPES and isinstance(value, str)
     if is_misplaced or context.secret_keys & set(path):
         return f"got {name_type(value)}"
@@ -141,7 +141,7 @@ def _suggest(path: KeyPath, root: type[BaseModel]) -> str:
 
 
 def _find_meant(spelled: str, section: type[BaseModel]) -> str | None:
-    """Return the nearest key, also of the level below: pool.size for pool_size or size."""
+    """Return the nearest key, even one level below: pool.size for pool_size or size."""
     if section is DatabaseSettings and spelled in PARTS_OF_URL:
         return "url"
     name = spelled.removeprefix(PREFIX.lower())

@@ -23,7 +23,7 @@ from sqlalchemy_pool_exporter.settings.fields import (
 
 
 class PoolClass(StrEnum):
-    """SQLAlchemy's pool classes. `queue` is AsyncAdaptedQueuePool for a driver of asyncio."""
+    """SQLAlchemy's pool classes. `queue` is AsyncAdaptedQueuePool for an async driver."""
 
     QUEUE = "queue"
     NULL = "null"

@@ -18,7 +18,7 @@ def read_secret_file(key: str, path: Path) -> str:
     Only a file system that hangs can make this wait: pipes and devices are refused.
 
     Raises:
-        SettingsError: With the path, if it is not a secret itself, and without content.
+        SettingsError: Names the path, unless that may be a secret, and never the content.
     """
     shown = f"got {show_secret_path(path)}"
     try:

@@ -65,7 +65,7 @@ def _read_path(path: Any) -> Any:
 
 
 def _read_databases(databases: Any) -> Any:
-    # `databases:` is what remains when all of them are deleted from the file.
+    # An empty `databases:` remains when all of them are deleted from the file.
     return {} if databases is None else databases
 
 

@@ -1,6 +1,6 @@
 """The sources of settings: command line, environment, secrets directory and file.
 
-Each is read into a Document. `read_sources` merges them; the first of those above wins.
+Each is read into a Document. `read_sources` merges them: in this order, the first one wins.
 """
 
 import json
@@ -21,11 +21,11 @@ PREFIX: Final = "POOL_EXPORTER_"
 NESTING: Final = "__"
 SECRETS_DIR: Final = "POOL_EXPORTER_SECRETS_DIR"
 EMPTY: Final = Document()
-# Giving one of them takes back the other one of a weaker source.
+# Setting one of them discards the other one from a weaker source.
 ALTERNATIVES: Final = {"url": "url_file", "url_file": "url"}
 # Deeper than any key; a bound for recursion.
 MAX_DEPTH: Final = 32
-# Kubernetes describes a Service named pool-exporter to all containers by such variables.
+# Kubernetes sets such variables in all containers if a Service is named pool-exporter.
 _SERVICE_LINK: Final = re.compile(
     r"POOL_EXPORTER_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)\w*)?)"
 )
@@ -57,12 +57,12 @@ def nest_variables(variables: Mapping[str, str], databases: Iterable[str] = ()) 
     """Nest variables by their names: DATABASES__PRIMARY__URL is databases.primary.url.
 
     Values that look like JSON's objects and arrays are decoded, and so is every value of
-    connect_args, because drivers care about types. Text that is no JSON stays text.
+    connect_args, because drivers care about types. Text that is not JSON stays text.
 
     Args:
         variables: Values by names in capitals, with PREFIX.
-        databases: Names of databases in the file. Variables have neither case nor hyphens, and
-            find them all the same.
+        databases: Names of databases in the file. Variables, which have neither case nor hyphens,
+            match them regardless of both.
     """
     spelling = {_fold(name): name for name in databases}
     document = EMPTY
@@ -107,9 +107,9 @@ def find_variables(environ: Mapping[str, str]) -> dict[str, str]:
 def read_secrets_dir(
     environ: Mapping[str, str], is_wanted: Callable[[str], bool] = lambda _: True
 ) -> dict[str, str]:
-    """Return what the files of the secrets directory hold, by their names in capitals.
+    """Return the contents of the files in the secrets directory, by their names in capitals.
 
-    Only the files are read whose names `is_wanted` accepts.
+    Only files whose names `is_wanted` accepts are read.
 
     Raises:
         SettingsErrors: For a directory or a file that cannot be read.

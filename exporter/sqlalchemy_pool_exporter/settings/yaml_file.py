@@ -1,4 +1,4 @@
-"""Read a YAML file as nested values that know their lines.
+"""Read a YAML file as nested values with their lines.
 
 Messages name line and column and never quote the file: any line may hold a password.
 """
@@ -29,7 +29,7 @@ VALID_YAML: Final = "valid YAML (values with a colon or other special characters
 TAGS: Final = "tag:yaml.org,2002:"
 TEXT_TAG: Final = f"{TAGS}str"
 MERGE_TAG: Final = f"{TAGS}merge"
-# PyYAML quotes what it found. Punctuation and names of its tokens, like '<stream end>', are safe.
+# PyYAML quotes the file. Punctuation and names of its tokens, like '<stream end>', are safe.
 _SAFE_QUOTES: Final = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|\\t|[^\w'])')*""")
 
 
@@ -42,7 +42,7 @@ class Document:
 
 
 class Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with the place of dates and numbers that cannot exist."""
+    """PyYAML's safe loader, whose errors for impossible dates and numbers have a place."""
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         """Build the value of a node. Raises MarkedYAMLError."""
@@ -82,7 +82,7 @@ def read_document(file: Path, *, content: str = CONTENT, may_be_empty: bool = Fa
         may_be_empty: Whether a file without any value is an empty mapping.
 
     Raises:
-        SettingsErrors: With the file's name, line and column as the key.
+        SettingsErrors: Their keys are the file's name, line and column.
     """
     text = _read_text(file)
     loader = _open_loader(file, text)
@@ -111,7 +111,7 @@ def read_document(file: Path, *, content: str = CONTENT, may_be_empty: bool = Fa
 
 
 def find_keys(root: Node) -> Iterator[Key]:
-    """Yield every key in the tree, those below an alias only where its anchor stands."""
+    """Yield every key in the tree, those below an alias only at its anchor."""
     pending: list[tuple[KeyPath, Node]] = [((), root)]
     seen: set[int] = set()
     while pending:
@@ -170,14 +170,14 @@ def _find_repeated(file: Path, keys: Iterable[Key]) -> Iterator[SettingsError]:
         earlier = first.setdefault((id(key.mapping), key.node.value), key)
         if earlier is not key and key.node.tag != MERGE_TAG:
             shown = f"{render_key(key.path)} for the second time"
-            expected = f"each key once (it also stands in line {earlier.line})"
+            expected = f"each key once (it is also in line {earlier.line})"
             yield SettingsError(f"{file}{key.place}", shown, expected)
 
 
 def _count_values(node: Node, counts: dict[int, int]) -> int:
     """Count the values in a node, aliases expanded; more than MAX_VALUES for a cycle."""
     if id(node) not in counts:
-        counts[id(node)] = MAX_VALUES  # what a node that contains itself finds here
+        counts[id(node)] = MAX_VALUES  # counts for a node that contains itself
         inner: Iterable[Node] = ()
         if isinstance(node, MappingNode):
             inner = (each for pair in node.value for each in pair)
@@ -188,7 +188,7 @@ def _count_values(node: Node, counts: dict[int, int]) -> int:
 
 
 def _describe(file: Path, error: yaml.MarkedYAMLError) -> SettingsError:
-    """Return PyYAML's words, from the first quote of the file on masked."""
+    """Return PyYAML's message, masked from the first quote of the file on."""
     mark = error.problem_mark or error.context_mark
     context = error.context and f"{error.context}{_render_line(error.context_mark)}"
     shown = ": ".join(_mask_quotes(part) for part in (context, error.problem) if part)
@@ -210,6 +210,6 @@ def _render_line(mark: yaml.Mark | None) -> str:
 
 
 def _locate(before: str) -> str:
-    """Return the place behind the text, as `_render` does."""
+    """Return the place after the text, as `_render` does."""
     lines = before.split("\n")
     return f":{len(lines)}:{len(lines[-1]) + 1}"

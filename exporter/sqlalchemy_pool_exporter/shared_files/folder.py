@@ -22,8 +22,8 @@ from sqlalchemy_pool_metrics.file_reader import RETIRED, SUFFIX
 
 logger = logging.getLogger("sqlalchemy_pool_exporter.shared_files")
 
-# How much of a folder is read; files beyond count as unreadable. The pages are 64 MiB, read or not:
-# files that were made to be slow or to be rejected cost no more.
+# How much of a folder is read; files beyond that count as unreadable. The pages are 64 MiB and
+# include those of rejected files: malicious files cost no more.
 MAX_ENTRIES: Final = 65_536
 MAX_FILES: Final = 4096
 MAX_POOLS: Final = 8192
@@ -32,12 +32,12 @@ MAX_TRIES: Final = 100
 MAX_SHOWN: Final = 120
 
 BEYOND_LIMITS: Final = FileReading(
-    FileState.UNREADABLE, problem="the folder has more than is read at a time"
+    FileState.UNREADABLE, problem="the folder holds more than one scrape reads"
 )
 WRONG_NAME: Final = FileReading(FileState.UNREADABLE, problem="not the name of a process's file")
 _NAME: Final = re.compile(rf"[^.].*-([0-9a-f]{{12}}){re.escape(SUFFIX)}", re.DOTALL)
 
-# The id in each file's name; None for a name that no process gives its file.
+# The id in each file's name; None if no process names its file like that.
 Identities: TypeAlias = Mapping[str, int | None]
 
 
@@ -55,12 +55,12 @@ class ProcessPools:
 
 @dataclass(frozen=True, slots=True)
 class AppReading:
-    """What reading the folder found.
+    """The result of reading the folder.
 
     Attributes:
-        processes: with their pools.
-        files: how many there are of each state; empty if no folder is configured.
-        problem: why the folder cannot be read.
+        processes: The processes with their pools.
+        files: The number of files by state; empty if no folder is configured.
+        problem: Why the folder cannot be read.
     """
 
     processes: Sequence[ProcessPools]
@@ -78,7 +78,7 @@ class SharedFolder:
         self._has_unreadable_files = False
 
     def read(self) -> AppReading:
-        """Return what the files say now. Never raises; blocks.
+        """Read the files. Never raises; blocks.
 
         A folder that cannot be read counts as one unreadable file.
         """
@@ -106,15 +106,14 @@ class SharedFolder:
         self._problem = problem
 
     def _log_files(self, problems: Mapping[str, str]) -> None:
-        """Log once that there are unreadable files, and once that there are none any more."""
+        """Log once that there are unreadable files, and once that all can be read again."""
         extra: dict[str, object] = {"dir": str(self.path)}
         if problems and not self._has_unreadable_files:
             name, problem = next(iter(problems.items()))
             extra |= {"files": len(problems), "first": shorten(name), "problem": shorten(problem)}
             logger.warning("files in the application's folder cannot be read", extra=extra)
         elif self._has_unreadable_files and not problems:
-            message = "no file in the application's folder is unreadable any more"
-            logger.info(message, extra=extra)
+            logger.info("all files in the application's folder can be read again", extra=extra)
         self._has_unreadable_files = bool(problems)
 
     def __repr__(self) -> str:
@@ -122,12 +121,12 @@ class SharedFolder:
 
 
 def shorten(text: str) -> str:
-    """Return a text that anybody may have written, short and printable."""
+    """Return an untrusted text, short and printable."""
     return escape_unprintable(text)[:MAX_SHOWN]
 
 
 class FolderScan:
-    """One read of a folder in which processes start, die and are merged meanwhile.
+    """One read of a folder while processes start, die and are merged.
 
     Processes of the application merge the files of dead ones into `retired`: they replace it, then
     delete the files. So each process is counted from its own file, unless `retired` names it.
@@ -141,7 +140,7 @@ class FolderScan:
         self._pages_left = MAX_PAGES
 
     def read(self) -> AppReading:
-        """Return what all files say together. Raises OSError if the folder cannot be listed."""
+        """Read all files together. Raises OSError if the folder cannot be listed."""
         for _ in range(MAX_TRIES):
             # In this order: a file that vanishes after `retired` was read has been merged into a
             # newer one. Then try again; what was read stays, so that each further try is short.
@@ -197,6 +196,6 @@ def list_identities(folder: Path) -> dict[str, int | None]:
 
 
 def read_identity(name: str) -> int | None:
-    """Return the id in a file's name, None for a name that no process gives its file."""
+    """Return the id in a file's name, None if no process names its file like that."""
     match = _NAME.fullmatch(name)
     return int(match[1], 16) if match else None

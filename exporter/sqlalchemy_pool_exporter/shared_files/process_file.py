@@ -1,6 +1,6 @@
 """Reads one file: that of a process, or the one that holds the counters of dead processes.
 
-Files are not trusted. Whatever is in one, reading it takes bounded time and memory.
+Files are not trusted. Whatever one contains, reading it takes bounded time and memory.
 """
 
 import os
@@ -28,7 +28,7 @@ PAGE_BYTES: Final = 4096
 
 
 class FileState(StrEnum):
-    """What a file is to its reader. Users see these words as values of a label."""
+    """The state of a file. Users see these words as values of a label."""
 
     LIVE = "live"
     DEAD = "dead"
@@ -37,14 +37,12 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileReading:
-    """What reading a process's file found.
+    """The result of reading a process's file.
 
     Attributes:
-        state: of the file.
-        pid: of its process.
-        pools: with nothing but counters if the process is dead.
-        problem: why the file is unreadable.
-        pages: what reading it cost, also if it is unreadable.
+        pools: Only with counters if the process is dead.
+        problem: Why the file is unreadable.
+        pages: The cost of reading it, even if it is unreadable.
     """
 
     state: FileState
@@ -55,7 +53,7 @@ class FileReading:
 
 
 def read_file(path: str, identity: int) -> FileReading:
-    """Return what the file with this id says. Raises FileNotFoundError and nothing else."""
+    """Read the file with this id. Raises FileNotFoundError and nothing else."""
     try:
         descriptor = open_file(path)
     except FileNotFoundError:
@@ -63,7 +61,7 @@ def read_file(path: str, identity: int) -> FileReading:
     except (UnreadableFile, OSError) as error:
         return FileReading(FileState.UNREADABLE, problem=str(error))
     try:
-        # Before the contents are read: those of a dead process do not change any more.
+        # Before reading the contents: those of a dead process no longer change.
         state = FileState.LIVE if is_alive(descriptor) else FileState.DEAD
         contents = read_sane(descriptor)
         if contents.id != identity:
@@ -108,15 +106,15 @@ def count_pages(descriptor: int) -> int:
 
 
 class MergedFile:
-    """The file `retired`, with the counters of dead processes, as it was when this was created.
+    """The contents of the file `retired`, with the counters of dead processes.
 
     Use it in a `with` block, which keeps the file open. The kernel gives its inode to no other
     file meanwhile, so that `is_current` cannot mistake a new file for this one.
 
     Attributes:
-        pools: what the processes counted, by pool.
-        merged_ids: the files whose counters are in it. Such a file can exist for a moment.
-        problem: why it is unreadable. It counts as empty then.
+        pools: The counters of the processes, by pool.
+        merged_ids: The files whose counters are in it. Such a file may still exist for a moment.
+        problem: Why it is unreadable. It then counts as empty.
     """
 
     def __init__(self, path: Path) -> None:
@@ -126,7 +124,7 @@ class MergedFile:
         self.problem = ""
         self._path = path
         self._descriptor: int | None = None
-        # Also of a file that cannot be opened: without it each scan would take that for a new one.
+        # Even if the file cannot be opened: otherwise each scan would take it for a new one.
         self._inode = read_inode(path)
         try:
             self._descriptor = open_file(str(path))

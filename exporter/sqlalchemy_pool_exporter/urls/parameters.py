@@ -18,7 +18,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 class Parameters:
     """The parameters of one URL, each read by its key; `finish` raises all mistakes at once.
 
-    Of a key that is given twice the last value counts, as in libpq.
+    If a key is given twice, the last value counts, as in libpq.
     """
 
     def __init__(self, query: Iterable[tuple[str, str]], *, check_files: bool = True) -> None:
@@ -69,7 +69,7 @@ class Parameters:
         return float(value) if float(value) > 0 else None
 
     def get_bool(self, key: str) -> bool | None:
-        """Return whether a key is switched on, in one of the usual words."""
+        """Return True or False for one of the usual words."""
         value = self.get(key)
         if value is None:
             return None
@@ -102,7 +102,7 @@ class Parameters:
     ) -> None:
         """Report keys that the driver does not know, and raise URLError if anything was reported.
 
-        `hints` are what to use instead of some keys.
+        `hints` name what to use instead of some keys.
         """
         known = sorted(known)
         for key in self._values:

@@ -138,7 +138,7 @@ def _split_hosts(text: str, scheme: str, *, follows_at: bool) -> tuple[Host, ...
 
 
 def _read_host(text: str) -> Host | None:
-    """Read a host as `parse_host`, but IPv6 needs brackets: its last number may be a port."""
+    """Read a host like `parse_host`, but IPv6 needs brackets: its last number may be a port."""
     host = parse_host(text)
     is_bare = host is not None and ":" in host.name and "/" not in host.name and "[" not in text
     return None if is_bare else host

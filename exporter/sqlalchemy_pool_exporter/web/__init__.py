@@ -1,1 +1,1 @@
-"""What answers requests, and what decorates the answers."""
+"""The handlers that answer requests, and the middleware around them."""

@@ -38,32 +38,21 @@ def create_app(
     """Return the application. Its lifespan starts the probes and stops them, in bounded time.
 
     Args:
-        settings: what to start with.
-        source: where to read the settings again; without one they stay as they are.
-        watcher: it has seen the source's files before `settings` were read from them.
-        wait_for_config: serve without databases until the source has a valid configuration.
-        poll_seconds: how often to look for changed files.
+        settings: The first settings.
+        source: Where to read the settings again; without one they never change.
+        watcher: Has seen the source's files before `settings` were read from them.
+        wait_for_config: Serve without databases until the source has a valid configuration.
+        poll_seconds: How often to look for changed files.
 
     Raises:
-        SettingsErrors: the web configuration is not valid.
-        EnginesError: an engine cannot be built.
+        SettingsErrors: The web configuration is not valid.
+        EnginesError: An engine cannot be built.
     """
     watcher = watcher or FileWatcher()
     watcher.add([settings.web.config_file] if settings.web.config_file else [])
     service = Service(settings, wait_for_config=wait_for_config)
     watcher.add([*(source.list_files() if source else ()), *service.web_policy.list_files()])
     reloader = Reloader(service, source, watcher, poll_seconds)
-
-    @asynccontextmanager
-    async def live(_app: Starlette) -> AsyncIterator[None]:
-        try:
-            await service.start()
-            await reloader.start()
-            yield
-        finally:
-            reloader.stop()
-            await service.stop()
-
     app = Starlette(
         routes=build_routes(),
         middleware=[
@@ -71,13 +60,25 @@ def create_app(
             Middleware(AccessMiddleware, policy=service.web_policy),
         ],
         exception_handlers={404: answer_not_found, 405: answer_method_not_allowed},
-        lifespan=live,
+        lifespan=run_service,
     )
     # A redirect would be built from the client's Host header.
     app.router.redirect_slashes = False
     app.state.service = service
     app.state.reloader = reloader
     return app
+
+
+@asynccontextmanager
+async def run_service(app: Starlette) -> AsyncIterator[None]:
+    """Run the app's service and its reloads."""
+    try:
+        await app.state.service.start()
+        await app.state.reloader.start()
+        yield
+    finally:
+        app.state.reloader.stop()
+        await app.state.service.stop()
 
 
 def build_routes() -> list[Route]:

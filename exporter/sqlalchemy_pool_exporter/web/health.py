@@ -17,7 +17,7 @@ Health = dict[str, Any]
 
 
 class NotReadyError(Exception):
-    """The probes do not run yet, or no longer."""
+    """The probes have not started yet, or have stopped."""
 
 
 async def answer_all_health(request: Request) -> Response:
@@ -86,7 +86,7 @@ def describe_state(service: Service) -> str:
 
 
 def build_health(probe: Probe, check: Check) -> Health:
-    """Return one database's health; null is a size that the pool does not have."""
+    """Return one database's health; `pool_size` is null for a pool without a size."""
     pool = probe.database.read_pool()
     health = {
         "name": probe.name,

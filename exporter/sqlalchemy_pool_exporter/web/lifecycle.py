@@ -1,7 +1,7 @@
 """The paths below /-/: whether the exporter runs, and the requests that change something.
 
-Those need web.enable_lifecycle: otherwise anybody who reaches the port could make the exporter
-log in again and again.
+The latter need web.enable_lifecycle: otherwise any client could make the exporter log in again and
+again.
 """
 
 import logging
@@ -23,7 +23,7 @@ DISABLED: Final = "Lifecycle requests are disabled; start the exporter with --we
 
 
 async def answer_healthy(_request: Request) -> Response:
-    """Answer 200: the event loop turns."""
+    """Answer 200: the event loop runs."""
     return answer_text("healthy")
 
 
@@ -34,7 +34,7 @@ async def answer_ready(request: Request) -> Response:
 
 
 async def answer_reload(request: Request) -> Response:
-    """Answer with what changed, or 422 with what is wrong: then the configuration stays."""
+    """Answer with what changed, or 422 with what is wrong; the old configuration then stays."""
     service = read_service(request)
     if not service.settings.web.enable_lifecycle:
         return answer_text(DISABLED, 403)

@@ -1,4 +1,4 @@
-"""ASGI middleware: headers on every answer, and who gets an answer at all.
+"""ASGI middleware: headers on every answer, and access control.
 
 Every path is protected, the ones for Kubernetes too, as in Prometheus' exporter-toolkit.
 """
@@ -43,14 +43,14 @@ UNAUTHORIZED: Final = "Unauthorized: see basic_auth_users in the web configurati
 BODY_LENGTHS: Final = frozenset({"content-length", "transfer-encoding"})
 MAX_CACHED: Final = 100
 MAX_PENDING: Final = 64
-# Salt and digest of no known password; an unknown user waits as long as a known one.
+# Salt and digest of an unknown password: checking an unknown user takes as long as a known one.
 DUMMY_DIGEST: Final = "3ll7pWrtAhA3RgIDXaztHOpOlz0Cm43uWlBHppOZCu7gakYYas/MS"
-# bcrypt ignores what follows; newer versions refuse it.
+# bcrypt ignores further bytes; its newer versions refuse them.
 MAX_PASSWORD_BYTES: Final = 72
 
 
 class HeadersMiddleware:
-    """Adds HEADERS to each answer that has none of that name, and sets those of the policy."""
+    """Adds the HEADERS that an answer lacks, and sets those of the policy."""
 
     def __init__(self, app: ASGIApp, policy: WebPolicy) -> None:
         self._app = app
@@ -76,7 +76,7 @@ class HeadersMiddleware:
 
 
 class AccessMiddleware:
-    """Lets a request pass, or refuses it, by the policy in force at that moment."""
+    """Passes or refuses each request, by the policy in force at that moment."""
 
     def __init__(self, app: ASGIApp, policy: WebPolicy) -> None:
         self._app = app
@@ -85,7 +85,7 @@ class AccessMiddleware:
         self._bucket = TokenBucket(policy.config.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or an event of the server's life."""
+        """Serve one request, or the server's lifespan."""
         refusal = await self._refuse(scope) if scope["type"] == "http" else None
         await (refusal or self._app)(scope, receive, send)
 
@@ -97,13 +97,13 @@ class AccessMiddleware:
             # A proxy in front may see the end of such a body elsewhere: RFC 9112, 6.3.
             return answer_text(TWO_LENGTHS, 400, {"Connection": "close"})
         if self._policy.context is not None and scope["scheme"] != "https":
-            # The connection was opened before a reload asked for TLS.
+            # The connection was opened before a reload turned TLS on.
             return answer_text(TLS_REQUIRED, 400, {"Connection": "close"})
-        if self._is_too_often():
+        if self._exceeds_rate_limit():
             return answer_text(TOO_MANY_REQUESTS, 429)
         return await self._refuse_user(headers)
 
-    def _is_too_often(self) -> bool:
+    def _exceeds_rate_limit(self) -> bool:
         limit = self._policy.config.rate_limit
         if self._bucket.limit != limit:
             self._bucket = TokenBucket(limit)
@@ -141,7 +141,7 @@ class TooManyPasswordsError(Exception):
 class PasswordChecker:
     """Checks passwords in a thread, one at a time, and caches the outcomes.
 
-    Right and wrong ones are cached apart, so that guessing displaces no right one. Requests with
+    Right and wrong ones are cached separately, so that guessing evicts no right one. Requests with
     the same credentials at the same time share one check.
     """
 

@@ -1,6 +1,6 @@
-"""What the handlers share: the service they ask, and answers in text and JSON.
+"""Shared by the handlers: the service, answers in text and JSON, and those to wrong requests.
 
-Each answer ends in a line feed. Wrong paths and methods get theirs here, too.
+Each answer ends in a line feed.
 """
 
 import json
@@ -32,7 +32,7 @@ PATHS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def read_service(request: Request) -> Service:
-    """Return the service of the app that a request came to."""
+    """Return the service of the app that handles the request."""
     service: Service = request.app.state.service
     return service
 
@@ -52,7 +52,7 @@ async def answer_not_found(_request: Request, _error: Exception) -> Response:
     """Answer 404 with the list of paths."""
     width = max(map(len, PATHS))
     lines = [f"  {path:<{width}}  {meaning}" for path, meaning in PATHS.items()]
-    return answer_text("\n".join(["Not found. There is:", *lines]), 404)
+    return answer_text("\n".join(["Not found. Available paths:", *lines]), 404)
 
 
 async def answer_method_not_allowed(_request: Request, error: Exception) -> Response:

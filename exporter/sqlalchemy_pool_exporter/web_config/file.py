@@ -1,4 +1,4 @@
-"""Read a web configuration and the files that it names; mistakes have their lines."""
+"""Read a web configuration and the files that it names; report mistakes with their lines."""
 
 import ssl
 from collections.abc import Mapping
@@ -92,7 +92,7 @@ def read_web_file(path: Path) -> WebFile:
     An empty file is valid.
 
     Raises:
-        SettingsErrors: With every mistake, without secrets.
+        SettingsErrors: Lists every mistake, without secrets.
     """
     document = read_document(path, content="a web configuration", may_be_empty=True)
     origins = {key: f"{path} {line}" for key, line in document.origins.items()}

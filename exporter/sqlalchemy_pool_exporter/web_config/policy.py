@@ -15,7 +15,7 @@ READ_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A web configuration, what its files held, and the TLS that was built from them."""
+    """A web configuration, the contents of its files, and the TLS context built from them."""
 
     config: WebConfig
     pems: Pems | None
@@ -23,10 +23,10 @@ class LoadedConfig:
 
 
 class WebPolicy:
-    """Who may ask, and over what. Use it in the event loop's thread.
+    """Who may send requests, and whether over TLS. Use it in the event loop's thread.
 
-    While `deny_all` is set it is not known which file counts, and nobody may ask. Without a file
-    everybody may, without TLS.
+    While `deny_all` is set, it is unknown which file applies, and no request is allowed. Without a
+    file every request is allowed, without TLS.
     """
 
     def __init__(self, file: Path | None, *, deny_all: bool = False) -> None:
@@ -38,12 +38,12 @@ class WebPolicy:
 
     def _use(self, file: Path | None) -> None:
         self.file = file
-        # Watched also while they are not valid: a change of any of them may put it right.
+        # Watched even while they are invalid: a change to any of them may fix that.
         self._files = [file] if file else []
 
     @property
     def config(self) -> WebConfig:
-        """What is in force."""
+        """The web configuration in force."""
         return self._loaded.config
 
     @property
@@ -58,7 +58,7 @@ class WebPolicy:
 
     @property
     def users(self) -> Mapping[str, str]:
-        """The password hash of each user. Without users everybody may ask."""
+        """The password hash of each user. Without users no password is required."""
         users = self.config.basic_auth_users
         return {name: password.get_secret_value() for name, password in users.items()}
 
@@ -67,22 +67,22 @@ class WebPolicy:
         return self._files
 
     async def reload(self) -> bool:
-        """Put into force what the files say now and return whether that is different.
+        """Read the files again, put them into force and return whether that changed anything.
 
         Raises:
-            SettingsErrors: it is not valid, and what was in force stays.
-            TimeoutError: it could not be read in time, and what was in force stays.
+            SettingsErrors: They are not valid; the old configuration stays in force.
+            TimeoutError: They could not be read in time; the old configuration stays in force.
         """
         if self.deny_all:
             return False
         return await self._reload()
 
     async def adopt(self, file: Path | None) -> None:
-        """Put this file into force and end `deny_all`; do nothing if a file is in force.
+        """Put this file into force and end `deny_all`; do nothing without `deny_all`.
 
         Raises:
-            SettingsErrors: it is not valid, and `deny_all` stays.
-            TimeoutError: it could not be read in time, and `deny_all` stays.
+            SettingsErrors: It is not valid, and `deny_all` stays.
+            TimeoutError: It could not be read in time, and `deny_all` stays.
         """
         if not self.deny_all:
             return

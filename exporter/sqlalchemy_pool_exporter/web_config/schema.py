@@ -49,7 +49,7 @@ def _parse_interval(value: Any) -> float:
 
 def _check_user(name: str) -> str:
     if ":" in name:  # perhaps a line of htpasswd with the hash
-        raise expect("a user name, its hash behind the colon", shown="a name with a colon")
+        raise expect("a user name, with its hash after the colon", shown="a name with a colon")
     return name
 
 
@@ -69,7 +69,7 @@ Users = dict[
 
 
 class Headers(Section):
-    """The headers that the toolkit allows to set. Empty ones are not sent."""
+    """The headers that the toolkit lets users set. Empty ones are not sent."""
 
     content_security_policy: HeaderValue | None = Field(
         default=None, alias="Content-Security-Policy"
@@ -86,7 +86,7 @@ class Headers(Section):
     )
 
     def list_values(self) -> dict[str, str]:
-        """Return the headers by name. An empty one is not to be sent."""
+        """Return the headers by name."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
@@ -108,7 +108,7 @@ class RateLimit(WebSection):
     def _check_burst(cls, burst: int, info: ValidationInfo) -> int:
         # The toolkit accepts this, and then refuses every request.
         if not burst and info.data.get("interval"):
-            raise expect("at least 1: with none no request is ever answered")
+            raise expect("at least 1: with 0 every request is refused")
         return burst
 
 

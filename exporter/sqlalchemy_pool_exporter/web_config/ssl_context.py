@@ -73,7 +73,7 @@ def _choose_ciphers(context: ssl.SSLContext, config: TLSServerConfig) -> None:
             context.set_ciphers(":".join(ciphers))
         except ssl.SSLError:
             expected = "suites that this machine's OpenSSL has"
-            raise SettingsError("cipher_suites", "got none it has", expected) from None
+            raise SettingsError("cipher_suites", "got only others", expected) from None
     for curve in config.curve_preferences:
         try:
             context.set_ecdh_curve(CURVES[curve])
@@ -119,11 +119,11 @@ def _load_authorities(
 
 
 def _check_certificates(pem: Pem) -> str:
-    """Return the certificates of a text without what stands between them."""
+    """Return the certificates in a text, without the text between them."""
     found = "\n".join(_CERTIFICATE.findall(pem.text))
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=found)
-    except (ssl.SSLError, ValueError, TypeError):  # no certificate, no base64, no ASCII
+    except (ssl.SSLError, ValueError, TypeError):  # no certificate, or not base64 or ASCII
         raise SettingsError(pem.key, pem.shown, "a certificate in PEM") from None
     return found
 

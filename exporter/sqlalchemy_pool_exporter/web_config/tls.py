@@ -47,7 +47,7 @@ class ClientAuth(StrEnum):
 
 
 VERIFYING: Final = frozenset({ClientAuth.IF_GIVEN, ClientAuth.REQUIRE})
-# In Go these accept any certificate, so they keep nobody out. Python's ssl has no such mode.
+# In Go these accept any certificate, so they keep no client out. Python's ssl has no such mode.
 UNVERIFIED: Final = frozenset({"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"})
 
 
@@ -149,7 +149,7 @@ def is_allowed(certificate: Mapping[str, Any] | None, allowed: Collection[str]) 
 
 
 def _normalise(name: str) -> str:
-    """Return an IPv6 address in its one canonical spelling, and other names as they are."""
+    """Return an IPv6 address in its canonical spelling, and other names unchanged."""
     try:
         return str(ipaddress.ip_address(name.strip()))
     except ValueError:

@@ -148,11 +148,9 @@ def test_every_repeated_key_is_an_error(tmp_path: Path) -> None:
     text = f"a: {{x: 1, x: 2}}\nb: 1\na: 2\n'{CANARY}://': 1\n'{CANARY}://': 2\n"
     assert sorted(complain(tmp_path, text)) == [
         "exporter.yaml:1:11: a.x for the second time, expected each key once "
-        "(it also stands in line 1)",
-        "exporter.yaml:3:1: a for the second time, expected each key once "
-        "(it also stands in line 1)",
-        "exporter.yaml:5:1: *** for the second time, expected each key once "
-        "(it also stands in line 4)",
+        "(it is also in line 1)",
+        "exporter.yaml:3:1: a for the second time, expected each key once (it is also in line 1)",
+        "exporter.yaml:5:1: *** for the second time, expected each key once (it is also in line 4)",
     ]
 
 

@@ -167,7 +167,7 @@ def test_unreadable_files_are_logged_once_and_so_is_their_end(
         folder.read()
     lost, found = (
         "files in the application's folder cannot be read",
-        "no file in the application's folder is unreadable any more",
+        "all files in the application's folder can be read again",
     )
     assert read_messages(caplog) == [lost, found, lost]
     assert all(vars(record)["dir"] == str(tmp_path) for record in caplog.records)

@@ -245,7 +245,7 @@ BAD: dict[str, tuple[str, str]] = {
     "user with a colon": (
         f"basic_auth_users:\n  'alice:{SECRET}': {HASH}",
         "basic_auth_users.*** (web.yml line 2): a name with a colon, "
-        "expected a user name, its hash behind the colon",
+        "expected a user name, with its hash after the colon",
     ),
     "users in a list": (
         f"basic_auth_users: [{SECRET}]",
@@ -280,7 +280,7 @@ BAD: dict[str, tuple[str, str]] = {
     "burst of nothing": (
         "rate_limit:\n  interval: 1s",
         "rate_limit.burst (web.yml line 1): got 0, "
-        "expected at least 1: with none no request is ever answered",
+        "expected at least 1: with 0 every request is refused",
     ),
 }
 

@@ -38,8 +38,8 @@ def build_mysqlconnector_arguments(timeout: float, _statement_timeout: float | N
 def limit_session(seconds: float) -> str:
     """Return the statement that limits the later ones of a session.
 
-    Each server runs only the comment that is meant for it, and a server that has neither variable
-    runs none: MariaDB skips `/*!50708 */`, as all of 50700 to 99999, and MySQL every `/*M! */`.
+    Each server runs only the comment that is meant for it, and a server with neither variable runs
+    none: MariaDB skips `/*!50708 */`, like all from 50700 to 99999, and MySQL every `/*M! */`.
     """
     return (
         f"SET @statement_timeout = {seconds:g}"

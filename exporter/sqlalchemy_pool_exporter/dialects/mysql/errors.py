@@ -55,7 +55,7 @@ def read_number(error: BaseException) -> int | None:
 
 
 def classify_exact(error: BaseException) -> Reason | None:
-    """Return the reason of an error's number; None if its cause is what says why."""
+    """Return the reason of an error's number; None if only the error inside says why."""
     number = read_number(error)
     if number is None or number in _BROKEN:
         return None
@@ -67,7 +67,7 @@ def classify_exact(error: BaseException) -> Reason | None:
 
 
 def classify_heuristic(error: BaseException) -> Reason | None:
-    """Return REFUSED for a connection that broke for no visible cause: the server closed it."""
+    """Return REFUSED for a connection that broke without a known cause: the server closed it."""
     return Reason.REFUSED if read_number(error) in _BROKEN else None
 
 

@@ -1,7 +1,7 @@
 """The status of MySQL 5.7 and newer, and of MariaDB.
 
 It comes from variables, the process list and the state of the replica. Only statements that the
-user is allowed are sent, because the server counts and logs denied ones.
+user may run are sent, because the server counts and logs denied ones.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _count_threads(connection: Connection) -> dict[str, int] | None:
 
 
 def _read_lag(connection: Connection) -> float | None:
-    """Return the largest lag of all sources; None if one does not replicate, or without any."""
+    """Return the largest lag of all sources; None if there is none, or one does not replicate."""
     rows = _ask(connection, _choose_replica_statement(connection))
     lags = [_find_lag(row._mapping) for row in rows]
     known = [float(lag) for lag in lags if lag is not None]

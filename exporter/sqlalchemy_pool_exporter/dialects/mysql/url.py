@@ -81,9 +81,9 @@ def _build_tls(parameters: Parameters, driver: str) -> dict[str, Any]:
 
 
 def _read_mode(parameters: Parameters) -> str:
-    """Return the mode that the URL names, or else the one that its other parameters amount to.
+    """Return the mode that the URL names, else the one that its other parameters imply.
 
-    As in SQLAlchemy's URLs, ssl_ca verifies the host's name, too, unless ssl_check_hostname=false.
+    As in SQLAlchemy's URLs, ssl_ca also verifies the host's name, unless ssl_check_hostname=false.
     """
     switches = ("ssl_disabled", "ssl_verify_identity", "ssl_verify_cert", "ssl_check_hostname")
     disabled, identity, verify, check = (parameters.get_bool(name) for name in switches)

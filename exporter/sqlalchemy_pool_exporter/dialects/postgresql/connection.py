@@ -13,8 +13,8 @@ from sqlalchemy_pool_exporter.dialects.base import APPLICATION_NAME, Arguments, 
 LOGIN_SECONDS: Final = 300.0
 
 
-# How long asyncpg may take from connecting its socket to waiting for the server's answer: time, and
-# turns of the event loop.
+# How long asyncpg may take from connecting its socket to waiting for the server's answer: seconds,
+# and iterations of the event loop.
 CONNECTING_SECONDS: Final = 0.01
 CONNECTING_TURNS: Final = 6
 
@@ -64,13 +64,13 @@ def terminate(connection: Any) -> None:
 
 
 async def let_asyncpg_connect(task: asyncio.Future[Any]) -> None:
-    """Wait until asyncpg can deal with being cancelled.
+    """Wait until asyncpg can be cancelled safely.
 
     If it is cancelled just after its socket has connected, it never awaits its protocol's future,
     and asyncio logs "Future exception was never retrieved". asyncpg 0.32 has fixed that for plain
     connections. This can go when the TLS upgrade (TLSUpgradeProto.on_data) is fixed, too.
     """
     await asyncio.wait({task}, timeout=CONNECTING_SECONDS)
-    # A late event loop begins to connect after that wait, so let it turn a few times.
+    # A late event loop begins to connect only after that wait, so let it run a few iterations.
     for _ in range(CONNECTING_TURNS):
         await asyncio.sleep(0)

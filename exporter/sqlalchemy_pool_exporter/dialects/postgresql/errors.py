@@ -1,7 +1,7 @@
 """Reasons for the errors of PostgreSQL and PgBouncer, as asyncpg and psycopg raise them.
 
-The SQLSTATE decides (https://www.postgresql.org/docs/current/errcodes-appendix.html). Without one
-the text does, since psycopg has none for connections that failed; and with those of class 08, since
+The SQLSTATE decides (https://www.postgresql.org/docs/current/errcodes-appendix.html). The text
+decides without one, because psycopg has none for failed connections, and with class 08, because
 PgBouncer sends 08P01 for nearly everything.
 """
 
@@ -101,7 +101,7 @@ def classify_exact(error: BaseException) -> Reason | None:
 
 
 def classify_heuristic(error: BaseException) -> Reason | None:
-    """Return REFUSED for an error of the connection that says nothing else."""
+    """Return the likely reason of a connection's error whose text is unknown."""
     state = read_sqlstate(error) or ""
     if state == "08P01":
         return Reason.DRIVER

@@ -19,7 +19,7 @@ SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verif
 SESSION_ATTRS: Final = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
-# asyncpg gives these the meaning they have in libpq only in a DSN: prefer and allow fall back,
+# Only in a DSN does asyncpg give these the meaning they have in libpq: prefer and allow fall back,
 # require verifies only if there is a root certificate. It reads the files for each connection, so
 # renewed certificates are used.
 DSN_PARAMETERS: Final = (
@@ -70,7 +70,7 @@ def translate_for_asyncpg(parts: URLParts, parameters: Parameters) -> Translatio
 
 
 def translate_for_libpq(parts: URLParts, parameters: Parameters) -> Translation:
-    """Check the parameters of psycopg and psycopg2, which hand them to libpq as they are."""
+    """Check the parameters of psycopg and psycopg2, which pass them to libpq unchanged."""
     parts = _override_address(parts, parameters)
     single = _get_single_tcp_host(parts)
     mode, _ = _check_tls(parameters)
@@ -89,7 +89,7 @@ def translate_for_libpq(parts: URLParts, parameters: Parameters) -> Translation:
 
 
 def _override_address(parts: URLParts, parameters: Parameters) -> URLParts:
-    """Override the parts of the URL by its parameters, as libpq does."""
+    """Override the parts of the URL with its parameters, as libpq does."""
     return replace(
         parts,
         username=parameters.get("user") or parts.username,
@@ -194,7 +194,7 @@ def _build_system_context(parameters: Parameters) -> ssl.SSLContext:
 
 
 def _build_session(parameters: Parameters) -> dict[str, Any]:
-    """Return the arguments that concern neither address nor TLS."""
+    """Return the arguments apart from those for address and TLS."""
     arguments: dict[str, Any] = {
         "target_session_attrs": parameters.get_choice("target_session_attrs", SESSION_ATTRS),
         "passfile": parameters.get("passfile"),
