@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from operator import add, sub
 from time import monotonic_ns
 from typing import Any
@@ -36,6 +38,8 @@ _CHECKOUT, _WAIT, _CONNECT, _HOLD = (
 )
 CHECKOUT_FIRST, CHECKOUT_SUM, CHECKOUT_BOUNDS_NS = _CHECKOUT
 HOLD_FIRST, HOLD_SUM, HOLD_BOUNDS_NS = _HOLD
+
+_numbers = count()
 
 
 def _build_quick_lock(lock: Any) -> Any:
@@ -67,6 +71,12 @@ class Block:
         waiting: The callers that wait.
         idle: Live idle connections.
         users: Recorders that use this block.
+        opening: Connections that the driver is opening.
+        number: Rises from block to block, so that blocks have an order.
+        earlier_checkouts: Checkouts that the block of the parent process had counted at the fork.
+        is_placed: Whether the block lies where it is to stay, such as in the shared file.
+        is_disposed: Whether the pool was disposed of and not used since.
+        on_end: Called after the last recorder is gone; None until the pool is registered.
         checkouts: The first bucket of the histogram `checkout`. Like `holds` and `checkout_ns` it
             is stored into its slot and never loaded from there.
         holds: The first bucket of the histogram `hold`.
@@ -82,11 +92,13 @@ class Block:
         self.held = InFlightTable("held", "checked_out_peaks", _HOLD)
         self.waiting = InFlightTable("waiting", "pending_peaks", _WAIT)
         self.checkout_ns = self.checkouts = self.holds = 0
-        self.idle = self.users = 0
+        self.idle = self.users = self.opening = self.earlier_checkouts = 0
+        self.number = next(_numbers)
+        self.is_placed = self.is_disposed = False
+        self.on_end: Callable[[], None] | None = None
         self._inherited = [0] * ADDITIVE_SLOTS
         self._saturations = 0
         self.saturated_since = 0
-        self.slots[ACTIVE] = 1
         self.describe(description)
 
     def __repr__(self) -> str:
@@ -102,7 +114,29 @@ class Block:
 
     def build_successor(self) -> Block:
         """Return an empty block of the same pool, for a forked child."""
-        return Block(self.description)
+        successor = Block(self.description)
+        successor.earlier_checkouts = self.count_checkouts()
+        return successor
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the pool was used, and not disposed of since; else only its counters count."""
+        return bool(self.slots[ACTIVE])
+
+    @property
+    def is_vacant(self) -> bool:
+        """Whether nothing but counters would be lost if the block left its place.
+
+        A queue pool that lost all connections in an outage is not vacant: its limits still count.
+        The engine of a vacant one is perhaps garbage. Engines are reference cycles, and in a large
+        program it takes long until the garbage collector finds them.
+        """
+        is_empty = not (self.held.level or self.idle or self.waiting.level or self.opening)
+        return is_empty and (self.is_disposed or not self.is_in_use or not self.description.waits)
+
+    def count_checkouts(self) -> int:
+        """Return how many checkouts were counted, in a parent process, too."""
+        return self.earlier_checkouts + sum(self.slots[CHECKOUT_FIRST:CHECKOUT_SUM])
 
     def describe(self, description: PoolDescription) -> None:
         """Replace the description of the pool; its limit applies from now on."""
@@ -120,11 +154,30 @@ class Block:
             self.buffer, self.slots = buffer, buffer.slots
             self._resume()
 
-    def detach(self) -> SlotBuffer:
+    def absorb(self, buffer: SlotBuffer) -> bool:
+        """Add the counters of another buffer, which nobody reads any more.
+
+        Takes the lock if it is free: the caller may be a finalizer, inside the lock of another
+        block. Returns whether it was free.
+        """
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            self._inherited = list(map(add, self._inherited, buffer.slots[:ADDITIVE_SLOTS]))
+            buffer.add_counters_to(self.buffer)
+            self._resume()
+        finally:
+            self.lock.release()
+        return True
+
+    def detach(self, *, is_renamed: bool = True) -> SlotBuffer:
         """Continue in private memory with counters of 0, and return the old buffer.
 
         Connections stay out, and callers keep waiting. The old buffer keeps its counters, like that
         of a dropped pool. Takes the lock.
+
+        Args:
+            is_renamed: Whether `read` starts from 0, too.
         """
         with self.lock:
             old, buffer = self.buffer, SlotBuffer()
@@ -136,7 +189,12 @@ class Block:
                 buffer.slots[slot] = value if value < ENDED else 0
             old.slots[ACTIVE] = 0
             self.buffer, self.slots = buffer, buffer.slots
-            self._inherited = [0] * ADDITIVE_SLOTS
+            if is_renamed:
+                self._inherited = [0] * ADDITIVE_SLOTS
+            else:
+                counted = old.slots[:ADDITIVE_SLOTS]
+                self._inherited = list(map(sub, self._inherited, counted))
+            self.is_placed = False
             self._resume()
             return old
 
@@ -156,8 +214,25 @@ class Block:
         """Note that a recorder is gone; after the last one only counters remain. Takes the lock."""
         with self.lock:
             self.users -= 1
-            if not self.users:
+            is_over = not self.users
+            if is_over:
                 self.slots[ACTIVE] = 0
+        if is_over and self.on_end is not None:
+            self.on_end()
+
+    def begin_use(self) -> None:
+        """Note that the pool is used: only then do its limits count."""
+        self.slots[ACTIVE] = 1
+        self.is_disposed = False
+
+    def end_use(self) -> None:
+        """Note that only the counters of the pool count, until it is used again."""
+        self.slots[ACTIVE] = 0
+
+    def end_use_if_disposed(self) -> None:
+        """End the use of a pool that was disposed of when its last connection is gone."""
+        if self.is_disposed and self.is_vacant:
+            self.end_use()
 
     def add(self, counter: str) -> None:
         """Add 1 to one of layout.COUNTERS."""
@@ -170,6 +245,8 @@ class Block:
 
     def record_checkout(self, duration_ns: int, now_ns: int) -> int:
         """Count a checkout that took `duration_ns`; return its slot for `record_return`."""
+        if not self.is_in_use:  # with a connection that a parent process opened
+            self.begin_use()
         self.record_shared_checkout(duration_ns)
         slot = self.held.begin(self.buffer, now_ns)
         self.record_saturation(now_ns)
@@ -194,6 +271,7 @@ class Block:
 
     def record_adopted(self, now_ns: int) -> int:
         """Take over a connection that was checked out before the recording began."""
+        self.begin_use()
         return self.held.begin(self.buffer, now_ns)
 
     def record_wait_begin(self, now_ns: int) -> int:
@@ -213,9 +291,12 @@ class Block:
         self.slots[total] += duration_ns
 
     def read(self) -> Snapshot:
-        """Return a consistent snapshot, without the counters it inherited. Takes the lock."""
+        """Return a consistent snapshot, without the counters it inherited. Takes the lock.
+
+        It has the gauges of an unused pool, too.
+        """
         with self.lock:
-            snapshot, inherited = self.read_buffer(), self._inherited
+            snapshot, inherited = self.buffer.read(with_gauges=True), self._inherited
         return replace(snapshot, additive=tuple(map(sub, snapshot.additive, inherited)))
 
     def read_buffer(self) -> Snapshot:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Sequence
 
+from .block import Block
 from .dead_files import DROPPED, MAX_DROPPED_POOLS
 from .process_file import BLOCKS, MappedSlotBuffer, ProcessFile
 from .sharing import Sharing
@@ -15,7 +17,11 @@ __all__ = ["MAX_SHARED_POOLS", "BlockStore"]
 _SPARE = 1
 """Blocks of the file that stay free, as the target when two others are merged."""
 MAX_SHARED_POOLS = BLOCKS - _SPARE
-TOO_MANY = "more than %d pools in this process: the others are not shared"
+TOO_MANY = "more than %d pools in this process, not shared: %s"
+MAX_NAMED = 10
+"""Pools that the log names."""
+
+_logger = logging.getLogger("sqlalchemy_pool_metrics")
 
 
 class BlockStore:
@@ -32,6 +38,7 @@ class BlockStore:
     def __init__(self, sharing: Sharing) -> None:
         self.kept: list[SlotBuffer] = []
         self._sharing = sharing
+        self._named: set[str] = set()
 
     def keep(self, buffer: SlotBuffer, in_use: Collection[object]) -> None:
         """Keep the buffer of a pool that is gone.
@@ -60,9 +67,42 @@ class BlockStore:
         free = file.take(_SPARE)
         while free is None and self._make_room(in_use):
             free = file.take(_SPARE)
-        if free is None:
-            self._sharing.warn_once(TOO_MANY, MAX_SHARED_POOLS)
         return free
+
+    def take(self) -> SlotBuffer | None:
+        """Return a free buffer of the file, None if there is none."""
+        return _take(self._sharing.file, _SPARE)
+
+    def join(self, block: Block) -> bool:
+        """Let a block in the file take over what a pool of its identity that is gone has counted.
+
+        Returns:
+            Whether there was such a pool. Its place is free then.
+        """
+        identity, file = block.description.identity, self._sharing.file
+        for kept in self.kept:
+            if isinstance(kept, MappedSlotBuffer) and _identity(kept) == identity:
+                with block.lock:
+                    old, target = block.buffer, _take(file, 0)
+                    if not isinstance(target, MappedSlotBuffer) or kept.file is not file:
+                        return False
+                    kept.add_counters_to(target)
+                    block.move(target)
+                    # One store lets readers count the sum and no longer its parts.
+                    replaced = [each for each in (kept, old) if isinstance(each, MappedSlotBuffer)]
+                    target.file.publish(target, replaces=replaced)
+                self.kept.remove(kept)
+                return True
+        return False
+
+    def warn_about(self, names: Sequence[str]) -> None:
+        """Log that there is no room for the pools of these names, once for each name."""
+        new = [name for name in dict.fromkeys(names) if name not in self._named]
+        if new and len(self._named) < MAX_NAMED:
+            self._named.update(new)
+            more = f" and {len(new) - MAX_NAMED} more" if len(new) > MAX_NAMED else ""
+            listed = ", ".join(map(repr, new[:MAX_NAMED])) + more
+            _logger.warning(TOO_MANY, MAX_SHARED_POOLS, listed)
 
     def publish(self, buffer: SlotBuffer) -> None:
         """Let other processes read a buffer that `find` returned."""
@@ -70,9 +110,10 @@ class BlockStore:
             buffer.file.publish(buffer)
 
     def move(self) -> None:
-        """Move the kept buffers into the current file."""
+        """Move the kept buffers that are not there yet into the current file."""
         for buffer in list(self.kept):
-            self._merge([buffer], buffer.description)
+            if not self._is_in_place(buffer):
+                self._merge([buffer], buffer.description)
 
     def _make_room(self, in_use: Collection[object]) -> bool:
         """Merge two pools that are gone into `DROPPED`; return False if that is impossible."""

@@ -281,19 +281,37 @@ def _build_timed_creator(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIC
         if owner is None:  # the pool was copied and the original dropped
             return creator(record)  # type: ignore[no-any-return]
         recorder: Recorder = owner._recorder
+        block = _begin_open(recorder)
         began_ns = monotonic_ns()
         try:
             connection: DBAPIConnection = creator(record)
         except BaseException:
             recorder.record_failure("connection_failures")
             raise
-        try:
-            recorder.record_open(record, monotonic_ns() - began_ns)
-        except Exception as fault:
-            log_fault("recording an opened connection", fault)
-        return connection
+        else:
+            try:
+                recorder.record_open(record, monotonic_ns() - began_ns)
+            except Exception as fault:
+                log_fault("recording an opened connection", fault)
+            return connection
+        finally:
+            recorder.end_open(block)
 
     return open_connection
+
+
+def _begin_open(recorder: Recorder) -> Block | None:
+    """Note that a connection is being opened; the first one of a pool gives it its place."""
+    try:
+        block = recorder.begin_open()
+        if not block.is_placed:
+            PROCESS.run_maintenance()
+    except Exception as fault:
+        if raised_by_application(fault):
+            raise
+        log_fault("recording that a connection is being opened", fault)
+        return None
+    return block
 
 
 def _failure_reason(error: BaseException) -> str:

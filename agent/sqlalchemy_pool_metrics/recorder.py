@@ -74,8 +74,8 @@ class Recorder:
     `lock`; the other methods take it.
 
     `Engine.dispose()` replaces the pool. The new pool gets its own recorder on the same block, and
-    the old recorder is `retired`: its connections stay out until they come back, but do not count
-    as checked in after that, because no caller can check them out again.
+    the old recorder is `retired`: its connections stay out until they come back, and are idle then
+    until the garbage collector takes the old pool.
 
     After a fork the pool gets a new recorder on a new block. Records of the old recorder were
     opened by the parent process: the child counts neither their opening nor their closing.
@@ -87,7 +87,6 @@ class Recorder:
         self.quick_lock = block.quick_lock
         self.retired = retired
         self._pid = os.getpid()
-        self.idle = 0
         block.add_user()
 
     def __del__(self) -> None:
@@ -128,6 +127,19 @@ class Recorder:
         except Exception as fault:
             log_fault("recording a failure", fault)
 
+    def begin_open(self) -> Block:
+        """Note that the driver is opening a connection; return the block that uses it."""
+        with self.lock:
+            self.block.begin_use()
+            self.block.opening += 1
+            return self.block
+
+    def end_open(self, block: Block | None) -> None:
+        """Note that the driver has opened a connection, or has failed to. Never raises."""
+        if block is not None:
+            with block.lock:
+                block.opening -= 1
+
     def record_open(self, record: ConnectionPoolEntry, duration_ns: int) -> None:
         """Count a connection that the driver opened for this record."""
         state = self.state(record)
@@ -144,10 +156,8 @@ class Recorder:
             return
         if state.idle and state.recorder is self:
             state.idle = False
-            self.idle -= 1
-            if not self.retired:
-                block = self.block
-                block.slots[CHECKED_IN] = block.idle = block.idle - 1
+            block = self.block
+            block.slots[CHECKED_IN] = block.idle = block.idle - 1
 
     def record_checkout(self, record: Any, fairy: PoolProxiedConnection, entered_ns: int) -> None:
         """Count the checkout of a record by a caller that asked for it at `entered_ns`."""
@@ -193,7 +203,7 @@ class Recorder:
             self._set_idle(state, False)
         if self.retired:
             self.retired = False
-            self.block.change_idle(self.idle)
+            self.block.begin_use()
 
     def _record_shared_checkout(
         self, state: ConnectionState, fairy: PoolProxiedConnection, duration_ns: int
@@ -227,7 +237,6 @@ class Recorder:
             or fairy is None
             or fairy() is None
             or record.dbapi_connection is None
-            or self.retired
         ):
             self._record_unusual_return(record, state)
             return
@@ -246,7 +255,6 @@ class Recorder:
         if block.saturated_since:
             block.record_saturation(now_ns)
         state.since_ns, state.fairy, state.idle = 0, None, True
-        self.idle += 1
         slots[CHECKED_IN] = block.idle = block.idle + 1
 
     def _record_unusual_return(self, record: ConnectionPoolEntry, state: ConnectionState) -> None:
@@ -295,6 +303,7 @@ class Recorder:
         """
         for record in idle:
             if not hasattr(record, _STATE) and record.dbapi_connection is not None:
+                self.block.begin_use()
                 self._set_idle(self.state(record), True)
         for record in out:
             if not hasattr(record, _STATE) and record.in_use:
@@ -307,8 +316,8 @@ class Recorder:
         """Mark the pool as replaced; return the recorder for the pool that replaces it."""
         with self.lock:
             if not self.retired:
-                self.retired = True
-                self.block.change_idle(-self.idle)
+                self.retired = self.block.is_disposed = True
+                self.block.end_use_if_disposed()
         return Recorder(self.block)
 
     def _end_checkout(self, state: ConnectionState) -> str:
@@ -332,10 +341,8 @@ class Recorder:
         if state.live:
             state.live = False
             self.block.add(f"connections_closed_{reason}")
+        self.block.end_use_if_disposed()
 
     def _set_idle(self, state: ConnectionState, idle: bool) -> None:
         state.idle = idle
-        change = 1 if idle else -1
-        self.idle += change
-        if not self.retired:
-            self.block.change_idle(change)
+        self.block.change_idle(1 if idle else -1)

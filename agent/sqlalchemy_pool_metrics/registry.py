@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import mmap
 import os
 import sys
 import threading
 from collections import deque
-from collections.abc import MutableSequence
-from typing import Protocol
+from collections.abc import Iterator, MutableSequence
+from contextlib import contextmanager
+from typing import Callable, Protocol
 from weakref import WeakSet, ref
 
 from .block import Block
@@ -16,6 +18,7 @@ from .block_store import BlockStore
 from .faults import log_fault
 from .recorder import Recorder
 from .sharing import FileChange, Sharing
+from .slot_buffer import SlotBuffer
 from .snapshot import PoolDescription, Snapshot, merge
 
 __all__ = ["PROCESS", "Registry"]
@@ -55,6 +58,10 @@ class Registry:
     continues in it, so that counters never fall while engines come and go. Any thread may call any
     method.
 
+    A block gets a place in the shared file when its pool first opens a connection. When there are
+    more pools than places, blocks with connections come before those without, then the busiest,
+    then the oldest.
+
     Attributes:
         up_to_date: One byte. A pool reads it at every event and calls `run_maintenance()` when it
             is 0: before the first event, in a forked child, after a pool was added, and every few
@@ -67,9 +74,9 @@ class Registry:
         self.instrumenting = threading.RLock()
         self._lock = threading.RLock()
         self._pools: WeakSet[RecordedPool] = WeakSet()
-        self._blocks: set[Block] = set()
+        self._blocks: dict[Block, None] = {}
         self._new_pools: deque[tuple[ref[RecordedPool], Block]] = deque()
-        self._placed: WeakSet[Block] = WeakSet()
+        self._is_at_work = False
         self._sharing = Sharing(self.request_maintenance)
         self._store = BlockStore(self._sharing)
         self._pid = 0
@@ -82,7 +89,7 @@ class Registry:
         # lock and waits for that block's: taking ours here would deadlock.
         self.check_for_fork()
         block = pool._recorder.block
-        self._watch_windows(block)
+        self._watch(block)
         self._new_pools.append((ref(pool), block))
         self.request_maintenance()
 
@@ -92,18 +99,60 @@ class Registry:
 
     def run_maintenance(self) -> None:
         """Do the work that is due; never raises and never waits for the lock."""
+        self._work(self._maintain)
+
+    def _maintain(self) -> None:
+        self.up_to_date[0] = 1  # first: work that becomes due meanwhile sets it to 0
+        self._register_new()
+        self._keep_dropped()
+        self._place_blocks()
+
+    def _work(self, work: Callable[[], None]) -> None:
+        """Do some work under the lock, or have the next event do all that is due.
+
+        A finalizer may come here in the middle of the work of its own thread.
+        """
         self.check_for_fork()
         try:
-            if self._lock.acquire(blocking=False):
-                try:
-                    self.up_to_date[0] = 1  # first: work that becomes due meanwhile sets it to 0
-                    self._register_new()
-                    self._keep_dropped()
-                    self._place_blocks()
-                finally:
-                    self._lock.release()
+            if not self._lock.acquire(blocking=False):
+                self.request_maintenance()
+                return
+            try:
+                if self._is_at_work:
+                    self.request_maintenance()
+                else:
+                    with self._working():
+                        work()
+            finally:
+                self._lock.release()
         except Exception as fault:
             log_fault("maintaining the pools' blocks", fault)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Hold the lock, and keep finalizers of this thread from doing work in the middle."""
+        with self._lock:
+            before, self._is_at_work = self._is_at_work, True
+            try:
+                yield
+            finally:
+                self._is_at_work = before
+
+    def _keep_ended(self) -> None:
+        """Keep the counters of a pool as soon as it is gone; its process may end at any time."""
+        # In a finalizer, under whatever locks: keeping waits for no lock, opens no file and
+        # logs nothing. All else waits for the next event.
+        self._work(self._keep_now)
+        self.request_maintenance()
+
+    def _keep_now(self) -> None:
+        self._register_new()  # first: a block that is registered later would be kept again
+        self._keep_dropped()
+
+    def _end(self) -> None:
+        """Share what is not shared yet, at the end of the process."""
+        if self._sharing.file is not None:
+            self.run_maintenance()
 
     def check_for_fork(self) -> None:
         """Reset after a fork; initialise on first use. Never raises."""
@@ -116,7 +165,7 @@ class Registry:
     def read(self) -> list[Snapshot]:
         """Return one snapshot per pool identity; pools with the same one are merged."""
         self.check_for_fork()
-        with self._lock:
+        with self._working():
             self._register_new()
             self._keep_dropped()
             blocks, kept = list(self._blocks), list(self._store.kept)
@@ -133,13 +182,12 @@ class Registry:
         """Replace a pool's description; what was counted under another name stays there."""
         self.check_for_fork()
         block = pool._recorder.block
-        with self._lock, block.lock:
+        with self._working(), block.lock:
             if block.buffer.has_counters and block.description.identity != description.identity:
                 self._register_new()
                 self._store.keep(block.detach(), self._identities())
-                self._placed.discard(block)
             block.describe(description)
-            self._watch_windows(block)
+            self._watch(block)
         self.request_maintenance()
 
     def _initialise(self) -> None:
@@ -147,6 +195,7 @@ class Registry:
         self.up_to_date = build_fork_flag()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset_in_child)
+        atexit.register(self._end)
 
     def _reset_in_child(self) -> None:
         """Count from zero in a forked child."""
@@ -159,18 +208,22 @@ class Registry:
             self._sharing.abandon()
             self._sharing = Sharing(self.request_maintenance)
             self._store = BlockStore(self._sharing)
+            self._is_at_work = False
             self._register_new()
-            self._blocks, self._placed = set(), WeakSet()
+            self._blocks = {}
             successors: dict[Block, Block] = {}
-            for pool in list(self._pools):
+            for pool in sorted(self._pools, key=lambda each: each._recorder.block.number):
                 old = pool._recorder
-                block = successors.setdefault(old.block, old.block.build_successor())
-                block.buffer.on_new_window = self.request_maintenance
+                if old.block not in successors:
+                    successors[old.block] = old.block.build_successor()
+                block = successors[old.block]
+                self._watch(block)
                 pool._set_recorder(Recorder(block, retired=old.retired))
-                self._blocks.add(block)
+                self._blocks[block] = None
             self._pid = os.getpid()
 
-    def _watch_windows(self, block: Block) -> None:
+    def _watch(self, block: Block) -> None:
+        block.on_end = self._keep_ended
         block.buffer.on_new_window = block.buffer.on_new_window or self.request_maintenance
 
     def _register_new(self) -> None:
@@ -179,39 +232,122 @@ class Registry:
             pool = reference()
             if pool is not None:
                 self._pools.add(pool)
-            self._blocks.add(block)
+            self._blocks[block] = None
 
     def _keep_dropped(self) -> None:
         for block in [block for block in list(self._blocks) if not block.users]:
-            self._blocks.discard(block)
-            self._store.keep(block.buffer, self._identities())
+            del self._blocks[block]
+            if block.is_placed or not self._fold(block.buffer):
+                self._store.keep(block.buffer, self._identities())
 
     def _place_blocks(self) -> None:
         """Find the final buffer of each block that has none yet."""
         change = self._sharing.check()
         if change is not FileChange.NONE:
             self._move_to_new_file(from_zero=change is FileChange.RESTARTED)
-        for block in list(self._blocks):
-            if block not in self._placed:
-                self._place(block)
-                self._placed.add(block)
+        wanting = [
+            block
+            for block in list(self._blocks)
+            if not block.is_placed and (block.is_in_use or block.earlier_checkouts)
+        ]
+        left_out = [block for block in sorted(wanting, key=_urgency) if not self._place(block)]
+        for block in left_out:
+            self._share_counters(block)
+        self._store.move()
+        if left_out:
+            self._store.warn_about([block.description.name for block in left_out])
 
     def _move_to_new_file(self, from_zero: bool) -> None:
-        self._placed = WeakSet()
+        for block in list(self._blocks):
+            block.is_placed = False
+            if from_zero:
+                block.detach()
         if from_zero:
             self._store.kept = []
-            for block in list(self._blocks):
-                block.detach()
         self._store.move()
 
-    def _place(self, block: Block) -> None:
+    def _place(self, block: Block) -> bool:
+        """Move a block to where it is to stay; return False if there is no place for it."""
+        for other in self._list_vacant(block.description.identity):
+            self._vacate(other)
         buffer = self._store.find(block.description, self._identities())
+        if buffer is None and self._sharing.file is not None:
+            buffer = self._join_kept() or self._take_from_vacant(block)
+            if buffer is None:
+                return False
         if buffer is not None:
             block.move(buffer)
             self._store.publish(buffer)
+        block.is_placed = True
+        return True
+
+    def _list_vacant(self, identity: object = None) -> list[Block]:
+        """Return the placed blocks that can leave their place, the least busy first."""
+        vacant = [
+            block
+            for block in list(self._blocks)
+            if block.is_placed
+            and block.is_vacant
+            and identity in (None, block.description.identity)
+        ]
+        return sorted(vacant, key=lambda block: (block.is_in_use, block.count_checkouts()))
+
+    def _vacate(self, block: Block) -> None:
+        """Keep the counters of a block without connections in its place, and free the block."""
+        with block.lock:
+            if block.is_vacant and block.is_placed:
+                buffer = block.detach(is_renamed=False)
+                block.end_use()
+                self._store.keep(buffer, self._identities())
+
+    def _take_from_vacant(self, block: Block) -> SlotBuffer | None:
+        """Return a place that blocks without connections had; None if there is none."""
+        for other in self._list_vacant():
+            is_certain = other.is_disposed or not other.is_in_use or block.description.waits
+            # Twice as busy: two pools that are used in turn must not take it from each other.
+            if not is_certain and block.count_checkouts() <= 2 * other.count_checkouts():
+                break
+            self._vacate(other)
+            buffer = self._store.find(block.description, self._identities())
+            if buffer is not None:
+                return buffer
+        return None
+
+    def _join_kept(self) -> SlotBuffer | None:
+        """Return a place that pools that are gone had, whose counters a live one takes over."""
+        for block in list(self._blocks):
+            if block.is_placed and self._store.join(block):
+                return self._store.take()
+        return None
+
+    def _share_counters(self, block: Block) -> None:
+        """Show what a block without a place has counted in that of another one of its identity."""
+        with block.lock:
+            if block.buffer.has_counters and self._find_placed(block.description.identity):
+                buffer = block.detach(is_renamed=False)
+                if not self._fold(buffer):
+                    self._store.keep(buffer, self._identities())
+
+    def _fold(self, buffer: SlotBuffer) -> bool:
+        """Add counters that nobody reads to a placed block of their identity, if there is one."""
+        block = self._find_placed(buffer.description.identity)
+        return block is not None and buffer.has_counters and block.absorb(buffer)
+
+    def _find_placed(self, identity: object) -> Block | None:
+        for block in list(self._blocks):
+            if block.is_placed and block.users and block.description.identity == identity:
+                return block
+        return None
 
     def _identities(self) -> set[object]:
-        return {block.description.identity for block in list(self._blocks)}
+        """Return the identities of the pools that have a place."""
+        blocks = list(self._blocks)
+        return {block.description.identity for block in blocks if block.is_placed}
+
+
+def _urgency(block: Block) -> tuple[bool, int, int]:
+    """Return the key by which blocks get a place: with connections, busy, old."""
+    return (block.is_vacant, -block.count_checkouts(), block.number)
 
 
 PROCESS = Registry()

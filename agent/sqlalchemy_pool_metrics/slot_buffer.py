@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic_ns
 
-from .layout import ADDITIVE_SLOTS, BLOCK_SLOTS
+from .layout import (
+    ACTIVE,
+    ADDITIVE_SLOTS,
+    BLOCK_SLOTS,
+    CHECKED_OUT_PEAKS,
+    HELD,
+)
 from .slot_reader import read_snapshot
 from .snapshot import PoolDescription, Snapshot
 
@@ -44,8 +50,13 @@ class SlotBuffer:
             self.on_new_window()
 
     def move_to(self, target: SlotBuffer) -> None:
-        """Add the counters to those of `target`, and copy the other slots and the description."""
+        """Add the counters to those of `target`, and copy the other slots and the description.
+
+        The peaks are those of both.
+        """
         self.add_counters_to(target)
+        for slot in range(CHECKED_OUT_PEAKS, HELD):
+            self.slots[slot] = max(self.slots[slot], target.slots[slot])
         # Backwards, so that `active` comes last: until then a reader takes the counters alone.
         for slot in range(BLOCK_SLOTS - 1, ADDITIVE_SLOTS - 1, -1):
             target.slots[slot] = self.slots[slot]
@@ -61,7 +72,13 @@ class SlotBuffer:
         for slot in range(BLOCK_SLOTS):
             self.slots[slot] = 0
 
-    def read(self) -> Snapshot:
-        """Return a snapshot of the slots; without the block's lock it may split an event."""
-        copy = memoryview(self.slots.tobytes()).cast("Q")
+    def read(self, *, with_gauges: bool = False) -> Snapshot:
+        """Return a snapshot of the slots; without the block's lock it may split an event.
+
+        Args:
+            with_gauges: Whether a pool that is not in use has its gauges, too.
+        """
+        copy = memoryview(bytearray(self.slots.tobytes())).cast("Q")
+        if with_gauges:
+            copy[ACTIVE] = 1
         return read_snapshot(self.description, copy, monotonic_ns())

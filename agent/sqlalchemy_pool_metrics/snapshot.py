@@ -48,7 +48,15 @@ class PoolDescription:
     @property
     def identity(self) -> tuple[object, ...]:
         """The key: pools with the same one are one pool in the metrics, also across processes."""
-        return (self.application, self.name, self.dialect, self.host, self.port, self.database)
+        return (
+            self.application,
+            self.name,
+            self.pool_class,
+            self.dialect,
+            self.host,
+            self.port,
+            self.database,
+        )
 
 
 @dataclass(frozen=True)
@@ -169,15 +177,20 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
 
     Everything is added, sizes and limits too. The sum of the peaks is an upper bound of the peak of
     the sum. The oldest age is the maximum. The description is that of the first snapshot.
+
+    A class without a size, such as NullPool, leaves the sizes of the others as they are. An
+    unlimited queue pool makes the limit of all of them unknown.
     """
     first = snapshots[0]
     if len(snapshots) == 1:
         return first
+    live = [s for s in snapshots if s.processes]
+    sized = [s for s in live if s.pool.waits or s.pool.size is not None]
     return Snapshot(
         pool=replace(
             first.pool,
-            size=_total(s.pool.size for s in snapshots if s.processes),
-            max_connections=_total(s.pool.max_connections for s in snapshots if s.processes),
+            size=_total(s.pool.size for s in sized),
+            max_connections=_total(s.pool.max_connections for s in sized),
         ),
         processes=sum(s.processes for s in snapshots),
         additive=tuple(map(sum, zip(*(s.additive for s in snapshots)))),
@@ -190,7 +203,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         running_pending_ns=sum(s.running_pending_ns for s in snapshots),
         running_saturated_ns=sum(s.running_saturated_ns for s in snapshots),
         oldest_checkout_ns=max(s.oldest_checkout_ns for s in snapshots),
-        overflow=_total(s.overflow for s in snapshots if s.processes),
+        overflow=_total(s.overflow for s in sized),
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.pool import NullPool, QueuePool
 
 from sqlalchemy_pool_metrics import (
     block_store,
@@ -20,14 +22,17 @@ from sqlalchemy_pool_metrics import (
 from sqlalchemy_pool_metrics.block_store import MAX_SHARED_POOLS
 from sqlalchemy_pool_metrics.registry import PROCESS
 from sqlalchemy_pool_metrics.sharing import FOLDER_VARIABLE
+from sqlalchemy_pool_metrics.snapshot import merge
 from tests.agent.children import (
     Child,
+    Work,
     build_shared_engine,
     find_pool,
     in_child,
     read_files,
     use,
 )
+from tests.agent.stub_driver import build_engine
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs fork, and locks as Linux has them"),
@@ -36,7 +41,7 @@ pytestmark = [
 ]
 
 
-def test_pools_beyond_the_blocks_of_the_file_are_counted_privately_and_logged_once(
+def test_pools_beyond_the_blocks_of_the_file_are_counted_privately_and_each_is_logged_once(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def work() -> Any:
@@ -52,8 +57,12 @@ def test_pools_beyond_the_blocks_of_the_file_are_counted_privately_and_logged_on
     with Child(work) as child:
         logged, checkouts = child.answer
         assert checkouts == MAX_SHARED_POOLS + 3
-        assert logged == [
-            f"more than {MAX_SHARED_POOLS} pools in this process: the others are not shared"
+        assert all(line.startswith(f"more than {MAX_SHARED_POOLS} pools") for line in logged)
+        names = [f"'tenant{MAX_SHARED_POOLS + more}'" for more in range(3)]
+        assert [[name in line for name in names] for line in logged] == [
+            [True, False, False],
+            [False, True, False],
+            [False, False, True],
         ]
         assert len(read_files(folder)[True][0].pools) == MAX_SHARED_POOLS
 
@@ -176,3 +185,128 @@ def test_a_pool_that_is_gone_leaves_only_its_counters(folder: Path) -> None:
         pools = {pool.pool.name: pool for pool in read_files(folder)[True][0].pools}
         assert (pools["gone"].processes, pools["gone"].size) == (0, None)
         assert pools["gone"].checkouts == 2
+
+
+def collects_no_garbage(work: Work) -> Work:
+    """Run some work as in a large program, in which full collections are rare."""
+
+    def run() -> Any:
+        gc.collect()
+        gc.disable()
+        return work()
+
+    return run
+
+
+def test_an_engine_for_each_operation_needs_one_place_and_none_of_its_counts_is_late(
+    folder: Path,
+) -> None:
+    def work() -> None:
+        for _ in range(3 * MAX_SHARED_POOLS):
+            use(instrument(build_engine(NullPool), name="each"))
+
+    with Child(collects_no_garbage(work)):
+        (contents,) = read_files(folder)[True]
+        assert find_pool(contents, "each").checkouts == 3 * MAX_SHARED_POOLS
+
+
+@pytest.mark.parametrize("names", ["short", "short{}"])
+@pytest.mark.parametrize("disposes", [True, False])
+def test_a_pool_with_connections_takes_the_place_of_engines_without(
+    folder: Path, names: str, disposes: bool
+) -> None:
+    def work() -> None:
+        for number in range(2 * MAX_SHARED_POOLS):
+            pool_class: Any = QueuePool if disposes else NullPool
+            engine = instrument(build_engine(pool_class), name=names.format(number))
+            use(engine)
+            if disposes:
+                engine.dispose()
+        use(build_shared_engine("stays"), 7)
+
+    with Child(collects_no_garbage(work)):
+        (contents,) = read_files(folder)[True]
+        assert find_pool(contents, "stays").checkouts == 7
+        others = [pool for pool in contents.pools if pool.pool.name != "stays"]
+        if disposes or names == "short":  # else they may be used again, and are too many
+            assert sum(pool.checkouts for pool in others) == 2 * MAX_SHARED_POOLS
+
+
+def test_a_place_that_becomes_free_goes_to_the_busiest_pool_without_one(folder: Path) -> None:
+    def work() -> None:
+        first = [build_shared_engine(f"first{number}") for number in range(MAX_SHARED_POOLS)]
+        late = [build_shared_engine(name) for name in ("idle", "busy", "less busy")]
+        for engine in first:
+            use(engine)
+        for engine, times in zip(late, (1, 50, 10), strict=True):
+            use(engine, times)
+        del first[:2], engine
+        gc.collect()
+        PROCESS.run_maintenance()
+        late[0].others = [first, late]
+
+    with Child(work):
+        (contents,) = read_files(folder)[True]
+        assert find_pool(contents, "busy").checkouts == 50
+        assert not [pool for pool in contents.pools if pool.pool.name == "idle"]
+
+
+def test_counts_of_an_engine_without_a_place_are_in_that_of_an_equal_one(folder: Path) -> None:
+    def work() -> None:
+        keep = [build_shared_engine(f"pool{number}") for number in range(MAX_SHARED_POOLS)]
+        for engine in keep:
+            use(engine)
+        more = build_shared_engine("pool0")
+        use(more, 5)
+        del more
+        gc.collect()
+        keep[0].others = keep
+
+    with Child(work):
+        (contents,) = read_files(folder)[True]
+        assert find_pool(contents, "pool0").checkouts == 6
+
+
+def test_a_child_places_the_pools_that_its_parent_used_most(folder: Path) -> None:
+    def parent() -> list[str]:
+        engines = [build_shared_engine(f"pool{number:02}") for number in range(40)]
+        for number, engine in enumerate(engines):
+            use(engine, number + 1)
+
+        def child() -> list[str]:
+            for engine in reversed(engines):
+                use(engine)
+            (mine,) = (each for each in read_files(folder)[True] if each.pid == os.getpid())
+            return sorted(pool.pool.name for pool in mine.pools)
+
+        return in_child(child)  # type: ignore[no-any-return]
+
+    used_most = [f"pool{number:02}" for number in range(40 - MAX_SHARED_POOLS, 40)]
+    assert in_child(parent) == used_most
+
+
+def test_an_engine_that_was_never_used_has_no_limits(folder: Path) -> None:
+    def work() -> None:
+        engines = [build_shared_engine("one") for _ in range(5)]
+        use(engines[0])
+        disposed = build_shared_engine("one")
+        use(disposed)
+        disposed.dispose()
+        engines[0].others = [*engines, disposed]
+
+    with Child(work):
+        pools = [each for each in read_files(folder)[True][0].pools if each.pool.name == "one"]
+        assert merge(pools).max_connections == 3
+        assert merge(pools).checkouts == 2
+
+
+def test_an_engine_without_a_size_takes_none_from_the_others(folder: Path) -> None:
+    def work() -> Any:
+        migrations = instrument(build_engine(NullPool), name="orders")
+        engine = build_shared_engine("orders")
+        use(engine)
+        engine.info = migrations.raw_connection()
+
+    with Child(work):
+        both = merge([each for each in read_files(folder)[True][0].pools if each.processes])
+        assert (both.size, both.max_connections, both.checked_out) == (2, 3, 1)

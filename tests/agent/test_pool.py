@@ -268,7 +268,7 @@ def test_two_successors_of_a_pool_keep_their_connections_apart() -> None:
     stray = engine.pool.recreate()
     engine.pool = engine.pool.recreate()
     engine.raw_connection().close()
-    assert read_pool(engine).checked_in == 1
+    assert read_pool(engine).checked_in == 2
     del stray
     gc.collect()
 

@@ -11,6 +11,7 @@ from sqlalchemy_pool_metrics import instrument, read_pool
 from sqlalchemy_pool_metrics.layout import CLOSE_REASONS
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, PoolCollector, build_families
 from sqlalchemy_pool_metrics.snapshot import keep_counters
+from tests.agent.children import use
 from tests.agent.stub_driver import build_engine
 
 
@@ -55,7 +56,7 @@ def test_labels_name_the_pool_its_database_and_the_application(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SQLALCHEMY_POOL_METRICS_APP", "orders")
-    instrument(build_engine(QueuePool), name="labelled")
+    use(instrument(build_engine(QueuePool), name="labelled"))
 
     assert (
         'sqlalchemy_pool_size{application="orders",database="shop",origin="app",pool="labelled"}'
@@ -76,6 +77,8 @@ def test_the_default_application_is_opentelemetrys_service_or_the_program(
 
 def test_two_engines_with_one_pool_name_count_as_one_process() -> None:
     engines = [instrument(build_engine(QueuePool, pool_size=2), name="twice") for _ in range(2)]
+    for engine in engines:
+        use(engine)
     seen = samples(scrape(), "twice")
 
     assert len(engines) == seen["sqlalchemy_pool_size"] / 2

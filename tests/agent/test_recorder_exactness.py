@@ -178,6 +178,9 @@ class SyncPool(RuleBasedStateMachine):
     def live_idle(self) -> int:
         return sum(1 for record in self.queued() if record.dbapi_connection)
 
+    def abandoned_idle(self) -> int:
+        return sum(connections for _, connections in self.abandoned)
+
     def abandon(self, pool: Any, connections: int) -> None:
         """Note that idle connections of a replaced pool stay open until it is collected."""
         self.abandoned.append((weakref.ref(pool), connections))
@@ -248,8 +251,9 @@ class SyncPool(RuleBasedStateMachine):
         self.collect_abandoned()
         now: Snapshot = read_pool(self.engine)
         assert now.checked_out == len(self.held)
-        assert now.checked_in == self.live_idle()
-        assert now.overflow == max(0, len(self.held) + self.live_idle() - SIZE)
+        idle = self.live_idle() + self.abandoned_idle()
+        assert now.checked_in == idle
+        assert now.overflow == max(0, len(self.held) + idle - SIZE)
         assert now.checkouts == self.checkouts
         assert now.histogram("hold").count == self.returned
         assert now.connections_opened == self.driver.opened
@@ -267,8 +271,7 @@ class SyncPool(RuleBasedStateMachine):
         self.collect_abandoned()
         now = read_pool(self.engine)
         open_now = self.driver.opened - self.driver.closed - self.driver.lost
-        abandoned = sum(connections for _, connections in self.abandoned)
-        assert open_now == now.checked_out + now.checked_in + len(self.detached) + abandoned
+        assert open_now == now.checked_out + now.checked_in + len(self.detached)
 
     @invariant()
     def nothing_waits(self) -> None:

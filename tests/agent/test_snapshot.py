@@ -13,7 +13,9 @@ START = 1_000_000 * SECOND
 
 
 def block(limit: int | None = 3) -> Block:
-    return Block(PoolDescription(name="p", size=2, max_connections=limit, waits=True))
+    used = Block(PoolDescription(name="p", size=2, max_connections=limit, waits=True))
+    used.begin_use()
+    return used
 
 
 def read(block: Block, now: int) -> Snapshot:
