@@ -132,9 +132,9 @@ def build_prometheus(base: type[Pool]) -> Engine:
 def build_opentelemetry(base: type[Pool]) -> Engine:
     """Return an engine with OpenTelemetry's instrumentation and its SDK."""
     try:
-        from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor  # type: ignore[import-not-found]
-        from opentelemetry.sdk.metrics import MeterProvider  # type: ignore[import-not-found]
-        from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # type: ignore[import-not-found]
+        from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
     except ImportError:
         refuse("not installed")
     logging.disable(logging.ERROR)  # it logs that it refuses, and does nothing

@@ -8,6 +8,8 @@ imported on first use: the command `export` runs without SQLAlchemy, and the inj
 SQLAlchemy is being imported.
 """
 
+from __future__ import annotations  # OpenTelemetry may import this on Python 3.7 and 3.8
+
 from importlib import import_module
 from typing import TYPE_CHECKING
 

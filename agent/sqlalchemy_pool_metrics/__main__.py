@@ -18,12 +18,12 @@ EXPORT_HELP = "write a folder that switches the recording on in apps that have i
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status: 0, 1 for a failure, 2 for wrong arguments.
 
-    With --never-fail a failure is 0, too: an incomplete export switches nothing on.
+    With --never-fail a failure is 0, too: the folder then switches nothing on.
     """
     command = _build_parser().parse_args(arguments)
     folder = Path(command.folder).absolute()
     try:
-        export(folder)
+        export(folder, repair=command.never_fail)
     except (ForeignFileError, OSError) as error:
         sys.stderr.write(f"{_PROGRAM}: cannot export to {folder}: {_describe(error)}\n")
         return 0 if command.never_fail else 1
@@ -52,7 +52,8 @@ def _build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--never-fail",
         action="store_true",
-        help="exit with 0 even after a failure, for an init container that must not block its pod",
+        help="for an init container: replace files that are damaged or in the way, and exit with 0 "
+        "even after a failure, so that the pod starts",
     )
     return parser
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sqlalchemy_pool_metrics.export import SWITCHES
+
 ROOT = Path(__file__).parents[2]
 AGENT = ROOT / "agent" / "sqlalchemy_pool_metrics"
 BASE_PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
@@ -32,7 +34,8 @@ def make_folder(folder: Path) -> Path:
     """Make a folder like an export's, of links, so that coverage finds the measured files."""
     folder.mkdir()
     (folder / "sqlalchemy_pool_metrics").symlink_to(AGENT)
-    (folder / "sitecustomize.py").symlink_to(AGENT / "injected" / "sitecustomize.py")
+    for name in SWITCHES:
+        (folder / name).symlink_to(AGENT / "injected" / "sitecustomize.py")
     return folder
 
 

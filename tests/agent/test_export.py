@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import stat
+import sys
+import tempfile
 import threading
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sqlalchemy_pool_metrics import __version__
 from sqlalchemy_pool_metrics.__main__ import main
-from sqlalchemy_pool_metrics.export import MANIFEST
+from sqlalchemy_pool_metrics.export import ENTRY_POINTS, MANIFEST, SWITCHES
 from tests.agent.injected_programs import AGENT, BASE_PYTHON, ROOT, run, run_well
 
 PACKAGE = "sqlalchemy_pool_metrics"
+DISTRIBUTION = f"{PACKAGE}-{__version__}.dist-info"
 USE = """
 from sqlalchemy import create_engine
 engine = create_engine("sqlite://")
@@ -42,10 +47,12 @@ def test_the_exported_folder_switches_the_recording_on(tmp_path: Path) -> None:
     assert output == f"{tmp_path}/agent/{PACKAGE}/__init__.py 1"
 
 
-def test_the_folder_holds_the_package_sitecustomize_and_nothing_else(tmp_path: Path) -> None:
+def test_the_folder_holds_the_package_its_switches_and_nothing_else(tmp_path: Path) -> None:
     sources = {f"{PACKAGE}/{file.relative_to(AGENT)}" for file in AGENT.rglob("*.py")}
 
-    assert export(tmp_path) == sources | {"sitecustomize.py", f"{PACKAGE}/py.typed", MANIFEST}
+    distribution = {f"{DISTRIBUTION}/{name}" for name in ("METADATA", "entry_points.txt")}
+    others = {*SWITCHES, f"{PACKAGE}/py.typed", MANIFEST}
+    assert export(tmp_path) == sources | distribution | others
 
 
 def test_the_command_says_what_to_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,13 +114,17 @@ def test_a_folder_that_exists_keeps_its_mode(tmp_path: Path) -> None:
 def test_a_second_export_updates_an_older_one(tmp_path: Path) -> None:
     written = export(tmp_path)
     manifest = tmp_path / MANIFEST
-    manifest.write_text(f"{manifest.read_text()}\n{PACKAGE}/gone.py\n{PACKAGE}/never_there.py")
+    gone = f"{PACKAGE}/gone.py\n{PACKAGE}/never_there.py\n{PACKAGE}-0.0.9.dist-info/METADATA"
+    manifest.write_text(f"{manifest.read_text()}\n{gone}")
     (tmp_path / PACKAGE / "gone.py").touch()
+    (tmp_path / f"{PACKAGE}-0.0.9.dist-info").mkdir()
+    (tmp_path / f"{PACKAGE}-0.0.9.dist-info" / "METADATA").touch()
     (tmp_path / PACKAGE / "pool.py").write_text("old")
     (tmp_path / PACKAGE / "block.py").unlink()
 
     assert export(tmp_path) == written
     assert (tmp_path / PACKAGE / "pool.py").read_bytes() == (AGENT / "pool.py").read_bytes()
+    assert not (tmp_path / f"{PACKAGE}-0.0.9.dist-info").exists()
 
 
 def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:
@@ -162,6 +173,7 @@ def test_programs_that_start_during_an_export_read_complete_files(tmp_path: Path
     ("name", "reason"),
     [
         ("sitecustomize.py", "not written by an export"),
+        ("usercustomize.py", "not written by an export"),
         (f"{PACKAGE}/__init__.py", "not written by an export"),
         (PACKAGE, "not a folder"),
     ],
@@ -233,8 +245,160 @@ raise SystemExit(main(["export", *{options}, {str(folder)!r}]))
     assert (ended.returncode, ended.stdout) == (status, "")
     assert f"cannot export to {folder}: {folder}/{PACKAGE}/" in ended.stderr
     assert ended.stderr.endswith(".py: File too large\n")
-    assert list_files(folder) < whole - {"sitecustomize.py"}
+    assert list_files(folder) < whole - {*SWITCHES, f"{DISTRIBUTION}/entry_points.txt"}
     assert export(folder) == whole
+
+
+def read_tree(folder: Path) -> dict[str, bytes | None]:
+    """Return the contents of all files, and None for folders and links."""
+    return {
+        str(path.relative_to(folder)): (
+            path.read_bytes() if path.is_file() and not path.is_symlink() else None
+        )
+        for path in folder.rglob("*")
+    }
+
+
+def write_folder(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+    (path / "__init__.py").write_text("raise SystemExit('foreign')")
+
+
+def write_text(path: Path, text: str = "raise SystemExit('foreign')") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_text(text)
+
+
+def replace_by_link(path: Path) -> None:
+    moved = Path(tempfile.mkdtemp()) / "moved"
+    shutil.move(path, moved)
+    path.symlink_to(moved)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+POOL = f"{PACKAGE}/pool.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("sitecustomize.py", truncate),
+        ("sitecustomize.py", write_text),
+        ("sitecustomize.py", Path.unlink),
+        ("sitecustomize.py", write_folder),
+        ("sitecustomize.py", replace_by_link),
+        ("sitecustomize", write_folder),
+        ("usercustomize.cpython-311-x86_64-linux-gnu.so", write_text),
+        ("usercustomize.py", write_text),
+        (f"__pycache__/sitecustomize.{sys.implementation.cache_tag}.pyc", write_text),
+        (f"{PACKAGE}/__pycache__/pool.{sys.implementation.cache_tag}.pyc", write_text),
+        (f"{PACKAGE}/injected/__init__.py", write_text),
+        (f"{PACKAGE}/json.py", write_text),
+        (POOL, truncate),
+        (POOL, Path.unlink),
+        (POOL, write_folder),
+        (POOL, replace_by_link),
+        (PACKAGE, shutil.rmtree),
+        (PACKAGE, replace_by_link),
+        (f"{PACKAGE}/injected", replace_by_link),
+        (MANIFEST, Path.unlink),
+        (MANIFEST, write_folder),
+        (f"{PACKAGE}-9.9.dist-info/entry_points.txt", write_text),
+        (DISTRIBUTION, replace_by_link),
+        ("json.py", write_text),
+        ("sqlalchemy", write_folder),
+        ("sqlalchemy-2.dist-info/METADATA", write_text),
+    ],
+)
+def test_an_export_that_never_fails_repairs_what_it_finds(
+    tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "agent"
+    assert main(["export", "--never-fail", str(folder)]) == 0
+    whole = read_tree(folder)
+    damage(folder / name)
+
+    assert main(["export", "--never-fail", str(folder)]) == 0
+    assert read_tree(folder) == whole
+    assert run_well("-c", USE, path=[folder], measured=False).endswith(" 1")
+
+
+def test_a_repair_keeps_what_is_behind_a_link(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "agent", tmp_path / "elsewhere"
+    write_text(elsewhere / "pool.py", "theirs")
+    folder.mkdir()
+    (folder / PACKAGE).symlink_to(elsewhere)
+    (folder / "sitecustomize.py").symlink_to(elsewhere / "pool.py")
+
+    assert main(["export", "--never-fail", str(folder)]) == 0
+    assert read_tree(elsewhere) == {"pool.py": b"theirs"}
+    assert not (folder / PACKAGE).is_symlink()
+
+
+def test_a_repair_leaves_alone_what_it_did_not_find_empty(tmp_path: Path) -> None:
+    write_text(tmp_path / "shop.py", "theirs")
+    for _ in range(2):
+        assert main(["export", "--never-fail", str(tmp_path)]) == 0
+
+    assert (tmp_path / "shop.py").read_text() == "theirs"
+
+
+def test_a_repair_leaves_the_files_of_pools_alone(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert main(["export", "--never-fail", str(tmp_path)]) == 0
+        (tmp_path / "shop-1-0123456789ab.pool").touch()
+
+    assert (tmp_path / "shop-1-0123456789ab.pool").exists()
+
+
+def test_a_repair_without_room_leaves_nothing_that_switches_on(tmp_path: Path) -> None:
+    main(["export", str(tmp_path)])
+    program = f"""
+import resource, sys
+sys.dont_write_bytecode = True
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+from sqlalchemy_pool_metrics.__main__ import main
+raise SystemExit(main(["export", "--never-fail", {str(tmp_path)!r}]))
+"""
+    ended = run("-c", program, path=[AGENT.parent], measured=False)
+
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert f"cannot export to {tmp_path}: " in ended.stderr
+    switches = {*SWITCHES, f"{DISTRIBUTION}/entry_points.txt"}
+    assert list_files(tmp_path).isdisjoint(switches)
+
+
+def test_the_folder_is_the_distribution_and_has_its_entry_points(tmp_path: Path) -> None:
+    export(tmp_path)
+    (distribution,) = importlib.metadata.distributions(path=[str(tmp_path)])
+    project = tomllib.loads((ROOT / "agent" / "pyproject.toml").read_text())["project"]
+
+    found = distribution.metadata["Name"], distribution.version
+    assert found == (project["name"], project["version"])
+    by_group: dict[str, dict[str, str]] = {}
+    for each in distribution.entry_points:
+        by_group.setdefault(each.group, {})[each.name] = each.value
+        assert callable(each.load())
+    assert by_group.items() >= project["entry-points"].items()
+    assert set(by_group) == {*project["entry-points"], "opentelemetry_pre_instrument"}
+    assert (tmp_path / DISTRIBUTION / "entry_points.txt").read_text() == ENTRY_POINTS
+
+
+def test_the_plugin_in_a_url_records_where_another_sitecustomize_hides_ours(
+    tmp_path: Path,
+) -> None:
+    export(tmp_path / "agent")
+    write_text(tmp_path / "other" / "sitecustomize.py", "")
+    program = USE.replace("sqlite://", "sqlite://?plugin=pool_metrics")
+    path = [tmp_path / "other", tmp_path / "agent"]
+
+    output = run_well("-sc", program, path=path, measured=False)
+    assert output.endswith(f"{PACKAGE}/__init__.py 1")
 
 
 def test_help_and_version_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,6 +201,19 @@ def test_usercustomize_runs_as_without_the_folder(folder: Path) -> None:
     assert run_well("-c", "pass", path=[folder, other], python=BASE_PYTHON) == "user"
 
 
+@pytest.mark.parametrize(("options", "watchers"), [("-c", "1"), ("-sc", "0")])
+def test_usercustomize_switches_on_where_another_sitecustomize_hides_ours(
+    folder: Path, options: str, watchers: str
+) -> None:
+    first = write(folder.parent / "first" / "sitecustomize.py", "print('first')")
+    other = write(folder.parent / "other" / "usercustomize.py", "print('user')")
+    program = "import sys; print(sum(hasattr(f, 'watches_sqlalchemy') for f in sys.meta_path))"
+    path = [first, folder, other]
+
+    output = run_well(options, program, path=path, python=BASE_PYTHON, measured=False)
+    assert output.split() == ["first", *(["user"] if watchers == "1" else []), watchers]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -278,6 +291,19 @@ def test_a_too_old_python_runs_the_other_sitecustomize_and_nothing_else(
     plain = run("-Bc", "pass", path=[broken], measured=False, python=python)
     ended = run("-Bc", "pass", path=[folder, broken], measured=False, python=python)
     assert (ended.returncode, ended.stderr) == (plain.returncode, plain.stderr)
+
+
+@pytest.mark.parametrize("version", [version for version in FOUND if version in ("3.7", "3.8")])
+def test_what_opentelemetry_calls_does_nothing_on_a_too_old_python(
+    folder: Path, version: str
+) -> None:
+    program = """
+import sys
+from sqlalchemy_pool_metrics.injected.sitecustomize import watch
+watch()
+print([finder for finder in sys.meta_path if hasattr(finder, 'watches_sqlalchemy')])
+"""
+    assert run_well("-Bc", program, path=[folder], python=FOUND[version]) == "[]"
 
 
 @pytest.mark.parametrize("version", [version for version in FOUND if version not in OLD])

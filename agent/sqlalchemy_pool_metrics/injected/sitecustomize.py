@@ -1,6 +1,8 @@
 """Switches sqlalchemy_pool_metrics on in every Python with this file's folder on its PYTHONPATH.
 
-First it runs the sitecustomize that Python would have run without the folder. Engines are recorded
+First it runs the sitecustomize that Python would have run without the folder. The same file is the
+folder's usercustomize, for programs started by a tool whose own sitecustomize runs no other:
+Python imports that one too, except in virtual environments and with -s. Engines are recorded
 once SQLAlchemy is imported. The file has to run on every Python, down to 2.7, and to cost nothing
 where SQLAlchemy is never imported: it imports only what is loaded at start-up anyway.
 """
@@ -64,34 +66,34 @@ def watch():
         sys.meta_path.insert(0, Watcher())
 
 
-def run_next(this):
-    # type: (object) -> None
-    """Run the next sitecustomize in place of this one; its exceptions pass through."""
+def run_next(name, this):
+    # type: (str, object) -> None
+    """Run the next module of this name in place of this one; its exceptions pass through."""
     if FOLDER not in sys.path:
         return  # the import below would find this one again
     followers = sys.path[sys.path.index(FOLDER) + 1 :]
-    del sys.modules["sitecustomize"]
+    del sys.modules[name]
     sys.path[:] = [entry for entry in sys.path if entry != FOLDER]
     try:
-        __import__("sitecustomize")
+        __import__(name)
     except ImportError as fault:
-        if getattr(fault, "name", "sitecustomize") != "sitecustomize":
+        if getattr(fault, "name", name) != name:
             raise
-        sys.modules["sitecustomize"] = this  # type: ignore[assignment]
+        sys.modules[name] = this  # type: ignore[assignment]
     finally:
         put_back(followers)
 
 
 def put_back(followers):
     # type: (list[str]) -> None
-    """Put the folder back before its followers, wherever the other sitecustomize left them."""
+    """Put the folder back before its followers, wherever the other module left them."""
     places = [sys.path.index(entry) for entry in followers if entry in sys.path]
     sys.path.insert(places[0] if places else len(sys.path), FOLDER)
 
 
-if __name__ == "sitecustomize":
-    this = sys.modules["sitecustomize"]  # keep a reference: Python 2 clears a module without one
+if __name__ in ("sitecustomize", "usercustomize"):
+    this = sys.modules[__name__]  # keep a reference: Python 2 clears a module without one
     try:
-        run_next(this)
+        run_next(__name__, this)
     finally:
         watch()
