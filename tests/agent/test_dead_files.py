@@ -92,7 +92,7 @@ def test_the_lock_file_is_readable_by_all_under_a_strict_umask(tmp_path: Path) -
     assert stat.S_IMODE((tmp_path / LOCK).stat().st_mode) == 0o644
 
 
-def test_of_two_merges_at_once_one_does_nothing(tmp_path: Path) -> None:
+def test_one_of_two_simultaneous_merges_does_nothing(tmp_path: Path) -> None:
     path = make_dead(tmp_path)
     lock = os.open(tmp_path / LOCK, os.O_RDONLY | os.O_CREAT, 0o644)
     fcntl.flock(lock, fcntl.LOCK_EX)

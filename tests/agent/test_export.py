@@ -92,7 +92,7 @@ def test_an_exported_folder_exports_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o000])
-def test_everybody_may_read_the_folder_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_all_users_may_read_the_folder_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         export(tmp_path / "deep" / "agent")

@@ -218,7 +218,7 @@ def test_a_users_recreate_that_names_its_class_does_not_end_the_recording() -> N
     assert read_pool(engine).counter("invalidations_hard") == 1
 
 
-def test_a_queue_of_a_users_own_records_its_waits() -> None:
+def test_a_users_own_queue_records_its_waits() -> None:
     class Own(QueuePool):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)

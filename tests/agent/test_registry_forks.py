@@ -128,7 +128,7 @@ def test_the_child_counts_none_of_the_parents_connections_as_lost() -> None:
 @needs_linux
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("fork", [os.fork, fork_in_c])
-def test_a_forked_child_has_a_file_of_its_own(folder: Path, fork: Any) -> None:
+def test_a_forked_child_has_its_own_file(folder: Path, fork: Any) -> None:
     def parent() -> Any:
         engine = build_shared_engine()
         use(engine, 2)

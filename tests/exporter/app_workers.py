@@ -56,7 +56,7 @@ class Worker:
         return self.process.pid
 
     def do(self, *orders: str) -> None:
-        """Have it do these, one after the other: checkout, return, engine NAME."""
+        """Make it do these, one after the other: checkout, return, engine NAME."""
         assert self.process.stdin
         for order in orders:
             self.process.stdin.write(f"{order}\n")

@@ -37,7 +37,7 @@ class ChangingSource:
             raise describe_validation_error(error, {}) from None
 
     def load_without_databases(self) -> Settings:
-        """As `load`, without the databases that these tests have wrong."""
+        """Like `load`, without the databases, which are invalid in these tests."""
         databases, self.databases = self.databases, {}
         try:
             return self.load()

@@ -27,7 +27,7 @@ def read_example() -> Any:
 
 
 def list_paths(section: type[BaseModel] = Settings, above: str = "") -> Iterator[str]:
-    """Every key there is, dotted: `databases.*.pool.size`."""
+    """Every existing key, dotted: `databases.*.pool.size`."""
     sections = list_sections(section)
     for key in list_keys(section):
         yield f"{above}{key}"

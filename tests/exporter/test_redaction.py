@@ -65,7 +65,7 @@ def test_password_is_masked_in_every_shape(text: str) -> None:
         "line one\n  line two\n",
     ],
 )
-def test_text_without_a_password_stays_as_it_is(text: str) -> None:
+def test_text_without_a_password_stays_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
@@ -154,7 +154,7 @@ def test_a_short_secret_is_masked_as_a_whole_word_only(text: str, secret: str, m
     assert mask_secrets(text, [secret]) == masked
 
 
-def test_what_looks_like_a_password_is_masked_without_being_known() -> None:
+def test_text_that_looks_like_a_password_is_masked_without_being_known() -> None:
     text = "postgresql://ann:hunter2@db/shop?x=1 password=hunter2"
     assert "hunter2" not in mask_secrets(text, [])
 

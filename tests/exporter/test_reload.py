@@ -337,7 +337,7 @@ async def test_a_file_that_was_reloaded_on_request_is_not_reloaded_again(
     assert repr(reloader) == "<Reloader successful>"
 
 
-async def test_a_watch_that_fails_is_logged_once_and_goes_on(
+async def test_a_watch_that_fails_is_logged_once_and_continues(
     up: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = FileSource(write_databases(tmp_path / "exporter.yaml", up, "shop"))

@@ -71,14 +71,14 @@ def read_errors(log: Path) -> list[str]:
 
 
 def read_to_end(connection: socket.socket) -> bytes:
-    """What comes before the server hangs up."""
+    """The bytes that arrive before the server hangs up."""
     connection.settimeout(PATIENCE)
     return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 @contextmanager
 def run_closed(log: Path, *arguments: str, **settings: str) -> Iterator[RunningExporter]:
-    """Yield an exporter that answers nothing except that it runs."""
+    """Yield an exporter that only answers that it runs."""
     with run_exporter(log, OPTION, *arguments, settings=settings) as exporter:
         exporter.wait_for_log("configuration not loaded")
         assert ask(exporter, "/-/healthy").status_code == 200
@@ -134,7 +134,7 @@ def test_an_invalid_secret_of_a_database_leaves_the_pools_of_the_app(
 def test_a_missing_secret_is_logged_once_and_used_when_it_comes(
     log: Path, tmp_path: Path, url: str
 ) -> None:
-    """The folder is empty as that of an optional Secret, then what is in it cannot be used."""
+    """The folder is empty, like that of an optional Secret; then its content is invalid."""
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     with run_exporter(log, OPTION, settings={"SECRETS_DIR": str(secrets)}) as exporter:
@@ -146,7 +146,7 @@ def test_a_missing_secret_is_logged_once_and_used_when_it_comes(
         assert len(read_errors(log)) == 2
 
 
-def test_sighup_reads_at_once_what_is_waited_for(log: Path, tmp_path: Path, url: str) -> None:
+def test_sighup_reads_an_awaited_configuration_at_once(log: Path, tmp_path: Path, url: str) -> None:
     """Other settings are applied although the databases are still invalid."""
     file = write(tmp_path / "exporter.yaml", f"databases: {{shop: {{url: {CANARY}}}}}\n")
     with run_exporter(log, OPTION, "--config", str(file)) as exporter:
@@ -163,7 +163,7 @@ def test_sighup_reads_at_once_what_is_waited_for(log: Path, tmp_path: Path, url:
 def test_only_users_of_the_web_configuration_may_ask_while_a_database_is_waited_for(
     log: Path, tmp_path: Path, url: str
 ) -> None:
-    """And a file that only the settings name is noticed when it comes."""
+    """A file that only the settings name is noticed, too, when it appears."""
     settings = {
         "WEB__CONFIG_FILE": str(write_users(tmp_path / "web.yaml")),
         "DATABASES__SHOP__URL_FILE": str(tmp_path / "absent"),
@@ -190,7 +190,7 @@ def test_a_missing_file_is_waited_for_and_nothing_is_shown(
     assert str(file) in error
 
 
-def test_everything_but_databases_is_applied_once_it_is_valid(
+def test_everything_except_databases_is_applied_once_it_is_valid(
     log: Path, tmp_path: Path, pools: Path
 ) -> None:
     file = write(tmp_path / "exporter.yaml", f"databases: {{shop: {{url: {CANARY}}}}}\nap: {{}}\n")

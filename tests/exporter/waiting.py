@@ -1,4 +1,4 @@
-"""Waiting for something to become true without holding up the event loop."""
+"""Wait for a condition without blocking the event loop."""
 
 from __future__ import annotations
 

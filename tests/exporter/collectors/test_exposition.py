@@ -73,7 +73,7 @@ def test_a_client_that_prefers_openmetrics_gets_it(accept: str) -> None:
         "application/json",
     ],
 )
-def test_everybody_else_gets_the_text_format(accept: str) -> None:
+def test_other_clients_get_the_text_format(accept: str) -> None:
     exposition = choose_exposition(accept)
     assert exposition.content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert exposition.render(Requests()) == (

@@ -126,7 +126,7 @@ def test_waits_are_shown_whichever_process_comes_first() -> None:
         assert read_values(registry, "sqlalchemy_pool_pending_checkouts") == [0]
 
 
-def test_each_process_has_a_label_of_its_own() -> None:
+def test_each_process_has_its_own_label() -> None:
     processes = {
         "": [keep_counters(build_pool(failures=4))],
         "1-a": [build_pool(failures=1)],

@@ -66,7 +66,7 @@ async def test_a_background_call_that_takes_too_long_ends_with_its_own_error(
     assert await run(calls, lambda: "the next call runs") == "the next call runs"
 
 
-async def test_a_call_that_is_cut_off_in_a_background_call_ends_with_the_error_of_that(
+async def test_a_call_that_is_cut_off_in_a_background_call_ends_with_its_error(
     calls: CallQueue, release: threading.Event
 ) -> None:
     def look_out() -> None:

@@ -28,7 +28,7 @@ def build_checkout(work: Work) -> TimedCheckout[None]:
     return TimedCheckout(create_engine("sqlite://"), work, timeout=60, attempts=2)
 
 
-def test_a_closed_connection_is_worth_a_second_attempt() -> None:
+def test_a_closed_connection_gets_a_second_attempt() -> None:
     work = Work()
     with pytest.raises(DBAPIError):
         build_checkout(work).run()

@@ -35,7 +35,7 @@ def test_a_host_with_a_hostaddr_of_libpq_is_not_looked_up() -> None:
     assert select_hosts(arguments, {"127.0.0.1"}) == {"host": "a", "hostaddr": "127.0.0.1"}
 
 
-def test_arguments_without_a_host_stay_as_they_are() -> None:
+def test_arguments_without_a_host_stay_unchanged() -> None:
     assert list_hosts({"dsn": "shop"}) == []
     assert select_hosts({"dsn": "shop"}, set()) == {"dsn": "shop"}
 

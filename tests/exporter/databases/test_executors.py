@@ -105,7 +105,7 @@ async def test_too_many_hanging_calls_block_the_executor_until_one_ends(
     assert await executor.start(lambda: "open again") == "open again"
 
 
-async def test_nobody_has_to_retrieve_the_error_of_a_cancelled_call(executor: Executor) -> None:
+async def test_the_error_of_a_cancelled_call_is_not_logged_by_asyncio(executor: Executor) -> None:
     started, release = threading.Event(), threading.Event()
 
     def fail_late() -> None:

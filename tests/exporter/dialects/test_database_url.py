@@ -74,7 +74,7 @@ def unknown_dialect() -> str:
     return "unknown"
 
 
-def test_an_unknown_dialect_gets_its_parameters_as_they_are(unknown_dialect: str) -> None:
+def test_an_unknown_dialect_gets_its_parameters_unchanged(unknown_dialect: str) -> None:
     url = parse_url(f"{unknown_dialect}://app:{CANARY}@db:1/orders?a=b")
     assert url.safe == "unknown+odd://app:***@db:1/orders"
     assert dict(url.url.query) == {"a": "b"}

@@ -50,7 +50,7 @@ def test_a_database_in_memory_stays_one(text: str) -> None:
     assert count_tables(text) == 0
 
 
-def test_a_uri_of_sqlite_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_uri_of_sqlite_stays_unchanged(tmp_path: Path) -> None:
     (tmp_path / "x.db").touch()
     assert count_tables(f"sqlite:///file:{tmp_path}/x.db?mode=ro&uri=true") == 0
 

@@ -10,7 +10,7 @@ def test_a_duration_at_the_end_of_a_bucket_belongs_to_it() -> None:
     assert histogram.counts == [1, 1, 0]
 
 
-def test_what_is_longer_than_every_bucket_is_counted_last() -> None:
+def test_durations_above_every_bucket_are_counted_last() -> None:
     histogram = DurationHistogram(bounds=(0.1, 1.0))
     histogram.observe(7)
     assert histogram.counts == [0, 0, 1]

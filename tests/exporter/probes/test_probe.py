@@ -167,7 +167,7 @@ async def test_a_secret_that_cannot_be_read_is_a_failure_until_it_can(
         assert (await probe.check()).ok
 
 
-async def test_a_driver_that_cancels_something_of_its_own_is_a_failure(
+async def test_a_driver_that_cancels_its_own_task_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def cancel_itself(*_: object, **__: object) -> None:
@@ -301,7 +301,7 @@ async def test_a_server_whose_status_cannot_be_read_is_up(
 
 
 @pytest.mark.parametrize("backend", ["asyncpg", "psycopg", "mariadb", "sqlite"])
-async def test_the_query_reaches_the_server_as_it_is(
+async def test_the_query_reaches_the_server_unchanged(
     backend: str, request: pytest.FixtureRequest
 ) -> None:
     if backend == "sqlite":

@@ -23,7 +23,7 @@ from tests.servers.proxy import open_proxy
 pytestmark = pytest.mark.anyio
 
 
-async def test_started_probes_go_on_until_stopped(postgres: EmbeddedPostgres) -> None:
+async def test_started_probes_run_until_stopped(postgres: EmbeddedPostgres) -> None:
     async with open_probes({"shop": plain_url(postgres)}, interval=OFTEN) as probes:
         await probes.start()
         await wait_for(lambda: sum(probes.get("shop").probes_total.values()) >= 5)

@@ -1,4 +1,4 @@
-"""What a client could do without end, and its end; each against the real server."""
+"""What a client could do endlessly is ended; against the real server."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ HIDING = [
 
 
 @pytest.mark.parametrize("hiding", HIDING)
-async def test_no_second_request_hides_behind_a_body_of_doubtful_length(
+async def test_no_request_is_smuggled_behind_a_body_of_ambiguous_length(
     hiding: bytes, served: Served
 ) -> None:
     async with served.connect() as connection:
@@ -253,7 +253,7 @@ async def test_an_upgrade_is_answered_as_an_ordinary_request(served: Served) -> 
         assert (await connection.read_answer())[0] == 200
 
 
-async def test_a_body_that_goes_on_and_on_is_cut_off() -> None:
+async def test_an_endless_body_is_cut_off() -> None:
     async with serve(build_guarded_app(None), HURRY) as served, served.connect() as connection:
         await connection.send(
             b"POST /-/healthy HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n"
@@ -318,7 +318,7 @@ async def test_an_idle_connection_stays_open_between_requests() -> None:
 
 
 @pytest.mark.parametrize("late", [b"", b"x"])
-async def test_an_idle_connection_is_closed_in_the_end(late: bytes) -> None:
+async def test_an_idle_connection_is_closed_eventually(late: bytes) -> None:
     limits = Limits(idle_seconds=1, request_seconds=0.1)
     length = str(len(late)).encode()
     async with serve(build_guarded_app(None), limits) as served, served.connect() as connection:
@@ -343,13 +343,13 @@ async def leave_unread(served: Served, times: int = 1) -> AsyncIterator[socket.s
         yield slow
 
 
-async def test_a_client_that_does_not_take_its_answer_is_disconnected(doors: Doors) -> None:
+async def test_a_client_that_does_not_read_its_answer_is_disconnected(doors: Doors) -> None:
     async with serve(doors.build_app(), Limits(answer_seconds=0.5)) as served, leave_unread(served):
         await wait_for(lambda: served.connections == 0)
         await wait_for(lambda: not served.server.server_state.tasks)
 
 
-async def test_a_client_that_does_not_take_its_answer_holds_up_no_other(doors: Doors) -> None:
+async def test_a_client_that_does_not_read_its_answer_holds_up_no_other(doors: Doors) -> None:
     async with (
         serve(doors.build_app()) as served,
         leave_unread(served),

@@ -1,4 +1,4 @@
-"""The end of a process cannot be held up."""
+"""Nothing holds up the end of a process."""
 
 import signal
 import subprocess

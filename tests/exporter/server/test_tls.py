@@ -1,4 +1,4 @@
-"""TLS: the server's certificate, client certificates, and their exchange by a reload."""
+"""TLS: the server's certificate, client certificates, and their replacement by a reload."""
 
 from __future__ import annotations
 

@@ -408,7 +408,7 @@ def test_mistakes_elsewhere_are_errors(text: str, key: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["POOL_EXPORTER_WEB__CONFIG_FILE", "POOL_EXPORTER_WEB"])
-def test_a_secret_that_may_ask_for_passwords_must_be_readable(name: str, tmp_path: Path) -> None:
+def test_a_secret_that_may_turn_passwords_on_must_be_readable(name: str, tmp_path: Path) -> None:
     (tmp_path / name).touch()
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(SettingsErrors):

@@ -25,7 +25,7 @@ def complain(folder: Path, text: str | bytes) -> list[str]:
     return [str(error).replace(f"{folder}/", "") for error in caught.value.errors]
 
 
-def test_a_document_knows_where_its_values_stand(tmp_path: Path) -> None:
+def test_a_document_has_the_lines_of_its_values(tmp_path: Path) -> None:
     document = read(tmp_path, "a: 1\nb:\n  c: [x, {d: 2}]\n  'e': null\n")
     assert document.data == {"a": 1, "b": {"c": ["x", {"d": 2}], "e": None}}
     assert document.origins[("a",)] == "line 1"

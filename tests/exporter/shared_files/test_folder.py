@@ -155,7 +155,7 @@ def test_a_file_in_place_of_the_folder_is_unreadable(tmp_path: Path) -> None:
     assert count_files(tmp_path / "pools") == (0, 0, 1)
 
 
-def test_unreadable_files_are_logged_once_and_so_is_their_end(
+def test_unreadable_files_are_logged_once_and_so_is_their_recovery(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, LOGGER)

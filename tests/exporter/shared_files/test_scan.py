@@ -1,4 +1,4 @@
-"""One scan of a folder in which processes die and are merged meanwhile."""
+"""One scan of a folder while processes die and are merged."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_two_merges_while_files_are_read_lose_and_double_nothing(
 def test_a_merge_before_the_files_are_listed_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`retired` was read before, and the merged file is not listed any more."""
+    """`retired` was read before, and the merged file is no longer listed."""
 
     def merge_and_list(folder: Path) -> dict[str, int | None]:
         merge_dead_files(folder)
@@ -117,7 +117,7 @@ def test_a_file_that_is_deleted_by_hand_is_left_out(
     assert count_failures(FolderScan(tmp_path).read()) == 2
 
 
-def test_a_folder_that_changes_all_the_time_is_read_after_all(
+def test_a_folder_that_keeps_changing_is_read_eventually(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     share(tmp_path, 1)

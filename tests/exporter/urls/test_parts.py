@@ -23,7 +23,7 @@ def test_a_url_splits_into_its_parts_percent_decoded() -> None:
     assert parts.query == (("a", "1"), ("b", "x y"), ("a", "2"))
 
 
-def test_what_is_missing_is_none() -> None:
+def test_missing_parts_are_none() -> None:
     parts = split_url("mysql://")
     assert (parts.driver, parts.username, parts.password, parts.database) == (None,) * 4
     assert parts.hosts == ()
@@ -71,7 +71,7 @@ def test_a_host_is_a_name_an_address_or_a_folder(text: str, host: Host | None) -
     assert parse_host(text) == host
 
 
-def test_hosts_render_as_they_stand_in_urls() -> None:
+def test_hosts_render_as_in_urls() -> None:
     hosts = (Host("db"), Host("::1", 1), Host("/cloudsql/a:b"))
     assert [str(host) for host in hosts] == ["db", "[::1]:1", "/cloudsql/a:b"]
 

@@ -54,7 +54,7 @@ class Connection:
         return int(head.split()[1]), body.decode()
 
     async def read_end(self) -> bytes:
-        """What comes before the server hangs up."""
+        """The bytes that arrive before the server hangs up."""
         async with asyncio.timeout(PATIENCE):
             try:
                 return await self.reader.read()

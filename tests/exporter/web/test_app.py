@@ -37,7 +37,7 @@ def test_the_list_of_paths_is_the_list_of_routes() -> None:
     ]
 
 
-def test_no_request_makes_an_internal_error(up: dict[str, Any]) -> None:
+def test_no_request_causes_an_internal_error(up: dict[str, Any]) -> None:
     app = build_app({"shop": up}, web={"enable_lifecycle": True})
     with asyncio.Runner() as runner:
 
@@ -54,7 +54,7 @@ def test_no_request_makes_an_internal_error(up: dict[str, Any]) -> None:
 
 
 def build_scope(method: str, path: str, query: bytes, headers: list[Header]) -> Scope:
-    """A request as a server hands it over, only less well-behaved."""
+    """A request as a server passes it on, but less well-behaved."""
     return {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -72,7 +72,7 @@ def build_scope(method: str, path: str, query: bytes, headers: list[Header]) -> 
 
 
 async def answer(app: Starlette, scope: Scope) -> int:
-    """The status of the answer; what the app raises is raised."""
+    """The status of the answer; exceptions of the app pass through."""
     started: list[int] = []
 
     async def receive() -> Message:

@@ -132,7 +132,7 @@ async def test_a_scrape_is_complete_while_files_are_damaged(tmp_path: Path, kind
 
 @contextmanager
 def damage(file: Path, whole: bytes, kind: str) -> Iterator[None]:
-    """Do this to a file again and again, in a thread of its own."""
+    """Do this to a file again and again, in a thread."""
     stopping = threading.Event()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""docs/web-config.md says what the code does."""
+"""docs/web-config.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_numbers_in_the_text_are_those_of_the_code() -> None:
     assert f"more than {MAX_PENDING} waiting guesses" in TEXT
 
 
-def test_the_example_has_keys_that_there_are() -> None:
+def test_the_example_has_only_existing_keys() -> None:
     example = re.findall(r"(?ms)^```yaml\n(.*?)^```", TEXT)[0]
     content = yaml.safe_load(example)
     del content["basic_auth_users"]  # the hash is left out

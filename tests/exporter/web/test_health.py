@@ -1,4 +1,4 @@
-"""What a person or a probe of Kubernetes gets to know about the databases."""
+"""The health of the databases, for people and for the probes of Kubernetes."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -171,7 +171,7 @@ async def test_many_requests_of_one_user_cost_one_comparison(
     assert len(compared) == 1
 
 
-async def test_wrong_passwords_displace_no_right_one_from_the_cache(
+async def test_wrong_passwords_evict_no_right_one_from_the_cache(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(middleware, "MAX_CACHED", 3)

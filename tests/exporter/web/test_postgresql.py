@@ -1,4 +1,4 @@
-"""The whole way on a real PostgreSQL: settings, engine, probe, answer."""
+"""End to end on a real PostgreSQL: settings, engine, probe, answer."""
 
 import asyncio
 import time

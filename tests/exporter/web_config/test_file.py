@@ -306,7 +306,7 @@ def test_the_key_must_belong_to_the_certificate(folder: Path, tmp_path: Path) ->
     ]
 
 
-def test_nobody_is_asked_for_a_passphrase(folder: Path) -> None:
+def test_no_passphrase_is_prompted_for(folder: Path) -> None:
     file = folder / "server.key"
     key = load_pem_private_key(file.read_bytes(), None)
     secret = BestAvailableEncryption(SECRET.encode())

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 HEADERS = "http_server_config: {headers: {X-Frame-Options: deny}}\n"
 
 
-async def test_a_reload_says_whether_anything_is_different(tmp_path: Path) -> None:
+async def test_a_reload_reports_whether_anything_changed(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     file.write_text("")
     policy = WebPolicy(file)
@@ -28,7 +28,7 @@ async def test_a_reload_says_whether_anything_is_different(tmp_path: Path) -> No
     assert policy.headers["X-Frame-Options"] == "deny"
 
 
-async def test_a_file_that_is_not_valid_leaves_what_is_in_force(tmp_path: Path) -> None:
+async def test_an_invalid_file_leaves_the_old_policy_in_force(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     file.write_text(HEADERS)
     policy = WebPolicy(file)

@@ -135,7 +135,7 @@ def test_each_kind_of_read_only_is_not_writable(name: str) -> None:
     assert read((8, 4, 3), answer({**variables, name: "ON"}, PLAIN)).writable is False
 
 
-def test_an_unknown_form_of_version_is_shown_as_it_is() -> None:
+def test_an_unknown_form_of_version_is_shown_unchanged() -> None:
     variables = {**VARIABLES_8, "version": "next"}
     assert read((8, 4, 3), answer(variables, PLAIN)).version == "next"
 

@@ -162,7 +162,7 @@ def test_it_works_through_pgbouncer_in_transaction_mode(
 
 @pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """A database of its own, for a test that changes what its users may do in it."""
+    """A separate database, for a test that changes what its users may do in it."""
     execute(postgres, "CREATE DATABASE special")
     yield "special"
     execute(postgres, "DROP DATABASE special WITH (FORCE)")

@@ -222,7 +222,7 @@ def test_no_connect_timeout_means_none() -> None:
     assert translate("connect_timeout=0") == {}
 
 
-def test_direct_tls_is_an_argument_of_its_own() -> None:
+def test_direct_tls_is_a_separate_argument() -> None:
     assert translate("sslmode=require&sslnegotiation=direct") == {
         "dsn": "postgresql://?sslmode=require",
         "direct_tls": True,
