@@ -6,6 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from sqlalchemy_pool_exporter.dialects import (
+    ArgumentProblem,
+    DatabaseURL,
+    find_driver,
+    parse_url,
+)
 from sqlalchemy_pool_exporter.redaction import show_path
 from sqlalchemy_pool_exporter.settings import (
     AppSettings,
@@ -15,7 +21,7 @@ from sqlalchemy_pool_exporter.settings import (
     SettingsError,
     SettingsErrors,
 )
-from sqlalchemy_pool_exporter.settings.errors import render_key
+from sqlalchemy_pool_exporter.settings.errors import name_type, render_key, show_value
 from sqlalchemy_pool_exporter.settings.loading import (
     SYNTAX,
     recover_valid_app,
@@ -52,7 +58,7 @@ def check_config(
     output = output or sys.stdout
     try:
         if syntax_only:
-            settings = validate(read_sources(config, environ, options, secrets={}), SYNTAX)
+            settings = load_syntax(config, environ, options)
         else:
             settings = load_checked_settings(config, environ, options, check_app_dir=True)
         check_web_file(settings.web.config_file, syntax_only=syntax_only)
@@ -62,6 +68,27 @@ def check_config(
     count = len(settings.databases)
     output.write(f"configuration is valid: {count} database{'' if count == 1 else 's'}\n")
     return 0
+
+
+def load_syntax(
+    config: Path | None, environ: Mapping[str, str] = os.environ, options: Document = EMPTY
+) -> Settings:
+    """Load the settings without reading any other file. Raises SettingsErrors."""
+    document = read_sources(config, environ, options, secrets={})
+    settings = validate(document, SYNTAX)
+    errors = [
+        locate(error.below(render_key(("databases", name))), document.origins)
+        for name, database in settings.databases.items()
+        if database.url is not None
+        for error in _find_argument_errors(
+            parse_url(database.url.get_secret_value(), check_files=False),
+            database.connect_args,
+            check_files=False,
+        )
+    ]
+    if errors:
+        raise SettingsErrors(errors)
+    return settings
 
 
 def load_checked_settings(
@@ -122,6 +149,28 @@ def _find_database_errors(databases: Mapping[str, DatabaseSettings]) -> Iterator
         if url.is_async and database.pool.pool_class is PoolClass.SINGLETON_THREAD:
             expected = f"queue, null, static or assertion with {url.url.drivername}"
             yield SettingsError(f"{path}.pool.class", "got singleton_thread", expected)
+        for error in _find_argument_errors(url, database.connect_args):
+            yield error.below(path)
+
+
+def _find_argument_errors(
+    url: DatabaseURL, arguments: Mapping[str, object], *, check_files: bool = True
+) -> Iterator[SettingsError]:
+    driver = find_driver(url.url.get_backend_name(), url.url.get_driver_name())
+    _, problems = driver.convert(arguments)
+    for problem in problems:
+        if check_files or not problem.is_file:
+            key = render_key(("connect_args", *problem.path))
+            yield SettingsError(key, _show_argument(problem), problem.expected)
+
+
+def _show_argument(problem: ArgumentProblem) -> str:
+    """Return what is there; a value that may be a secret only by its type."""
+    if problem.is_unknown:
+        return "unknown argument"
+    value = problem.value
+    is_public = problem.is_public or isinstance(value, bool)
+    return f"got {show_value(value) if is_public else name_type(value)}"
 
 
 def _find_folder_errors(app: AppSettings) -> Iterator[SettingsError]:

@@ -11,6 +11,10 @@ from tests.exporter.commands import run_command
 CANARY = "canary"
 
 
+# How variables give text, a number and a boolean of JSON.
+PAIRS = (("SEARCH_PATH", "shop"), ("STATEMENT_TIMEOUT", "1000"), ("JIT", "false"))
+
+
 def check(config: Path | None, **variables: str) -> tuple[int, list[str]]:
     output = io.StringIO()
     environ = {f"POOL_EXPORTER_{name}": value for name, value in variables.items()}
@@ -103,6 +107,26 @@ def test_invalid_syntax_is_reported_without_other_files() -> None:
     variables = {"DATABASES__A__URL": "postgres://db?sslmode=on", "DATABASES__A__ROLE": "master"}
     assert check_syntax(None, **variables) == check(None, **variables)
     assert check_syntax(None, **variables)[0] == 1
+
+
+def test_arguments_are_checked_without_other_files(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yaml"
+    file.write_text(
+        "databases: {a: {url: mysql://db/x, connect_args: {ssl: {ca: /none}, autocommit: perhaps}},"
+        " b: {url_file: /none, connect_args: {autocommit: perhaps}}}"
+    )
+    status, lines = check_syntax(file)
+    key = "databases.a.connect_args.autocommit"
+    assert (status, lines) == (1, [f"{key} (line 1): got 'perhaps', expected true or false"])
+
+
+def test_an_argument_of_the_environment_is_named_by_its_variable() -> None:
+    prefix = "DATABASES__A__"
+    settings = f"{prefix}CONNECT_ARGS__SERVER_SETTINGS__"
+    arguments = {f"{settings}{key}": value for key, value in PAIRS}
+    status, lines = check(None, **{f"{prefix}URL": "postgres://db/x"}, **arguments)
+    place = f"databases.a.connect_args.server_settings.jit (POOL_EXPORTER_{settings}JIT)"
+    assert (status, lines) == (1, [f"{place}: got false, expected text: put it in quotes"])
 
 
 def test_the_command_checks_the_syntax_of_the_example_anywhere() -> None:

@@ -63,7 +63,7 @@ def test_the_example_explains_every_key() -> None:
         for above, line in pairwise(lines)
         if (match := re.match(r"\s*([a-z_]+):", line)) and above.strip().startswith("#")
     }
-    assert keys - explained == {"log", "web"}, "sections whose name says it"
+    assert keys - explained == {"log", "metrics", "web"}, "sections whose name says it"
 
 
 def test_the_example_states_the_defaults() -> None:

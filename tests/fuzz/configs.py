@@ -152,7 +152,7 @@ def build_sound() -> st.SearchStrategy[dict[str, Any]]:
     options = {
         "role": st.sampled_from(["primary", "replica", "any"]),
         "pool": st.sampled_from([{"size": 3}, {"class": "null"}, {"recycle": None}, {}]),
-        "connect_args": st.dictionaries(st.text(max_size=5), plain, max_size=2),
+        "connect_args": st.just({}) | st.dictionaries(st.text(max_size=5), plain, max_size=2),
         "probe": st.sampled_from(
             [{"interval": "1d"}, {"timeout": 0.5}, {"query": f"SELECT dblink('password={CANARY}')"}]
         ),

@@ -18,11 +18,15 @@ PER_HOST_KEYS = ("host", "port", "hostaddr")
 def build_connect_args(
     dialect: Dialect, url: DatabaseURL, settings: DatabaseSettings
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return positional and keyword arguments; those of the configuration win over the URL's."""
+    """Return positional and keyword arguments; those of the configuration win over the URL's.
+
+    What the driver would refuse is left to it: loading the settings has reported it.
+    """
     cargs, cparams = dialect.create_connect_args(url.url)
     driver = find_driver(dialect.name, dialect.driver)
     defaults = driver.connect_arguments(settings.probe.timeout, settings.statement_timeout)
-    return list(cargs), merge_arguments(defaults, cparams, url.connect_args, settings.connect_args)
+    configured, _ = driver.convert(settings.connect_args)
+    return list(cargs), merge_arguments(defaults, cparams, url.connect_args, configured)
 
 
 def merge_arguments(*layers: Mapping[str, Any]) -> dict[str, Any]:

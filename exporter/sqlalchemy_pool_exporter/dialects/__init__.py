@@ -1,5 +1,6 @@
 """What the exporter knows about databases and their drivers: one record per SQLAlchemy dialect."""
 
+from sqlalchemy_pool_exporter.dialects.arguments import ArgumentProblem
 from sqlalchemy_pool_exporter.dialects.base import STATES, Dialect, Driver, ServerStatus
 from sqlalchemy_pool_exporter.dialects.classify import classify
 from sqlalchemy_pool_exporter.dialects.database_url import (
@@ -12,6 +13,7 @@ from sqlalchemy_pool_exporter.dialects.registry import find_dialect, find_driver
 
 __all__ = [
     "STATES",
+    "ArgumentProblem",
     "DatabaseURL",
     "Dialect",
     "Driver",

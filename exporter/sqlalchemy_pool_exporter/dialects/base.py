@@ -14,12 +14,19 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from sqlalchemy_pool_exporter.dialects.arguments import (
+    ArgumentProblem,
+    ArgumentType,
+    accept_any_name,
+    convert_arguments,
+)
 from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.urls import Host, Parameters, URLParts
 
 APPLICATION_NAME: Final = "sqlalchemy-pool-exporter"
 # The states of client connections; `other` is every state that the rest does not cover.
 STATES: Final = ("active", "idle", "idle_in_transaction", "other")
+
 
 Arguments = dict[str, Any]
 
@@ -120,6 +127,8 @@ class Driver:
         connect_arguments: Builds arguments of connect() from the seconds that opening a connection
             may take, and those that a statement may take on the server (None: no limit here). The
             URL's and the configuration's arguments override them.
+        argument_types: The types of arguments of connect(), as far as a configuration gives them.
+        has_argument: Whether connect() has an argument that is not in `argument_types`.
         abort: Ends a connection at once, without waiting for the server, while another thread or a
             suspended greenlet uses it. May raise.
         before_cancel: Waits until this task, which uses the driver, can be cancelled safely; for
@@ -130,8 +139,16 @@ class Driver:
     package: str = ""
     translate_url: Callable[[URLParts, Parameters], Translation] = pass_parameters
     connect_arguments: Callable[[float, float | None], Arguments] = build_no_arguments
+    argument_types: Mapping[str, ArgumentType] = field(default_factory=dict)
+    has_argument: Callable[[str], bool] = accept_any_name
     abort: Callable[[Any], None] = shut_down_descriptor
     before_cancel: Callable[[asyncio.Future[Any]], Awaitable[None]] = wait_for_nothing
+
+    def convert(
+        self, arguments: Mapping[str, Any]
+    ) -> tuple[Arguments, tuple[ArgumentProblem, ...]]:
+        """Return a configuration's arguments as connect() takes them, and what it would refuse."""
+        return convert_arguments(self.argument_types, self.has_argument, arguments)
 
 
 @dataclass(frozen=True, slots=True)

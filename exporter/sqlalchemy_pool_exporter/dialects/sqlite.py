@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection
 
+from sqlalchemy_pool_exporter.dialects.arguments import (
+    ArgumentType,
+    integer,
+    number,
+    one_of,
+    python_object,
+    switch,
+)
 from sqlalchemy_pool_exporter.dialects.base import (
     Arguments,
     Dialect,
@@ -24,6 +34,15 @@ MEMORY: Final = ":memory:"
 DRIVER_PARAMETERS: Final = (
     *("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements"),
 )
+LEVELS: Final = ("", "DEFERRED", "IMMEDIATE", "EXCLUSIVE")
+ARGUMENT_TYPES: Final[Mapping[str, ArgumentType]] = {
+    "timeout": number,
+    **dict.fromkeys(("detect_types", "cached_statements"), integer),
+    "isolation_level": one_of(*LEVELS, *map(str.lower, LEVELS)),
+    **dict.fromkeys(("check_same_thread", "uri"), switch),
+    **dict.fromkeys(("factory", "async_creator_fn"), python_object),
+    **({"autocommit": switch} if sys.version_info >= (3, 12) else {}),
+}
 # https://www.sqlite.org/uri.html
 URI_PARAMETERS: Final = ("mode", "cache", "immutable", "nolock", "psow", "vfs", "modeof")
 READ_ONLY_OPTIONS: Final = (("mode", "ro"), ("immutable", "1"))
@@ -84,6 +103,11 @@ def build_arguments(timeout: float, _statement_timeout: float | None) -> Argumen
     return {"timeout": timeout}
 
 
+def is_of_aiosqlite(name: str) -> bool:
+    """Return whether aiosqlite does not hand this argument to sqlite3."""
+    return name == "iter_chunk_size"
+
+
 def interrupt(connection: Any) -> None:
     """Abort the statement of a sqlite3 connection."""
     connection.interrupt()
@@ -126,12 +150,16 @@ SQLITE = Dialect(
             "pysqlite",
             translate_url=translate_url,
             connect_arguments=build_arguments,
+            argument_types=ARGUMENT_TYPES,
+            has_argument=lambda _name: False,
             abort=interrupt,
         ),
         Driver(
             "aiosqlite",
             translate_url=translate_url,
             connect_arguments=build_arguments,
+            argument_types=ARGUMENT_TYPES,
+            has_argument=is_of_aiosqlite,
             abort=interrupt_wrapped,
         ),
     ),

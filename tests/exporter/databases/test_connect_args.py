@@ -5,11 +5,15 @@ from typing import Any
 import pytest
 
 from sqlalchemy_pool_exporter.databases.connect_args import (
+    build_connect_args,
     list_hosts,
     merge_arguments,
     select_hosts,
 )
+from sqlalchemy_pool_exporter.dialects import parse_url
+from sqlalchemy_pool_exporter.settings import DatabaseSettings
 
+URL = "postgresql+asyncpg://app@db/shop"
 LISTS = {"host": ["a", "b", "c"], "port": [1, 2, 3], "user": "x"}
 TEXTS = {"host": "a,b,c", "port": "1,,3", "user": "x"}
 
@@ -54,3 +58,13 @@ def test_later_arguments_win_and_mappings_are_merged() -> None:
 def test_the_options_of_libpq_are_joined() -> None:
     merged = merge_arguments({"options": "-c a=1"}, {"options": "-c a=2"})
     assert merged == {"options": "-c a=1 -c a=2"}
+
+
+def test_configured_arguments_reach_the_driver_in_its_own_types() -> None:
+    arguments = {"timeout": "5", "server_settings": {"work_mem": 4096}}
+    settings = DatabaseSettings.model_validate({"url": URL, "connect_args": arguments})
+    url = parse_url(URL)
+    _, built = build_connect_args(url.url.get_dialect()(), url, settings)
+    assert built["timeout"] == 5
+    assert built["server_settings"]["work_mem"] == "4096"
+    assert built["server_settings"]["application_name"]

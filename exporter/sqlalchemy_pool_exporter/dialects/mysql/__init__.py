@@ -2,7 +2,16 @@
 
 from functools import partial
 
+from sqlalchemy_pool_exporter.dialects.arguments import accept_parameters_of
 from sqlalchemy_pool_exporter.dialects.base import Dialect, Driver
+from sqlalchemy_pool_exporter.dialects.mysql.arguments import (
+    AIOMYSQL_TYPES,
+    ASYNCMY_TYPES,
+    COMMON_TYPES,
+    MYSQLCONNECTOR_TYPES,
+    MYSQLDB_TYPES,
+    PYMYSQL_TYPES,
+)
 from sqlalchemy_pool_exporter.dialects.mysql.connection import (
     build_connect_timeout,
     build_mysqlconnector_arguments,
@@ -32,20 +41,32 @@ MYSQL = Dialect(
             package="'sqlalchemy-pool-exporter[mysql]'",
             translate_url=partial(translate_url, driver="pymysql"),
             connect_arguments=build_pymysql_arguments,
+            argument_types=PYMYSQL_TYPES,
+            has_argument=accept_parameters_of("pymysql"),
             abort=shut_down_socket,
         ),
-        Driver("mysqldb", connect_arguments=build_mysqldb_arguments),
+        Driver(
+            "mysqldb",
+            connect_arguments=build_mysqldb_arguments,
+            argument_types=MYSQLDB_TYPES,
+        ),
         *(
             Driver(
                 name,
                 translate_url=partial(translate_url, driver=name),
                 connect_arguments=build_connect_timeout,
+                argument_types=types,
+                has_argument=accept_parameters_of(name),
             )
-            for name in ("aiomysql", "asyncmy")
+            for name, types in (("aiomysql", AIOMYSQL_TYPES), ("asyncmy", ASYNCMY_TYPES))
         ),
-        Driver("cymysql"),
-        Driver("mysqlconnector", connect_arguments=build_mysqlconnector_arguments),
-        Driver("mariadbconnector"),
+        Driver("cymysql", argument_types=COMMON_TYPES),
+        Driver(
+            "mysqlconnector",
+            connect_arguments=build_mysqlconnector_arguments,
+            argument_types=MYSQLCONNECTOR_TYPES,
+        ),
+        Driver("mariadbconnector", argument_types=COMMON_TYPES),
     ),
     driver_modules=DRIVER_MODULES,
     session_limit=limit_session,

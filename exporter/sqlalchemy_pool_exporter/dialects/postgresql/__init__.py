@@ -1,6 +1,14 @@
 """PostgreSQL, and servers that speak its protocol."""
 
+from sqlalchemy_pool_exporter.dialects.arguments import accept_parameters_of
 from sqlalchemy_pool_exporter.dialects.base import Dialect, Driver
+from sqlalchemy_pool_exporter.dialects.postgresql.arguments import (
+    ASYNCPG_TYPES,
+    PG8000_TYPES,
+    PSYCOPG2_TYPES,
+    PSYCOPG_TYPES,
+    is_known_to_libpq,
+)
 from sqlalchemy_pool_exporter.dialects.postgresql.connection import (
     build_asyncpg_arguments,
     build_libpq_arguments,
@@ -32,6 +40,8 @@ POSTGRESQL = Dialect(
             "asyncpg",
             translate_url=translate_for_asyncpg,
             connect_arguments=build_asyncpg_arguments,
+            argument_types=ASYNCPG_TYPES,
+            has_argument=accept_parameters_of("asyncpg"),
             abort=terminate,
             before_cancel=let_asyncpg_connect,
         ),
@@ -40,10 +50,21 @@ POSTGRESQL = Dialect(
                 name,
                 translate_url=translate_for_libpq,
                 connect_arguments=build_libpq_arguments,
+                argument_types=types,
+                has_argument=is_known_to_libpq,
             )
-            for name in ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi")
+            for name, types in (
+                ("psycopg", PSYCOPG_TYPES),
+                ("psycopg_async", PSYCOPG_TYPES),
+                ("psycopg2", PSYCOPG2_TYPES),
+                ("psycopg2cffi", PSYCOPG2_TYPES),
+            )
         ),
-        Driver("pg8000"),
+        Driver(
+            "pg8000",
+            argument_types=PG8000_TYPES,
+            has_argument=accept_parameters_of("pg8000"),
+        ),
     ),
     driver_modules=DRIVER_MODULES,
     transaction_limit=limit_transaction,
