@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from sqlalchemy_pool_exporter import describe_install
+from sqlalchemy_pool_exporter.dialects.registry import DIALECTS
 
 ROOT = Path(__file__).parents[1]
 AGENT = ROOT / "agent" / "sqlalchemy_pool_metrics"
@@ -38,6 +42,21 @@ def test_the_agent_lists_every_folder_with_modules() -> None:
 def test_both_distributions_are_typed() -> None:
     assert (AGENT / "py.typed").exists()
     assert (EXPORTER / "py.typed").exists()
+
+
+def test_no_message_names_a_distribution_that_is_not_published_to_pip() -> None:
+    sources = [*EXPORTER.rglob("*.py"), *AGENT.rglob("*.py"), *ROOT.glob("docs/**/*.md")]
+    sources += [ROOT / "README.md", *ROOT.glob("examples/**/*.md")]
+    unpublished = re.compile(r"pip install[^\n]*[ ']sqlalchemy-pool-(exporter|metrics)\b")
+    assert [path for path in sources if unpublished.search(path.read_text())] == []
+
+
+def test_the_extras_that_messages_name_exist() -> None:
+    extras = read_pyproject("exporter")["project"]["optional-dependencies"]
+    named = {driver.extra for dialect in DIALECTS for driver in dialect.drivers if driver.extra}
+    assert {*named, "demo"} <= set(extras)
+    assert (ROOT / "exporter" / "pyproject.toml").exists()
+    assert describe_install("demo") == "pip install './exporter[demo]' in a clone of the repository"
 
 
 def test_the_exporter_requires_the_agent_of_its_own_version() -> None:

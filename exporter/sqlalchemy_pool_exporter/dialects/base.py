@@ -122,7 +122,7 @@ class Driver:
 
     Attributes:
         name: SQLAlchemy's name.
-        package: What pip installs, if not `name`.
+        extra: The extra of this distribution that installs it; empty if pip installs `name`.
         translate_url: Translates a URL's parameters; raises URLError.
         connect_arguments: Builds arguments of connect() from the seconds that opening a connection
             may take, and those that a statement may take on the server (None: no limit here). The
@@ -136,7 +136,7 @@ class Driver:
     """
 
     name: str = ""
-    package: str = ""
+    extra: str = ""
     translate_url: Callable[[URLParts, Parameters], Translation] = pass_parameters
     connect_arguments: Callable[[float, float | None], Arguments] = build_no_arguments
     argument_types: Mapping[str, ArgumentType] = field(default_factory=dict)

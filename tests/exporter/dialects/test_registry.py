@@ -158,5 +158,5 @@ def test_no_mysql_driver_at_all_is_an_error_that_says_what_to_install(
 ) -> None:
     modules = ("pymysql", "MySQLdb", "aiomysql", "asyncmy", "cymysql", "mysql.connector", "mariadb")
     uninstall(monkeypatch, *modules)
-    with pytest.raises(URLError, match="pymysql is not: pip install 'sqlalchemy-pool-exporter"):
+    with pytest.raises(URLError, match=r"pymysql is not: pip install '\./exporter\[mysql\]'"):
         choose("mysql")

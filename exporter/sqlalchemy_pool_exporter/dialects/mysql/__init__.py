@@ -38,7 +38,7 @@ MYSQL = Dialect(
     drivers=(
         Driver(
             "pymysql",
-            package="'sqlalchemy-pool-exporter[mysql]'",
+            extra="mysql",
             translate_url=partial(translate_url, driver="pymysql"),
             connect_arguments=build_pymysql_arguments,
             argument_types=PYMYSQL_TYPES,
