@@ -88,10 +88,12 @@ class Database:
             )
         self.secrets = frozenset(url.secrets)
         cargs, cparams = build_connect_args(dialect, url, self.settings)
+        known = find_dialect(self.dialect)
+        if not known.has_host_names:
+            return dialect.connect(*cargs, **cparams)
         hosts = list_hosts(cparams) or [host.name for host in url.hosts]
         usable = self._lookup.resolve(hosts)
-        default_port = find_dialect(self.dialect).default_port or 0
-        ports = {host.port or default_port for host in url.hosts}
+        ports = {host.port or known.default_port or 0 for host in url.hosts}
         self._login = LoginProgress(self._lookup.get_addresses(usable), ports)
         try:
             return dialect.connect(*cargs, **select_hosts(cparams, usable))

@@ -159,13 +159,17 @@ class Dialect:
         names: SQLAlchemy's names for the dialect.
         aliases: Other URL schemes for the first of `names`.
         default_port: The port of a URL without one.
+        has_host_names: Whether the host of a URL is always a name or an address, and there may be
+            several. They are looked up before the driver connects. Elsewhere it may be whatever
+            the driver understands: a named instance, an alias, a connect descriptor.
         sockets_have_ports: Whether a port is part of the name of a unix socket.
         drivers: The best first. If a URL names one that is not installed, it runs on the first one
             that is, so each must accept the URLs of the others.
         driver_modules: The top-level modules that define or raise the drivers' errors.
-        find_file: Only for databases that are files: returns the absolute path, given the URL's
-            database and the folder where relative paths start (None: unknown). Returns None for a
-            database in memory, and for a relative path if the folder is unknown.
+        find_file: Only for databases that are files, unless the URL has a host: returns the
+            absolute path, given the URL's database and the folder where relative paths start (None:
+            unknown). Returns None for a database in memory, and for a relative path if the folder
+            is unknown.
         session_limit: Builds a statement that limits each later statement of the session to a
             number of seconds; for drivers without an argument for that.
         transaction_limit: Builds a statement that limits the later statements of the transaction.
@@ -180,6 +184,7 @@ class Dialect:
     names: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     default_port: int | None = None
+    has_host_names: bool = False
     sockets_have_ports: bool = True
     drivers: tuple[Driver, ...] = ()
     driver_modules: frozenset[str] = frozenset()

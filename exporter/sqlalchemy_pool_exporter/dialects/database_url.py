@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,15 @@ from sqlalchemy_pool_exporter.dialects import registry
 from sqlalchemy_pool_exporter.dialects.base import Dialect, Translation
 from sqlalchemy_pool_exporter.dialects.registry import choose_driver, find_dialect, find_driver
 from sqlalchemy_pool_exporter.redaction import MASK
-from sqlalchemy_pool_exporter.urls import Host, Parameters, collect_secrets, split_url
+from sqlalchemy_pool_exporter.urls import (
+    Host,
+    Parameters,
+    URLError,
+    URLParts,
+    collect_secrets,
+    malformed,
+    split_url,
+)
 
 # Meant for the application's create_engine(): plugins that are not installed here, or whose work is
 # done here anyway.
@@ -90,11 +98,13 @@ def parse_url(text: str, password: str | None = None, *, check_files: bool = Tru
         URLError: Lists every mistake found, unreadable certificates included. Neither it nor its
             context holds a secret.
     """
-    parts = split_url(text, list_file_schemes())
+    parts = split_url(text, list_file_schemes(), list_host_schemes())
     dialect = choose_driver(parts.backend, parts.driver)
     query = [item for item in parts.query if item[0] not in APP_PARAMETERS]
     parameters = Parameters(query, check_files=check_files)
-    translation = find_driver(dialect.name, dialect.driver).translate_url(parts, parameters)
+    translation = _translate(dialect, parts, parameters)
+    if translation is None:
+        raise malformed(parts.backend)
     if password is not None:
         translation = translation.with_password(password)
     return DatabaseURL(
@@ -107,10 +117,31 @@ def parse_url(text: str, password: str | None = None, *, check_files: bool = Tru
     )
 
 
+def _translate(
+    dialect: type[sqlalchemy.Dialect], parts: URLParts, parameters: Parameters
+) -> Translation | None:
+    """Return the translation; None after an error that might show a piece of the password."""
+    try:
+        return find_driver(dialect.name, dialect.driver).translate_url(parts, parameters)
+    except URLError:
+        if not parts.is_ambiguous:
+            raise
+    return None
+
+
 def list_file_schemes() -> frozenset[str]:
     """Return the schemes of URLs whose database is the path of a file."""
-    files = [dialect for dialect in registry.DIALECTS if dialect.find_file]
-    return frozenset(name for each in files for name in (*each.names, *each.aliases))
+    return _list_schemes(lambda dialect: dialect.find_file is not None)
+
+
+def list_host_schemes() -> frozenset[str]:
+    """Return the schemes of URLs whose hosts are names and addresses."""
+    return _list_schemes(lambda dialect: dialect.has_host_names)
+
+
+def _list_schemes(belongs: Callable[[Dialect], bool]) -> frozenset[str]:
+    dialects = filter(belongs, registry.DIALECTS)
+    return frozenset(name for each in dialects for name in (*each.names, *each.aliases))
 
 
 def _build_url(dialect: type[sqlalchemy.Dialect], translation: Translation) -> sqlalchemy.URL:
@@ -140,13 +171,13 @@ def build_endpoint(
         database: The name on the server, or the path of a file.
         folder: Where a relative path starts, if that is known.
     """
-    dialect = find_dialect(name)
-    if dialect.find_file:
+    dialect, hosts = find_dialect(name), tuple(hosts)
+    if dialect.find_file and not any(host.name for host in hosts):
         file = dialect.find_file(database or "", folder)
         return Endpoint(frozenset(), file) if file else None
     if not database:
         return None
-    addresses = (_read_address(dialect, host) for host in tuple(hosts) or (Host(""),))
+    addresses = (_read_address(dialect, host) for host in hosts or (Host(""),))
     return Endpoint(frozenset(addresses), database)
 
 

@@ -10,6 +10,8 @@ from sqlalchemy_pool_exporter.dialects.base import Dialect, Driver
 from sqlalchemy_pool_exporter.dialects.mysql import MYSQL
 from sqlalchemy_pool_exporter.dialects.postgresql import POSTGRESQL
 from sqlalchemy_pool_exporter.dialects.sqlite import SQLITE
+from sqlalchemy_pool_exporter.failures.exceptions import raising_module, read_text
+from sqlalchemy_pool_exporter.redaction import escape_unprintable
 from sqlalchemy_pool_exporter.urls import URLError
 
 # The first dialect that classifies an error decides. MySQL comes before PostgreSQL: its drivers'
@@ -18,8 +20,8 @@ DIALECTS: tuple[Dialect, ...] = (
     MYSQL,
     POSTGRESQL,
     SQLITE,
-    Dialect(names=("cockroachdb",), default_port=26257),
-    Dialect(names=("redshift",), default_port=5439),
+    Dialect(names=("cockroachdb",), default_port=26257, has_host_names=True),
+    Dialect(names=("redshift",), default_port=5439, has_host_names=True),
     Dialect(names=("mssql",), default_port=1433),
     Dialect(names=("oracle",), default_port=1521),
 )
@@ -62,7 +64,10 @@ def choose_driver(scheme: str, driver: str | None) -> type[sqlalchemy.Dialect]:
         loaded = _load(name, candidate)
         if _is_installed(loaded):
             return loaded
-    raise _describe_missing(name, driver or candidates[0], candidates[0])
+    wanted = driver or candidates[0]
+    if failure := _find_import_failure(_load(name, wanted)):
+        raise URLError.of(f"{name}+{wanted}://", f"a driver that can be imported: {failure}")
+    raise _describe_missing(name, wanted, candidates[0])
 
 
 def _load(name: str, driver: str | None) -> type[sqlalchemy.Dialect]:
@@ -74,14 +79,35 @@ def _load(name: str, driver: str | None) -> type[sqlalchemy.Dialect]:
         raise URLError.of(
             f"{scheme}://", f"a database and driver SQLAlchemy knows: {schemes}"
         ) from None
+    except Exception as error:  # what the package of a third party's dialect stumbles over
+        failure = _read_failure(error)
+    raise URLError.of(f"{scheme}://", f"a dialect that can be imported: {failure}")
 
 
 def _is_installed(dialect: type[sqlalchemy.Dialect]) -> bool:
+    """Return whether the driver can be imported."""
     try:
         dialect.import_dbapi()
-    except ImportError:
+    except Exception:  # a driver may stumble over anything, such as a library of another version
         return False
     return True
+
+
+def _find_import_failure(dialect: type[sqlalchemy.Dialect]) -> str | None:
+    """Return what a driver says that is installed but cannot be imported; None if it is missing."""
+    try:
+        dialect.import_dbapi()
+    except Exception as error:
+        # A missing driver fails in the dialect's own import statement, a broken one further inside.
+        dialect_module = dialect.__module__.partition(".")[0]
+        is_outside = raising_module(error) in {"sqlalchemy", dialect_module}
+        return None if isinstance(error, ImportError) and is_outside else _read_failure(error)
+    return None
+
+
+def _read_failure(error: Exception) -> str:
+    """Return what an import stumbled over, on one line."""
+    return escape_unprintable(" ".join(read_text(error).split())) or type(error).__name__
 
 
 def _list_schemes(name: str) -> list[str]:

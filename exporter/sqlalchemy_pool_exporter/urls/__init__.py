@@ -7,6 +7,7 @@ from sqlalchemy_pool_exporter.urls.parts import (
     URLParts,
     URLProblem,
     collect_secrets,
+    malformed,
     parse_host,
     split_url,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "URLParts",
     "URLProblem",
     "collect_secrets",
+    "malformed",
     "parse_host",
     "split_url",
 ]

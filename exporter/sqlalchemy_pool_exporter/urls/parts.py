@@ -5,6 +5,7 @@ Its errors never quote the text, because a password may be anywhere in it.
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,18 @@ from sqlalchemy_pool_exporter.redaction import MASK
 ENCODE_HINT: Final = "with @ as %40, / as %2F, ? as %3F and : as %3A in the user name and password"
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z]\w*(?:\+\w+)?)://(?P<rest>.*)", re.DOTALL)
-_REST = re.compile(r"(?P<authority>[^/?]*)(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?", re.DOTALL)
+# As in SQLAlchemy's make_url(), a password may hold / and ?. Each @ before the next / or ? belongs
+# to it, too. A user name may hold a ?, unless parameters seem to follow.
+_REST = re.compile(
+    r"(?:(?P<login>[^:/?]*(?:\?[^:/=]*)?(?::[^@]*)?(?:@[^/?]*)?)@)?(?P<hosts>[^/?]*)"
+    r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?",
+    re.DOTALL,
+)
+# What make_url() takes for a password in host:port/database?key=a@b.
+_NO_PASSWORD = re.compile(r"[0-9]{1,5}(?:/[^?]*)?\?\w+=.*", re.DOTALL)
+_FREE_HOST = re.compile(
+    r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:][^:]*)?)(?::(?P<port>[0-9]{0,9}))?", re.DOTALL
+)
 _HOST = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:\s]*))(?::(?P<port>[0-9]{0,9}))?")
 # Variables that a shell, Kubernetes, Helm or a configuration management should have replaced.
 _TEMPLATE = re.compile(r"\$\{\w+(?:[^\w{}][^{}]*)?\}|\$\(\w+\)|\{\{.*\}\}")
@@ -38,7 +50,11 @@ class Host:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class URLParts:
-    """The parts of a URL, percent-decoded. `secrets` are its passwords, raw and decoded."""
+    """The parts of a URL, percent-decoded.
+
+    `secrets` are its passwords, raw and decoded. A URL that `is_ambiguous` has an @ in the value of
+    a parameter: what seems to be host, database and parameters may be the rest of the password.
+    """
 
     backend: str
     driver: str | None
@@ -48,20 +64,30 @@ class URLParts:
     database: str | None
     query: tuple[tuple[str, str], ...]
     secrets: tuple[str, ...]
+    is_ambiguous: bool = False
 
 
-def split_url(text: str, file_schemes: Collection[str] = ()) -> URLParts:
+def split_url(
+    text: str,
+    file_schemes: Collection[str] = (),
+    host_schemes: Collection[str] | None = None,
+) -> URLParts:
     """Split `dialect+driver://user:password@host:port,host:port/database?key=value&...`.
 
-    An unencoded @ in the password is understood where it cannot mean anything else. For
-    `file_schemes` the database is a path, which may hold @ and &.
+    An unencoded @ in the password is understood where it cannot mean anything else.
+
+    Args:
+        text: The URL.
+        file_schemes: Where the database is a path, which may hold @ and &.
+        host_schemes: Where the hosts are names and addresses; None: everywhere. In other schemes
+            any text that SQLAlchemy accepts may stand there, such as a connect descriptor.
 
     Raises:
         URLError: It never shows more than the scheme.
     """
     text = text.strip()
     match = _URL.fullmatch(text)
-    if match is None or not text.isprintable():
+    if match is None or not _is_printable(text):
         raise _describe_text(text)
     scheme = match["scheme"].lower()
     if _TEMPLATE.search(text):
@@ -69,23 +95,45 @@ def split_url(text: str, file_schemes: Collection[str] = ()) -> URLParts:
         raise URLError.of(f"{scheme}://{MASK} with a variable in it", expected)
     backend, _, driver = scheme.partition("+")
     rest = _REST.fullmatch(match["rest"])
-    if rest is None or (backend not in file_schemes and "@" in match["rest"][rest.end(1) :]):
-        raise _malformed(scheme)
-    if backend not in file_schemes and _PARAMETER.search(rest["database"] or ""):
+    if rest is None:
+        raise malformed(scheme)
+    username, colon, password = (rest["login"] or "").partition(":")
+    is_file = backend in file_schemes
+    if _NO_PASSWORD.fullmatch(password) or (not is_file and _has_stray_at(rest)):
+        raise malformed(scheme)
+    if not is_file and _PARAMETER.search(rest["database"] or ""):
         raise URLError.of(f"{scheme}://{MASK} with & before any ?", "? before the first parameter")
-    userinfo, at, hosts = rest["authority"].rpartition("@")
-    username, colon, password = userinfo.partition(":")
     query = tuple(parse_qsl(rest["query"] or ""))
+    has_names = host_schemes is None or backend in host_schemes
     return URLParts(
         backend=backend,
         driver=driver or None,
         username=unquote(username) or None,
         password=unquote(password) if colon else None,
-        hosts=_split_hosts(hosts, scheme, follows_at=bool(at)),
+        hosts=_split_hosts(
+            rest["hosts"], scheme, follows_at=rest["login"] is not None, has_names=has_names
+        ),
         database=unquote(rest["database"] or "") or None,
         query=query,
         secrets=collect_secrets(password, *find_secrets(query)),
+        is_ambiguous=not is_file and "@" in (rest["query"] or ""),
     )
+
+
+def _is_printable(text: str) -> bool:
+    """Return whether the text has no control characters; a password may hold any kind of space."""
+    return all(each.isprintable() or unicodedata.category(each) == "Zs" for each in text)
+
+
+def _has_stray_at(rest: re.Match[str]) -> bool:
+    """Return whether there is an @ behind the host that may belong to the password.
+
+    It does not in the value of a parameter, unless what follows looks like host and database.
+    """
+    query = rest["query"] or ""
+    _before, at, after = query.rpartition("@")
+    is_value = all("=" in part.partition("@")[0] for part in query.split("&") if "@" in part)
+    return "@" in (rest["database"] or "") or (bool(at) and ("/" in after or not is_value))
 
 
 def parse_host(text: str) -> Host | None:
@@ -129,11 +177,13 @@ def collect_secrets(*passwords: str | None) -> tuple[str, ...]:
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
-def _split_hosts(text: str, scheme: str, *, follows_at: bool) -> tuple[Host, ...]:
-    hosts = [_read_host(part) for part in text.split(",")] if text else []
+def _split_hosts(text: str, scheme: str, *, follows_at: bool, has_names: bool) -> tuple[Host, ...]:
+    if not text:
+        return ()
+    hosts = [_read_host(part) for part in text.split(",")] if has_names else [_read_free_host(text)]
     if None in hosts:
         # Do not even show the port: in user:pass/word@host it is the start of the password.
-        raise _describe_host(scheme) if follows_at else _malformed(scheme)
+        raise _describe_host(scheme) if follows_at else malformed(scheme)
     return tuple(host for host in hosts if host)
 
 
@@ -142,6 +192,15 @@ def _read_host(text: str) -> Host | None:
     host = parse_host(text)
     is_bare = host is not None and ":" in host.name and "/" not in host.name and "[" not in text
     return None if is_bare else host
+
+
+def _read_free_host(text: str) -> Host | None:
+    """Read what stands in the place of the host as SQLAlchemy does, without decoding it."""
+    match = _FREE_HOST.fullmatch(text)
+    port = int(match["port"] or 0) if match else 0
+    if match is None or port > 65535:
+        return None
+    return Host(match["v6"] or match["name"] or "", port or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +242,8 @@ def _describe_host(scheme: str) -> URLError:
     return URLError.of(shown, "a host like db, db:5432 or [::1]:5432, the port at most 65535")
 
 
-def _malformed(scheme: str) -> URLError:
+def malformed(scheme: str) -> URLError:
+    """Return the error of a URL that cannot be split, which shows the scheme only."""
     return URLError.of(
         f"{scheme}://{MASK}", f"{scheme}://user:password@host:port/database {ENCODE_HINT}"
     )

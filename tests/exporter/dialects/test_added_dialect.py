@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -167,6 +167,28 @@ async def test_its_driver_gets_its_arguments(server: Server) -> None:
     address = {"host": "127.0.0.1", "database": "novels", "username": "reader"}
     limits = {"patience": 30, "reading_time": 2}
     assert server.arguments == [address | limits | {"password": "canary", "shelf": 3, "card": 5}]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("host", ["two..dots.example", r"127.0.0.1\FIRST", "(SHELF = 3)"])
+async def test_its_driver_is_given_hosts_that_are_no_names(server: Server, host: str) -> None:
+    async with open_database(f"books://{host}/novels") as database:
+        await ask(database, "SELECT 1")
+    assert [arguments["host"] for arguments in server.arguments] == [host]
+
+
+@pytest.mark.anyio
+async def test_its_hosts_are_looked_up_if_they_are_names(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, *others = registry.DIALECTS
+    named = replace(library, has_host_names=True)
+    monkeypatch.setattr(registry, "DIALECTS", (named, *others))
+    async with open_database("books://two..dots.example/novels") as database:
+        check = await Probe(database).check()
+    assert check.failure is not None
+    assert check.failure.reason is Reason.DNS
+    assert server.arguments == []
 
 
 @pytest.mark.anyio

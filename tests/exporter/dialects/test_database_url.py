@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
@@ -79,8 +80,7 @@ def test_an_unknown_dialect_gets_its_parameters_unchanged(unknown_dialect: str) 
     assert url.safe == "unknown+odd://app:***@db:1/orders"
     assert dict(url.url.query) == {"a": "b"}
     assert parse_url(f"{unknown_dialect}:///orders").hosts == ()
-    with pytest.raises(URLError, match="got host=a,b, expected one host"):
-        parse_url(f"{unknown_dialect}://a,b/orders")
+    assert parse_url(f"{unknown_dialect}://a,b/orders").url.host == "a,b"
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,11 @@ def test_an_unknown_dialect_gets_its_parameters_unchanged(unknown_dialect: str) 
         f"mysql+nope://app:{CANARY}@db/orders",
         f"mysql://app:{CANARY}@db/orders?ssl_key_password={CANARY}&ssl-mode=x",
         f"sqlite://app:{CANARY}@db/orders",
-        f"postgres://app:x/{CANARY}@db/orders",
-        f"postgres://app:1/{CANARY}@db/orders",
-        f"postgres://app:x?{CANARY}@db/orders",
+        f"postgres://app:x@y/{CANARY}@db/orders",
+        f"postgres://app:x@y?{CANARY}=1@db",
+        f"postgres://app:x@y?z={CANARY}&{CANARY}=1@db",
+        f"postgres://app:x@y?{CANARY}@db",
+        f"postgres://db:5432/orders?user=app&password={CANARY}@{CANARY}",
         f"postgres://app:x@db:{CANARY}",
         f"app:{CANARY}@db",
         f"postgres://app:{CANARY}",
@@ -184,6 +186,50 @@ def test_a_relative_file_is_in_the_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert read("sqlite:///shop.db") == read(f"sqlite:///{os.getcwd()}/shop.db")  # noqa: PTH109
+
+
+def test_a_file_database_behind_a_host_is_no_file() -> None:
+    assert build_endpoint("sqlite", [Host("db", 8080)], "shop") == Endpoint(
+        frozenset({("db", 8080)}), "shop"
+    )
+
+
+FREE_HOSTS = [
+    r"db.example\SQLEXPRESS",
+    "shop_alias",
+    "Shop Warehouse",
+    "one,two",
+    "(DESCRIPTION = (ADDRESS = (PROTOCOL = TCP)(HOST = db)(PORT = 1521)) (SID = shop))",
+    "%61lias",
+    "::1",
+]
+
+
+@pytest.mark.parametrize("host", FREE_HOSTS)
+def test_what_only_the_driver_understands_reaches_it_as_in_sqlalchemy(
+    unknown_dialect: str, host: str
+) -> None:
+    text = f"{unknown_dialect}://app:{CANARY}@{f'[{host}]' if ':' in host else host}:1433/shop"
+    url, expected = parse_url(text), make_url(text)
+    assert (url.url.host, url.url.port) == (expected.host, expected.port) == (host, 1433)
+
+
+@pytest.mark.parametrize("password", ["pa?ss", "pa/ss", "12/34", "/", "a?b=c&d/e:f#g", "a\u00a0b"])
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql+pymysql", "unknown"])
+@pytest.mark.usefixtures("unknown_dialect")
+def test_a_password_is_read_as_sqlalchemy_reads_it_and_is_a_secret(
+    scheme: str, password: str
+) -> None:
+    text = f"{scheme}://app:{password}@db:1/shop"
+    url = parse_url(text)
+    assert url.url.password == make_url(text).password == password
+    assert password in url.secrets
+    assert url.safe == f"{scheme.partition('+')[0]}+{url.url.get_driver_name()}://app:***@db:1/shop"
+
+
+def test_an_at_sign_in_a_parameter_is_the_parameters() -> None:
+    url = parse_url("postgresql://app:x@db/shop?application_name=me@shop.example")
+    assert url.connect_args == {"server_settings": {"application_name": "me@shop.example"}}
 
 
 def test_a_relative_file_of_another_process_has_no_endpoint() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from sqlalchemy.dialects import registry as sqlalchemy_registry
 
 from sqlalchemy_pool_exporter import dialects
 from sqlalchemy_pool_exporter.dialects import Dialect, Driver, find_dialect, find_driver, registry
@@ -151,6 +152,41 @@ def test_an_unknown_or_missing_driver_is_an_error(
     with pytest.raises(URLError) as caught:
         choose(scheme)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "raise ImportError('libodbc.so.2: cannot open shared object file')",
+        "raise OSError('libodbc.so.2: wrong ELF class')",
+        "import libodbc_2",
+    ],
+)
+def test_a_driver_that_cannot_be_imported_is_not_said_to_be_missing(
+    failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyodbc.py").write_text(failure)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(URLError, match=r"that can be imported: .*libodbc") as caught:
+        choose("mssql+pyodbc")
+    assert "pip install" not in str(caught.value)
+
+
+def test_a_broken_driver_gives_way_to_one_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "psycopg2.py").write_text("raise ImportError('libpq.so.5: cannot open')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert choose("postgresql+psycopg2") == "postgresql+asyncpg"
+
+
+def test_a_dialect_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ImportError("libwarehouse.so: cannot open shared object file")
+
+    monkeypatch.setitem(sqlalchemy_registry.impls, "warehouse", fail)
+    with pytest.raises(URLError, match=r"warehouse://, .* imported: libwarehouse\.so"):
+        choose("warehouse")
 
 
 def test_no_mysql_driver_at_all_is_an_error_that_says_what_to_install(

@@ -34,6 +34,7 @@ __all__ = ["MYSQL"]
 MYSQL = Dialect(
     names=("mysql", "mariadb"),
     default_port=3306,
+    has_host_names=True,
     sockets_have_ports=False,
     drivers=(
         Driver(

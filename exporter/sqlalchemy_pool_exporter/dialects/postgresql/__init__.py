@@ -35,6 +35,7 @@ POSTGRESQL = Dialect(
     names=("postgresql",),
     aliases=("postgres",),
     default_port=DEFAULT_PORT,
+    has_host_names=True,
     drivers=(
         Driver(
             "asyncpg",

@@ -35,6 +35,9 @@ WITHOUT_EFFECT: Final = (
 )
 # Parameters of other drivers, which make no difference either: SQLAlchemy's, and pg8000's.
 NOT_LIBPQ: Final = ("async_fallback", "tcp_keepalive")
+# pg8000's path of a unix socket.
+SOCKET_PATH: Final = "unix_sock"
+_SOCKET_NAME = re.compile(r"(?P<folder>/.*?)/*\.s\.PGSQL\.(?P<port>[0-9]{1,5})")
 LIBPQ_ONLY: Final = (
     *("service", "requirepeer", "require_auth", "replication", "krbsrvname", "gsslib"),
     *("sslcrldir", "sslkeylogfile", "scram_client_key", "scram_server_key", "oauth_issuer"),
@@ -44,6 +47,7 @@ LIBPQ_ONLY: Final = (
 IN_URL: Final = ("user", "password", "dbname", "host", "port")
 COMMON: Final = (
     *(*IN_URL, *DSN_PARAMETERS, "ssl", "sslnegotiation", "gssencmode", "hostaddr", "passfile"),
+    SOCKET_PATH,
     *("target_session_attrs", "connect_timeout", "options"),
     *("application_name", "fallback_application_name"),
 )
@@ -78,7 +82,7 @@ def translate_for_libpq(parts: URLParts, parameters: Parameters) -> Translation:
     threshold = parameters.get_int("prepare_threshold")
     known = {*COMMON, *WITHOUT_EFFECT, *LIBPQ_ONLY, "prepare_threshold"}
     parameters.finish("libpq", known)
-    query = dict(parameters.list_items(*IN_URL, "ssl", "prepare_threshold"))
+    query = dict(parameters.list_items(*IN_URL, SOCKET_PATH, "ssl", "prepare_threshold"))
     if mode:
         query["sslmode"] = mode
     if not single and parts.hosts:
@@ -101,6 +105,9 @@ def _override_address(parts: URLParts, parameters: Parameters) -> URLParts:
 
 def _override_hosts(parts: URLParts, parameters: Parameters) -> tuple[Host, ...]:
     """Return the hosts of ?host=a,b&port=1,2 or of SQLAlchemy's ?host=a:1&host=b:2."""
+    socket = parameters.get(SOCKET_PATH)
+    if socket is not None:
+        return _read_socket(socket, parameters)
     hosts = parts.hosts
     named = ",".join(parameters.get_all("host"))
     if not hosts and not named:
@@ -112,6 +119,16 @@ def _override_hosts(parts: URLParts, parameters: Parameters) -> tuple[Host, ...]
             parameters.reject("host", named, "names, addresses or folders of unix sockets")
     ports = parameters.get("port")
     return hosts if ports is None else _set_ports(hosts or (Host(""),), ports, parameters)
+
+
+def _read_socket(path: str, parameters: Parameters) -> tuple[Host, ...]:
+    """Return the folder and port that libpq and asyncpg make the path of a unix socket from."""
+    match = _SOCKET_NAME.fullmatch(path)
+    if match is None:
+        parameters.reject(SOCKET_PATH, path, "a path like /run/postgresql/.s.PGSQL.5432")
+        return ()
+    port = int(match["port"])
+    return (Host(match["folder"], None if port == DEFAULT_PORT else port),)
 
 
 def _set_ports(hosts: tuple[Host, ...], ports: str, parameters: Parameters) -> tuple[Host, ...]:

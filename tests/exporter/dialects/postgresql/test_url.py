@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_pool_exporter.dialects import DatabaseURL, parse_url
+from sqlalchemy_pool_exporter.dialects import DatabaseURL, build_endpoint, parse_url
 from sqlalchemy_pool_exporter.urls import Host, URLError
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.embedded_postgres import EmbeddedPostgres
@@ -34,6 +34,25 @@ async def ask(url: DatabaseURL, query: str = "SELECT 1") -> object:
     engine = create_async_engine(url.url, connect_args=dict(url.connect_args), poolclass=NullPool)
     async with engine.connect() as connection:
         return (await connection.exec_driver_sql(query)).scalar()
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize(
+    ("path", "host"),
+    [
+        ("/cloudsql/a:b:c/.s.PGSQL.5432", Host("/cloudsql/a:b:c")),
+        ("/run/.s.PGSQL.6543", Host("/run", 6543)),
+    ],
+)
+def test_the_path_of_pg8000s_socket_is_a_folder_and_a_port_elsewhere(
+    driver: str, path: str, host: Host
+) -> None:
+    url = parse_url(f"postgresql+{driver}://app:x@/orders?unix_sock={path}")
+    assert url.hosts == (host,)
+    assert "unix_sock" not in {*url.url.query, *url.connect_args}
+    assert url.endpoint == build_endpoint("postgresql", (host,), "orders")
+    with pytest.raises(URLError, match=r"unix_sock=/cloudsql/a, expected a path like"):
+        parse_url(f"postgresql+{driver}://app@/orders?unix_sock=/cloudsql/a")
 
 
 def translate(query: str) -> Mapping[str, Any]:
