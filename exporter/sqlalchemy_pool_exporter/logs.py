@@ -17,13 +17,19 @@ _STANDARD_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "taskName",  # Python 3.12
     "color_message",  # uvicorn's second copy of its message
 }
+# The top-level names of the loggers that report on the exporter itself, and Python's warnings.
+_OWN: Final = frozenset(
+    {"sqlalchemy_pool_exporter", "sqlalchemy_pool_metrics", "uvicorn", "asyncio", "py"}
+)
 _UNCAUGHT: Final = "uncaught exception"
 
 
 def configure_logging(level: str, layout: str, stream: TextIO | None = None) -> None:
-    """Send every log record, warning and uncaught exception of the process to a stream.
+    """Send the log records, warnings and uncaught exceptions of the process to a stream.
 
-    Replaces the handlers of the root logger, to which uvicorn's loggers propagate.
+    Replaces the handlers of the root logger, to which uvicorn's loggers propagate. Records of other
+    libraries are for level debug only: a driver may log each failure with a traceback, which a
+    probe reports in one line for each change.
 
     Args:
         level: debug, info, warning or error.
@@ -32,6 +38,8 @@ def configure_logging(level: str, layout: str, stream: TextIO | None = None) -> 
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JSONFormatter() if layout == "json" else TextFormatter())
+    if level != "debug":
+        handler.addFilter(is_own)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # uvicorn's lines about start and stop repeat our own. Its warnings and errors matter.
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
@@ -39,6 +47,11 @@ def configure_logging(level: str, layout: str, stream: TextIO | None = None) -> 
     sys.excepthook = _log_exception
     sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_thread_exception
+
+
+def is_own(record: logging.LogRecord) -> bool:
+    """Return whether a record reports on the exporter, rather than on what a library met."""
+    return record.name.partition(".")[0] in _OWN
 
 
 class TextFormatter(logging.Formatter):

@@ -24,6 +24,11 @@ _NAMED_PASSWORD: Final = re.compile(
     r"""(?ix) ( (?:password|passwd|pwd|secret|token) (?: ['"]? \s* = \s* | ['"] \s* : \s* ) )
         (?: '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | [^\s&,;)}\]]+ )"""
 )
+# What Python's codecs say about a text that they cannot encode or decode: the characters or bytes
+# and their places, which may be those of a password.
+_CODEC_ERROR: Final = re.compile(
+    r"(can't (?:en|de)code) [^\r\n]*? in position [\d-]+|(Invalid character) '[^'\r\n]*'"
+)
 _WORD: Final = re.compile(r"\S+")
 _LOOKS_SECRET: Final = re.compile(r"(?i)://|[@=]|pass|pwd|secret|token|private key")
 # Secrets up to this length occur in ordinary words by chance.
@@ -38,6 +43,7 @@ def redact(text: str) -> str:
     if "@" in text:
         text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
         text = _WORD.sub(_redact_word, text)
+    text = _CODEC_ERROR.sub(lambda found: f"{found[1] or found[2]} {MASK}", text)
     return _NAMED_PASSWORD.sub(rf"\1{MASK}", text)
 
 

@@ -56,6 +56,14 @@ def test_text_value_with_spaces_is_quoted_and_an_empty_one_is_visible(stream: io
     assert stream.getvalue().endswith(r'x message_of_driver="a \"b\"\nc" empty="" count=3' + "\n")
 
 
+@pytest.mark.parametrize("name", ["clickhouse_driver.connection", "sqlalchemy.pool", "root"])
+def test_what_libraries_log_is_for_level_debug(stream: io.StringIO, name: str) -> None:
+    for level, lines in (("info", 0), ("debug", 1)):
+        configure_logging(level, "json", stream)
+        logging.getLogger(name).error("cannot connect")
+        assert len(stream.getvalue().splitlines()) == lines
+
+
 def test_message_with_line_feeds_stays_on_one_line(stream: io.StringIO) -> None:
     configure_logging("info", "text", stream)
     logger.info("first\nforged\r\x1b[31m")

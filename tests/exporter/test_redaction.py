@@ -69,6 +69,23 @@ def test_text_without_a_password_stays_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
+@pytest.mark.parametrize("secret", ["abc€xyz", "€", "пароль", "pass\udcff", "🔑"])
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "idna"])
+def test_an_encoding_error_shows_no_character_and_no_place(secret: str, encoding: str) -> None:
+    try:
+        f"x{secret}".encode(encoding)
+    except UnicodeError as error:
+        shown = redact(str(error))
+        assert "position" not in shown
+        assert not any(form in shown for form in ("\\u", "\\U", "\\x", *secret.strip("abcxyzps")))
+
+
+def test_a_decoding_error_shows_no_byte_and_no_place() -> None:
+    with pytest.raises(UnicodeDecodeError) as caught:
+        b"pass\xfc".decode()
+    assert redact(str(caught.value)) == "'utf-8' codec can't decode ***: invalid start byte"
+
+
 def test_masked_url_keeps_its_host() -> None:
     masked = redact(f"cannot reach postgresql://app:{CANARY}@db:5432/orders in time")
     assert masked == "cannot reach postgresql://app:***@db:5432/orders in time"

@@ -13,6 +13,7 @@ from sqlalchemy_pool_exporter.settings import DatabaseSettings
 
 # With several values each belongs to the host at its position; a single one is for all hosts.
 PER_HOST_KEYS = ("host", "port", "hostaddr")
+PASSWORD_KEYS = ("password", "passwd")
 
 
 def build_connect_args(
@@ -26,7 +27,11 @@ def build_connect_args(
     driver = find_driver(dialect.name, dialect.driver)
     defaults = driver.connect_arguments(settings.probe.timeout, settings.statement_timeout)
     configured, _ = driver.convert(settings.connect_args)
-    return list(cargs), merge_arguments(defaults, cparams, url.connect_args, configured)
+    arguments = merge_arguments(defaults, cparams, url.connect_args, configured)
+    for key in PASSWORD_KEYS:
+        if isinstance(arguments.get(key), str):
+            arguments[key] = driver.encode_password(arguments[key])
+    return list(cargs), arguments
 
 
 def merge_arguments(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from sqlalchemy_pool_exporter.databases.engine import (
 from sqlalchemy_pool_exporter.databases.executors import AsyncExecutor, ThreadExecutor
 from sqlalchemy_pool_exporter.databases.host_lookup import HostLookup
 from sqlalchemy_pool_exporter.databases.login_progress import LoginProgress
-from sqlalchemy_pool_exporter.dialects import DatabaseURL, find_dialect, find_driver
+from sqlalchemy_pool_exporter.dialects import DatabaseURL, classify, find_dialect, find_driver
+from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
 from sqlalchemy_pool_metrics import Snapshot, instrument, read_pool
 
@@ -75,7 +76,7 @@ class Database:
     def _track(self, engine: Engine) -> ConnectionTracker:
         if session_limit := find_dialect(self.dialect).session_limit:
             seconds = self.settings.statement_timeout or self.settings.probe.timeout
-            event.listen(engine, "connect", partial(execute, session_limit(seconds)))
+            event.listen(engine, "connect", partial(limit_session, session_limit(seconds)))
         return ConnectionTracker(engine, partial(self._connect, engine.dialect))
 
     def _connect(self, dialect: Dialect) -> DBAPIConnection:
@@ -198,8 +199,18 @@ def build_files_timeout_error() -> DeadlineError:
     return DeadlineError("the files of the URL or its password could not be read in time")
 
 
-def execute(statement: str, connection: DBAPIConnection, _record: object) -> None:
-    """Execute a statement on a driver's connection that has just been opened."""
+def limit_session(statement: str, connection: DBAPIConnection, _record: object) -> None:
+    """Execute the statement that limits the later ones of a session, just opened.
+
+    A proxy or another server that speaks the dialect's protocol may not know the statement. It is
+    no less up, and the deadline ends its queries even so.
+    """
     cursor = connection.cursor()
-    cursor.execute(statement)
-    cursor.close()
+    try:
+        cursor.execute(statement)
+    except Exception as error:
+        if classify(error).reason is not Reason.QUERY:
+            raise
+        logger.debug("no limit for the session's statements: %s", type(error).__name__)
+    finally:
+        cursor.close()

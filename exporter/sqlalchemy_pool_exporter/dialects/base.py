@@ -90,6 +90,11 @@ def build_no_arguments(_timeout: float, _statement_timeout: float | None) -> Arg
     return {}
 
 
+def pass_password(password: str) -> str:
+    """Return the password as it is."""
+    return password
+
+
 def shut_down_descriptor(connection: Any) -> None:
     """Shut down a connection's socket, so that a thread that waits for the server gets an error."""
     with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
@@ -129,6 +134,7 @@ class Driver:
             URL's and the configuration's arguments override them.
         argument_types: The types of arguments of connect(), as far as a configuration gives them.
         has_argument: Whether connect() has an argument that is not in `argument_types`.
+        encode_password: Returns the password that connect() gets.
         abort: Ends a connection at once, without waiting for the server, while another thread or a
             suspended greenlet uses it. May raise.
         before_cancel: Waits until this task, which uses the driver, can be cancelled safely; for
@@ -141,6 +147,7 @@ class Driver:
     connect_arguments: Callable[[float, float | None], Arguments] = build_no_arguments
     argument_types: Mapping[str, ArgumentType] = field(default_factory=dict)
     has_argument: Callable[[str], bool] = accept_any_name
+    encode_password: Callable[[str], str] = pass_password
     abort: Callable[[Any], None] = shut_down_descriptor
     before_cancel: Callable[[asyncio.Future[Any]], Awaitable[None]] = wait_for_nothing
 

@@ -76,7 +76,8 @@ class LogSettings(Section):
     """Log lines, which go to standard error."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        default="info", description="Minimum level to log: debug, info, warning or error"
+        default="info",
+        description="Minimum level to log: debug (also what drivers log), info, warning or error",
     )
     format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
         default="text", description="text or json"

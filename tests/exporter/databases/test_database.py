@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.databases.checkout import DeadlineError
 from sqlalchemy_pool_exporter.databases.executors import MAX_ABANDONED, TooManyAbandonedCallsError
-from sqlalchemy_pool_exporter.dialects import DatabaseURL
+from sqlalchemy_pool_exporter.dialects import DatabaseURL, find_dialect
+from sqlalchemy_pool_exporter.dialects import registry as dialects_registry
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
 from tests.exporter.open_databases import (
     ASYNC,
@@ -63,6 +65,29 @@ async def test_a_statement_timeout_reaches_mariadb(mariadb: MariaDB) -> None:
     async with open_database(mariadb.url(), statement_timeout=7) as database:
         assert float(await ask(database, "SELECT @@max_statement_time")) == 7
         assert float(await ask(database, "SELECT @@max_statement_time", fresh=True)) == 7
+
+
+@pytest.mark.parametrize("place", ["url", "connect_args"])
+@pytest.mark.parametrize("password", ["pü£ß-12345", "abc€xyz", "пароль", "🔑\u00a0key"])
+async def test_mariadb_takes_passwords_of_any_characters(
+    mariadb: MariaDB, password: str, place: str
+) -> None:
+    mariadb.execute("DROP USER IF EXISTS writer@'127.0.0.1'")
+    mariadb.execute(f"CREATE USER writer@'127.0.0.1' IDENTIFIED BY {quote_literal(password)}")
+    url = mariadb.url("", "writer", password if place == "url" else "wrong")
+    arguments = {"password": password} if place == "connect_args" else {}
+    async with open_database(url, connect_args=arguments) as database:
+        assert str(await ask(database, "SELECT current_user()")).startswith("writer@")
+
+
+@pytest.mark.parametrize("statement", ["SET SESSION no_such_limit = 1", "LIMIT ME"])
+async def test_a_server_that_does_not_know_the_limit_is_up(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    odd = replace(find_dialect("mysql"), session_limit=lambda _: statement)
+    monkeypatch.setattr(dialects_registry, "DIALECTS", (odd, *dialects_registry.DIALECTS))
+    async with open_database(mariadb.url()) as database:
+        assert await ask(database, "SELECT 1") == 1
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -17,6 +17,7 @@ from sqlalchemy_pool_exporter.dialects.mysql.connection import (
     build_mysqlconnector_arguments,
     build_mysqldb_arguments,
     build_pymysql_arguments,
+    encode_password,
     limit_session,
     shut_down_socket,
 )
@@ -44,6 +45,7 @@ MYSQL = Dialect(
             connect_arguments=build_pymysql_arguments,
             argument_types=PYMYSQL_TYPES,
             has_argument=accept_parameters_of("pymysql"),
+            encode_password=encode_password,
             abort=shut_down_socket,
         ),
         Driver(
@@ -58,6 +60,7 @@ MYSQL = Dialect(
                 connect_arguments=build_connect_timeout,
                 argument_types=types,
                 has_argument=accept_parameters_of(name),
+                encode_password=encode_password,
             )
             for name, types in (("aiomysql", AIOMYSQL_TYPES), ("asyncmy", ASYNCMY_TYPES))
         ),

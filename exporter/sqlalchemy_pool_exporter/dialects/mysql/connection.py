@@ -35,6 +35,15 @@ def build_mysqlconnector_arguments(timeout: float, _statement_timeout: float | N
     return {"connection_timeout": math.ceil(timeout)}
 
 
+def encode_password(password: str) -> str:
+    """Return the text whose Latin-1 bytes are the password's UTF-8 bytes.
+
+    Servers know a password by its UTF-8 bytes. pymysql, aiomysql and asyncmy encode a text as
+    Latin-1, and aiomysql (0.3) takes no bytes.
+    """
+    return password.encode().decode("latin-1")
+
+
 def limit_session(seconds: float) -> str:
     """Return the statement that limits the later ones of a session.
 

@@ -49,7 +49,7 @@ _PRIVILEGES = "sqlalchemy_pool_exporter.mysql.privileges"
 def read_status(connection: Connection, metrics: bool) -> ServerStatus:
     """Return the server's status; see Dialect.read_status."""
     rows = connection.exec_driver_sql(_VARIABLES)
-    variables = {row[0]: row[1] for row in rows}
+    variables = {_read_text(row[0]): _read_text(row[1]) for row in rows}
     version = variables["version"]
     matched = _VERSION.match(version)
     basics = ServerStatus(matched[0] if matched else version, _is_writable(variables))
@@ -81,7 +81,7 @@ def _read_privileges(connection: Connection) -> frozenset[str]:
     They are kept with the connection: the server applies changes to new connections only.
     """
     if _PRIVILEGES not in connection.info:
-        grants = "\n".join(str(row[0]) for row in _ask(connection, "SHOW GRANTS"))
+        grants = "\n".join(_read_text(row[0]) for row in _ask(connection, "SHOW GRANTS"))
         lists = ", ".join(_GLOBAL_GRANT.findall(grants))
         connection.info[_PRIVILEGES] = frozenset(lists.split(", "))
     privileges: frozenset[str] = connection.info[_PRIVILEGES]
@@ -91,7 +91,8 @@ def _read_privileges(connection: Connection) -> frozenset[str]:
 def _count_threads(connection: Connection) -> dict[str, int] | None:
     rows = _ask(connection, _THREADS)
     counts = Counter(dict.fromkeys(STATES, 0))
-    for command, open_transactions, total in rows:
+    for raw_command, open_transactions, total in rows:
+        command = _read_text(raw_command)
         if command == "Sleep":
             counts["idle"] += total - open_transactions
             counts["idle_in_transaction"] += open_transactions
@@ -119,6 +120,11 @@ def _choose_replica_statement(connection: Connection) -> str:
         return "SHOW ALL SLAVES STATUS"
     is_renamed = (dialect.server_version_info or ()) >= (8, 0, 22)
     return "SHOW REPLICA STATUS" if is_renamed else "SHOW SLAVE STATUS"
+
+
+def _read_text(value: object) -> str:
+    """Return a text, which is bytes after use_unicode=0 or from a column with a binary charset."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
 
 
 def _ask(connection: Connection, statement: str) -> Sequence[Any]:

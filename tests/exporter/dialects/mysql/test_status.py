@@ -58,6 +58,13 @@ def test_every_user_gets_version_and_limits(
     assert status.replication_lag_seconds is None
 
 
+def test_texts_may_be_bytes(mariadb: MariaDB) -> None:
+    wait_until_alone(mariadb)
+    status = read(f"{mariadb.url(DATABASE, *SUPERUSER)}?use_unicode=0")
+    assert status == read(mariadb.url(DATABASE, *SUPERUSER))
+    assert status.connections == {"active": 1, "idle": 0, "idle_in_transaction": 0, "other": 0}
+
+
 @PRIVILEGED
 def test_a_user_who_may_see_all_threads_gets_exact_numbers_by_state(
     mariadb: MariaDB, account: Account
