@@ -76,6 +76,7 @@ class SharedFolder:
         self.path = path
         self._problem = ""
         self._has_unreadable_files = False
+        self._last_alive: dict[int, int] = {}
 
     def read(self) -> AppReading:
         """Read the files. Never raises; blocks.
@@ -84,7 +85,7 @@ class SharedFolder:
         """
         if self.path is None:
             return AppReading((), {})
-        scan = FolderScan(self.path)
+        scan = FolderScan(self.path, self._last_alive)
         try:
             reading = scan.read()
         except (OSError, ValueError) as error:  # ValueError: the path has a zero byte
@@ -132,9 +133,11 @@ class FolderScan:
     delete the files. So each process is counted from its own file, unless `retired` names it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, last_alive: dict[int, int] | None = None) -> None:
+        """Take the folder, and when each file's process was last seen alive (`choose_time`)."""
         self.problems: dict[str, str] = {}
         self._folder = folder
+        self._last_alive = {} if last_alive is None else last_alive
         self._files: dict[str, FileReading] = {}
         self._pools_left = MAX_POOLS
         self._pages_left = MAX_PAGES
@@ -149,6 +152,8 @@ class FolderScan:
                 self._read_files(identities, retired.merged_ids)
                 if retired.is_current():
                     break
+        for identity in self._last_alive.keys() - identities.values():
+            self._last_alive.pop(identity, None)  # another thread may have done it
         return self._build_reading(identities, retired)
 
     def _read_files(self, identities: Identities, merged_ids: frozenset[int]) -> None:
@@ -163,7 +168,7 @@ class FolderScan:
             return WRONG_NAME
         if len(self._files) >= MAX_FILES or not self._pools_left or self._pages_left <= 0:
             return BEYOND_LIMITS
-        reading = read_file(f"{self._folder}/{name}", identity)
+        reading = read_file(f"{self._folder}/{name}", identity, self._last_alive)
         self._pages_left -= reading.pages
         if len(reading.pools) > self._pools_left:
             return BEYOND_LIMITS

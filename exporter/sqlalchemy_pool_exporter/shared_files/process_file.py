@@ -52,7 +52,7 @@ class FileReading:
     pages: int = 0
 
 
-def read_file(path: str, identity: int) -> FileReading:
+def read_file(path: str, identity: int, last_alive: dict[int, int] | None = None) -> FileReading:
     """Read the file with this id. Raises FileNotFoundError and nothing else."""
     try:
         descriptor = open_file(path)
@@ -63,7 +63,7 @@ def read_file(path: str, identity: int) -> FileReading:
     try:
         # Before reading the contents: those of a dead process no longer change.
         state = FileState.LIVE if is_alive(descriptor) else FileState.DEAD
-        contents = read_sane(descriptor)
+        contents = read_sane(descriptor, choose_time(state, identity, last_alive))
         if contents.id != identity:
             raise UnreadableFile(f"its id is {contents.id:012x}, its name says {identity:012x}")
         pools = contents.pools
@@ -78,11 +78,36 @@ def read_file(path: str, identity: int) -> FileReading:
         os.close(descriptor)
 
 
-def read_sane(descriptor: int) -> FileContents:
-    """Return the contents of a file. Raises UnreadableFile and OSError."""
+def choose_time(state: FileState, identity: int, last_alive: dict[int, int] | None) -> int | None:
+    """Return the time up to which to count what is in flight; None for now.
+
+    Nobody knows when a dead process ended, and its counters must not fall below what they showed.
+    So they end when a scrape last saw the process alive, or else first saw it dead.
+
+    Args:
+        state: Whether the process is alive.
+        identity: The id of its file.
+        last_alive: That time of each file, in monotonic ns; updated here.
+    """
+    if last_alive is None:
+        return None
+    now_ns = time.monotonic_ns()
+    if state is FileState.DEAD:
+        return last_alive.setdefault(identity, now_ns)
+    last_alive[identity] = now_ns
+    return now_ns
+
+
+def read_sane(descriptor: int, at_ns: int | None = None) -> FileContents:
+    """Return the contents of a file at a monotonic time, by default now.
+
+    Raises:
+        UnreadableFile: The contents make no sense.
+        OSError: The file cannot be read.
+    """
     for tries_left in reversed(range(READ_TRIES)):
         try:
-            now_ns = time.monotonic_ns()
+            now_ns = time.monotonic_ns() if at_ns is None else at_ns
             contents = read_contents(read_stable(descriptor), now_ns)
             break
         except UnreadableFile:

@@ -7,6 +7,7 @@ import zlib
 from array import array
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -117,9 +118,9 @@ def test_files_are_read_up_to_a_limit(
     """Whether they can be read or not; those beyond are not even opened."""
     read: list[int] = []
 
-    def read_and_note(path: str, identity: int) -> FileReading:
+    def read_and_note(path: str, identity: int, *more: Any) -> FileReading:
         read.append(identity)
-        return read_file(path, identity)
+        return read_file(path, identity, *more)
 
     monkeypatch.setattr(folder_module, "read_file", read_and_note)
     fill(tmp_path, KINDS[kind])

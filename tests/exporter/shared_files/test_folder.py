@@ -67,6 +67,35 @@ def test_a_killed_process_has_its_counters_and_no_gauge(tmp_path: Path) -> None:
     assert pool.checked_out_ns > 0
 
 
+@pytest.mark.parametrize("was_seen_alive", [True, False])
+def test_what_a_killed_process_had_out_ends_when_it_is_found_dead(
+    tmp_path: Path, was_seen_alive: bool
+) -> None:
+    folder = SharedFolder(tmp_path)
+
+    def read_total() -> int:
+        (pool,) = [pool for process in folder.read().processes for pool in process.pools]
+        return pool.checked_out_ns
+
+    with run_worker(tmp_path) as worker:
+        worker.do("checkout")
+        alive = read_total() if was_seen_alive else 0
+        worker.kill()
+        totals = [read_total() for _ in range(3)]
+    assert len(set(totals)) == 1
+    assert totals[0] >= alive
+    assert not was_seen_alive or totals[0] == alive
+
+
+def test_ends_of_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    folder = SharedFolder(tmp_path)
+    for _ in range(3):
+        with run_worker(tmp_path) as worker:
+            worker.do("checkout")
+            folder.read()
+    assert len(folder._last_alive) == 1
+
+
 def test_the_next_process_merges_the_dead_and_nothing_is_lost(tmp_path: Path) -> None:
     for number in range(1, 4):
         with run_worker(tmp_path) as worker:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,8 @@ def after_read(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """Calls to make after each file that is read, one per file."""
     events: list[Callable[[], object]] = []
 
-    def read_and_go_on(path: str, identity: int) -> FileReading:
-        reading = read_file(path, identity)
+    def read_and_go_on(path: str, identity: int, *more: Any) -> FileReading:
+        reading = read_file(path, identity, *more)
         if events:
             events.pop(0)()
         return reading
