@@ -3,7 +3,8 @@
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -30,6 +31,9 @@ MAX_POOLS: Final = 8192
 MAX_PAGES: Final = 16_384
 MAX_TRIES: Final = 100
 MAX_SHOWN: Final = 120
+# How long a folder may have no file at all before that is logged. A process appears at its first
+# query, and an application may take minutes to start.
+EMPTY_SECONDS: Final = 900.0
 
 BEYOND_LIMITS: Final = FileReading(
     FileState.UNREADABLE, problem="the folder holds more than one scrape reads"
@@ -67,16 +71,27 @@ class AppReading:
     files: Mapping[FileState, int]
     problem: str = ""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no process has ever written to the folder."""
+        has_pools = any(process.pools for process in self.processes)
+        return not (has_pools or any(self.files.values()))
+
 
 class SharedFolder:
     """Reads all pools of an application, in about 20 µs per file."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(
+        self, path: Path | None, *, read_clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Take the folder, None for an application that shares none."""
         self.path = path
         self._problem = ""
         self._has_unreadable_files = False
         self._last_alive: dict[int, int] = {}
+        self._read_clock = read_clock
+        self._expected_since: float | None = read_clock()
+        self._misses_processes = False
 
     def read(self) -> AppReading:
         """Read the files. Never raises; blocks.
@@ -94,6 +109,7 @@ class SharedFolder:
             return AppReading((), files, self._problem)
         self._log_folder("")
         self._log_files(scan.problems)
+        self._log_emptiness(reading.is_empty)
         return reading
 
     def _log_folder(self, problem: str) -> None:
@@ -116,6 +132,21 @@ class SharedFolder:
         elif self._has_unreadable_files and not problems:
             logger.info("all files in the application's folder can be read again", extra=extra)
         self._has_unreadable_files = bool(problems)
+
+    def _log_emptiness(self, is_empty: bool) -> None:
+        """Log once that an expected process has not come, and once that the first one has."""
+        if self._expected_since is None:
+            return
+        extra = {"dir": str(self.path)}
+        if not is_empty:
+            if self._misses_processes:
+                logger.info("a process of the application records its pools", extra=extra)
+            self._expected_since, self._misses_processes = None, False
+        elif self._read_clock() - self._expected_since >= EMPTY_SECONDS:
+            if not self._misses_processes:
+                message = "no process of the application has recorded a pool"
+                logger.warning(message, extra={**extra, "see": "docs/application.md"})
+            self._misses_processes = True
 
     def __repr__(self) -> str:
         return f"<SharedFolder {self.path}>"

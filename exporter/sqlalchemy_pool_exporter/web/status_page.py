@@ -168,7 +168,7 @@ def build_app_pools(path: Path, reading: AppReading, rows: Sequence[Row]) -> str
     table = POOL_TABLE.substitute(rows="\n".join(map(build_pool_row, shown))) if shown else ""
     if more := len(rows) - len(shown):
         table += f'\n<p>… and {more} more, see <a href="metrics">/metrics</a></p>'
-    return APP_POOLS.substitute(pools=table, folder=describe_folder(path, reading, bool(rows)))
+    return APP_POOLS.substitute(pools=table, folder=describe_folder(path, reading))
 
 
 def rank(row: Row) -> tuple[bool, str, str, str]:
@@ -193,13 +193,16 @@ def build_pool_row(row: Row) -> str:
     return f"<tr>{name}{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
-def describe_folder(path: Path, reading: AppReading, has_pools: bool) -> str:
+def describe_folder(path: Path, reading: AppReading) -> str:
     """Return the line about the folder: its files by state, or why there are none."""
     # A path need not be valid UTF-8.
     folder = f"<bdi>{escape(str(path))}</bdi>"
     if reading.problem:
         return f"{folder} cannot be read: {escape(reading.problem)}."
-    if not has_pools and not any(reading.files.values()):
-        return f"{folder}: no process has written here yet; see SQLALCHEMY_POOL_METRICS_DIR."
+    if reading.is_empty:
+        return (
+            f"{folder}: no process has written here yet. A process does at its first query; if none"
+            " appears, see SQLALCHEMY_POOL_METRICS_DIR and docs/application.md."
+        )
     states = ", ".join(f"{count} {state}" for state, count in reading.files.items())
     return f"Files in {folder}: {states}."

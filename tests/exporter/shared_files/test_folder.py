@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sqlalchemy_pool_exporter.shared_files import AppReading, FileState, SharedFolder
-from sqlalchemy_pool_exporter.shared_files.folder import MAX_SHOWN
+from sqlalchemy_pool_exporter.shared_files.folder import EMPTY_SECONDS, MAX_SHOWN
 from sqlalchemy_pool_metrics import Snapshot
 from tests.exporter.app_workers import run_worker
 from tests.exporter.shared_files.shared_files import SharedFile
@@ -212,6 +212,41 @@ def test_the_log_line_about_unreadable_files_is_short_and_printable(
     assert record["first"].startswith(r"sh\nop\udcff\u202exxx")
     assert len(record["first"]) == MAX_SHOWN
     assert record["problem"] == "0 bytes, a header has 4096"
+
+
+def test_a_folder_without_an_expected_process_is_logged_once_and_so_is_the_first_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, LOGGER)
+    now = 1000.0
+    folder = SharedFolder(tmp_path, read_clock=lambda: now)
+    folder.read()
+    now += EMPTY_SECONDS - 1
+    folder.read()
+    assert read_messages(caplog) == []
+    now += 1
+    for _ in range(2):
+        assert folder.read().is_empty
+    missing = "no process of the application has recorded a pool"
+    assert read_messages(caplog) == [missing]
+    assert vars(caplog.records[0])["dir"] == str(tmp_path)
+    with run_worker(tmp_path, pool="orders") as worker:
+        worker.do("checkout", "return")
+        for _ in range(2):
+            assert not folder.read().is_empty
+    assert read_messages(caplog) == [missing, "a process of the application records its pools"]
+
+
+def test_a_folder_of_ended_processes_is_not_empty(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with run_worker(tmp_path, pool="orders") as worker:
+        worker.do("checkout", "return")
+    now = 0.0
+    folder = SharedFolder(tmp_path, read_clock=lambda: now)
+    now += EMPTY_SECONDS
+    assert not folder.read().is_empty
+    assert read_messages(caplog) == []
 
 
 def test_without_a_folder_there_are_no_files_to_count() -> None:

@@ -183,7 +183,8 @@ async def test_a_folder_of_unreadable_files_is_not_empty(tmp_path: Path) -> None
 
 async def test_an_empty_folder_names_the_variable_to_set(tmp_path: Path) -> None:
     text = Page(await load(tmp_path)).text
-    assert f"{tmp_path} : no process has written here yet; see SQLALCHEMY_POOL_METRICS_DIR." in text
+    assert f"{tmp_path} : no process has written here yet." in text
+    assert "see SQLALCHEMY_POOL_METRICS_DIR and docs/application.md" in text
     assert "Timeouts" not in text
 
 
