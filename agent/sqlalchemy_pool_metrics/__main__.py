@@ -8,27 +8,40 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
+from .check import check
 from .export import ForeignFileError, export
 
 __all__ = ["main"]
 
+CHECK_HELP = "tell whether an application that Python starts here is recorded, and why not"
 EXPORT_HELP = "write a folder that switches the recording on in apps that have it on PYTHONPATH"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status: 0, 1 for a failure, 2 for wrong arguments.
 
-    With --never-fail a failure is 0, too: the folder then switches nothing on.
+    With `export --never-fail` a failure is 0, too: an incomplete export switches nothing on.
     """
     command = _build_parser().parse_args(arguments)
+    return command.run(command)  # type: ignore[no-any-return]
+
+
+def _run_export(command: argparse.Namespace) -> int:
     folder = Path(command.folder).absolute()
     try:
-        export(folder, repair=command.never_fail)
+        export(folder)
     except (ForeignFileError, OSError) as error:
         sys.stderr.write(f"{_PROGRAM}: cannot export to {folder}: {_describe(error)}\n")
         return 0 if command.never_fail else 1
     sys.stdout.write(_NEXT_STEP.format(folder=folder))
     return 0
+
+
+def _run_check(_: argparse.Namespace) -> int:
+    findings = list(check())
+    for finding in findings:
+        sys.stdout.write(f"{'ok' if finding.is_good else 'NO'}  {finding.text}\n")
+    return 0 if all(finding.is_good for finding in findings) else 1
 
 
 _PROGRAM = "python -m sqlalchemy_pool_metrics"
@@ -55,6 +68,9 @@ def _build_parser() -> argparse.ArgumentParser:
         help="for an init container: replace files that are damaged or in the way, and exit with 0 "
         "even after a failure, so that the pod starts",
     )
+    command.set_defaults(run=_run_export)
+    command = commands.add_parser("check", help=CHECK_HELP, description=CHECK_HELP)
+    command.set_defaults(run=_run_check)
     return parser
 
 

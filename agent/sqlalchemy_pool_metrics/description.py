@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.pool import AssertionPool, QueuePool, SingletonThreadPool, StaticPool
 
+from .program import find_program
 from .snapshot import PoolDescription
 
 if TYPE_CHECKING:
@@ -28,13 +27,8 @@ def application() -> str:
     return (
         os.environ.get(APPLICATION_VARIABLE)
         or os.environ.get("OTEL_SERVICE_NAME")
-        or _find_program(Path(sys.argv[0] if sys.argv else ""))
+        or find_program()
     )
-
-
-def _find_program(script: Path) -> str:
-    """Return the script's name, or the package's for `python -m package`."""
-    return script.parent.name if script.name == "__main__.py" else script.name
 
 
 def describe(pool: Pool) -> PoolDescription:

@@ -30,8 +30,9 @@ from .slot_buffer import SlotBuffer
 from .snapshot import PoolDescription
 from .tagged_text import encode_description
 
-__all__ = ["BLOCKS", "FILE_BYTES", "MODE", "MappedSlotBuffer", "ProcessFile"]
+__all__ = ["BLOCKS", "FILE_BYTES", "FOLDER_VARIABLE", "MODE", "MappedSlotBuffer", "ProcessFile"]
 
+FOLDER_VARIABLE = "SQLALCHEMY_POOL_METRICS_DIR"
 BLOCKS = 15
 FILE_BYTES = HEADER_BYTES + BLOCKS * BLOCK_BYTES
 MODE = 0o444

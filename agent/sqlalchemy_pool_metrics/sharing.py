@@ -21,15 +21,15 @@ import sqlalchemy
 from .dead_files import merge_dead_files
 from .description import application
 from .faults import log_fault
-from .process_file import ProcessFile
+from .process_file import FOLDER_VARIABLE, ProcessFile
 
-__all__ = ["FileChange", "Sharing"]
+__all__ = ["FOLDER_VARIABLE", "FileChange", "Sharing"]
 
-FOLDER_VARIABLE = "SQLALCHEMY_POOL_METRICS_DIR"
 RETRY_SECONDS = 60.0
 MAX_REPLACED_FILES = 100
 """Mappings are never closed, see `process_file`: a file that is removed again and again must not be
 replaced forever."""
+RECORDED = "the SQLAlchemy pools of %r are recorded in %s"
 NOT_SHARED = "this process does not share its pools' metrics: cannot create a file in %s=%s: %s"
 GIVEN_UP = "this process no longer shares its pools' metrics: its file in %s was removed %d times"
 NOT_MERGED = (
@@ -106,6 +106,7 @@ class Sharing:
             self.warn_once(NOT_SHARED, FOLDER_VARIABLE, folder, fault)
             return FileChange.NONE
         self._merge_dead_files(folder)
+        _logger.info(RECORDED, application(), self._file.path)
         return FileChange.MOVED
 
     def _create(self, folder: Path) -> ProcessFile:

@@ -71,8 +71,8 @@ def test_the_default_application_is_opentelemetrys_service_or_the_program(
     monkeypatch.setenv("OTEL_SERVICE_NAME", "billing")
     assert read_pool(instrument(build_engine(QueuePool))).pool.application == "billing"
     monkeypatch.delenv("OTEL_SERVICE_NAME")
-    monkeypatch.setattr("sys.argv", ["/usr/bin/gunicorn", "app:app"])
-    assert read_pool(instrument(build_engine(QueuePool))).pool.application == "gunicorn"
+    monkeypatch.setattr("sys.argv", ["/usr/bin/gunicorn", "shop.wsgi:app"])
+    assert read_pool(instrument(build_engine(QueuePool))).pool.application == "shop"
 
 
 def test_two_engines_with_one_pool_name_count_as_one_process() -> None:
