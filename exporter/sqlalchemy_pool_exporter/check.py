@@ -22,12 +22,7 @@ from sqlalchemy_pool_exporter.settings import (
     SettingsErrors,
 )
 from sqlalchemy_pool_exporter.settings.errors import name_type, render_key, show_value
-from sqlalchemy_pool_exporter.settings.loading import (
-    SYNTAX,
-    recover_valid_app,
-    recover_valid_databases,
-    validate,
-)
+from sqlalchemy_pool_exporter.settings.loading import merge_origins, recover_valid, validate
 from sqlalchemy_pool_exporter.settings.messages import locate
 from sqlalchemy_pool_exporter.settings.sources import EMPTY, read_sources
 from sqlalchemy_pool_exporter.settings.yaml_file import Document
@@ -74,10 +69,11 @@ def load_syntax(
     config: Path | None, environ: Mapping[str, str] = os.environ, options: Document = EMPTY
 ) -> Settings:
     """Load the settings without reading any other file. Raises SettingsErrors."""
-    document = read_sources(config, environ, options, secrets={})
-    settings = validate(document, SYNTAX)
+    sources = read_sources(config, environ, options, secrets={})
+    settings = validate(sources)
+    origins = merge_origins(sources)
     errors = [
-        locate(error.below(render_key(("databases", name))), document.origins)
+        locate(error.below(render_key(("databases", name))), origins)
         for name, database in settings.databases.items()
         if database.url is not None
         for error in _find_argument_errors(
@@ -106,19 +102,18 @@ def load_checked_settings(
     Raises:
         SettingsErrors: Lists the mistakes in settings and files together.
     """
-    document = read_sources(config, environ, options)
+    sources = read_sources(config, environ, options)
     errors: list[SettingsError] = []
     try:
-        settings = validate(document)
-        databases, app = settings.databases, settings.app
+        settings = validate(sources)
     except SettingsErrors as invalid:
         errors += invalid.errors
-        databases = recover_valid_databases(document.data)
-        app = recover_valid_app(document.data)
-    found = [*_find_database_errors(databases)]
+        settings = recover_valid(sources)
+    found = [*_find_database_errors(settings.databases)]
     if check_app_dir:
-        found += _find_folder_errors(app)
-    errors += [locate(error, document.origins) for error in found]
+        found += _find_folder_errors(settings.app)
+    origins = merge_origins(sources)
+    errors += [locate(error, origins) for error in found]
     if errors:
         raise SettingsErrors(errors)
     return settings

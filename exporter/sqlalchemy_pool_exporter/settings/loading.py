@@ -1,34 +1,29 @@
 """Load the configuration: all of it, or its valid parts while others are invalid."""
 
+import logging
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_settings import InitSettingsSource
 
-from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings
-from sqlalchemy_pool_exporter.settings.errors import SettingsErrors
-from sqlalchemy_pool_exporter.settings.messages import describe_validation_error
-from sqlalchemy_pool_exporter.settings.settings import AppSettings, Settings, ValidationContext
+from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors
+from sqlalchemy_pool_exporter.settings.messages import describe_validation_error, locate
+from sqlalchemy_pool_exporter.settings.settings import NESTING, PREFIX, Settings
 from sqlalchemy_pool_exporter.settings.sources import (
     EMPTY,
-    NESTING,
-    PREFIX,
     list_secret_files,
     read_secrets_dir,
     read_sources,
 )
-from sqlalchemy_pool_exporter.settings.yaml_file import Document
+from sqlalchemy_pool_exporter.settings.yaml_file import Document, KeyPath
 
-EVERYTHING: Final = ValidationContext()
-SYNTAX: Final = ValidationContext(check_files=False)
-WITHOUT_WORK: Final = ValidationContext(needs_work=False)
 # The sections that only concern databases.
 DATABASE_KEYS: Final = frozenset({"databases", "probe"})
 # What is needed to serve and to log while the rest of the configuration is invalid.
-BOOTSTRAP_KEYS: Final = ("listen", "log")
+BOOTSTRAP_KEYS: Final = frozenset({"listen", "log"})
 
 
 def load_settings(
@@ -45,12 +40,29 @@ def load_settings(
     return validate(read_sources(config, environ, options))
 
 
-def validate(document: Document, context: ValidationContext = EVERYTHING) -> Settings:
-    """Return merged sources as settings. Raises SettingsErrors with every mistake."""
+def validate(sources: Sequence[Document], *, needs_work: bool = True) -> Settings:
+    """Return sources as settings, which need a database or an application's folder by default.
+
+    Raises:
+        SettingsErrors: With every mistake. Files that the settings name are not looked at.
+    """
+    origins = merge_origins(sources)
+    errors: list[SettingsError] = []
+    if needs_work and not any(_has_work(source.data) for source in sources):
+        expected = "at least one database, or app.dir"
+        errors.append(locate(SettingsError("databases", "missing", expected), origins))
     try:
-        return Settings.model_validate(document.data, context=context)
+        settings = _build(sources)
     except ValidationError as error:
-        raise describe_validation_error(error, document.origins) from None
+        errors += describe_validation_error(error, origins).errors
+    if errors:
+        raise SettingsErrors(errors)
+    return settings
+
+
+def merge_origins(sources: Sequence[Document]) -> dict[KeyPath, str]:
+    """Return where the values that win come from."""
+    return {path: origin for each in reversed(sources) for path, origin in each.origins.items()}
 
 
 def load_without_databases(
@@ -63,9 +75,8 @@ def load_without_databases(
             be a misspelt setting.
     """
     secrets = read_secrets_dir(environ, _is_not_of_databases)
-    merged = read_sources(config, environ, options, secrets)
-    data = {key: value for key, value in merged.data.items() if key not in DATABASE_KEYS}
-    return validate(Document(data, merged.origins), WITHOUT_WORK)
+    sources = read_sources(config, environ, options, secrets)
+    return validate(_remove(sources, [(key,) for key in DATABASE_KEYS]), needs_work=False)
 
 
 def load_bootstrap(
@@ -76,15 +87,26 @@ def load_bootstrap(
     Everything else has its default. Raises nothing.
     """
     try:
-        data = read_sources(config, environ, options, {}).data
+        sources = read_sources(config, environ, options, {})
     except SettingsErrors:
-        data = read_sources(None, environ, options, {}).data
-    usable: dict[str, Any] = {}
-    for key in BOOTSTRAP_KEYS:
-        with suppress(SettingsErrors, KeyError):
-            validate(Document({key: data[key]}), WITHOUT_WORK)
-            usable[key] = data[key]
-    return validate(Document(usable), WITHOUT_WORK)
+        sources = read_sources(None, environ, options, {})
+    others = {key for source in sources for key in source.data} - BOOTSTRAP_KEYS
+    return recover_valid(_remove(sources, [(key,) for key in others]))
+
+
+def recover_valid(sources: Sequence[Document]) -> Settings:
+    """Return what is valid of sources: all but the invalid keys of each section and database.
+
+    A database that has no URL without its invalid keys is left out.
+    """
+    for depth in (3, 2, 1):  # databases.NAME.key, databases.NAME, databases
+        try:
+            return _build(sources)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+        invalid = {tuple(str(key) for key in detail["loc"][:depth]) for detail in details}
+        sources = _remove(sources, invalid)
+    return _build(sources)
 
 
 def list_files(config: Path | None, environ: Mapping[str, str] = os.environ) -> list[Path]:
@@ -92,37 +114,31 @@ def list_files(config: Path | None, environ: Mapping[str, str] = os.environ) -> 
     return [*([config] if config else []), *list_secret_files(environ)]
 
 
-def recover_valid_app(data: Mapping[str, Any]) -> AppSettings:
-    """Return the application's settings, or the defaults if they are invalid."""
-    try:
-        return AppSettings.model_validate(data.get("app", {}))
-    except ValidationError:
-        return AppSettings()
+def _build(sources: Iterable[Document]) -> Settings:
+    # With PYDANTIC_SETTINGS_DEBUG in the environment, pydantic-settings logs every value.
+    logging.getLogger("pydantic_settings").setLevel(logging.INFO)
+    read = tuple(InitSettingsSource(Settings, dict(source.data)) for source in sources)
+    return Settings(_build_sources=(read, {}))  # type: ignore[call-arg]  # mypy reads the fields
 
 
-def recover_valid_databases(data: Mapping[str, Any]) -> dict[str, DatabaseSettings]:
-    """Return the valid keys of each database in settings that are invalid somewhere.
-
-    A database that has no URL without its invalid keys is left out.
-    """
-    databases = data.get("databases")
-    if not isinstance(databases, Mapping):
-        return {}
-    found = {str(name): _recover_valid_keys(each) for name, each in databases.items()}
-    return {name: database for name, database in found.items() if database is not None}
+def _has_work(data: Mapping[str, Any]) -> bool:
+    # An `app` that is no mapping is a mistake of its own.
+    app = data.get("app", {})
+    return bool(data.get("databases")) or not isinstance(app, Mapping) or app.get("dir") is not None
 
 
-def _recover_valid_keys(database: object) -> DatabaseSettings | None:
-    if not isinstance(database, Mapping):
-        return None
-    invalid: set[object] = set()
-    for _ in range(2):
-        kept = {key: value for key, value in database.items() if key not in invalid}
-        try:
-            return DatabaseSettings.model_validate(kept)
-        except ValidationError as error:
-            invalid = {detail["loc"][0] for detail in error.errors(include_input=False)}
-    return None
+def _remove(sources: Iterable[Document], paths: Collection[KeyPath]) -> list[Document]:
+    return [Document(_remove_keys(source.data, paths), source.origins) for source in sources]
+
+
+def _remove_keys(data: Mapping[str, Any], paths: Collection[KeyPath]) -> dict[str, Any]:
+    return {
+        key: _remove_keys(value, [path[1:] for path in paths if path[:1] == (key,)])
+        if isinstance(value, Mapping)
+        else value
+        for key, value in data.items()
+        if (key,) not in paths
+    }
 
 
 def _is_not_of_databases(name: str) -> bool:

@@ -24,8 +24,7 @@ from sqlalchemy_pool_exporter.settings.errors import (
     render_key,
     show_value,
 )
-from sqlalchemy_pool_exporter.settings.settings import Settings
-from sqlalchemy_pool_exporter.settings.sources import NESTING, PREFIX
+from sqlalchemy_pool_exporter.settings.settings import NESTING, PREFIX, Settings
 from sqlalchemy_pool_exporter.settings.yaml_file import KeyPath
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -11,10 +10,9 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sqlalchemy_pool_exporter.redaction import MASK, show_path
 from sqlalchemy_pool_exporter.settings.databases import DatabaseSettings
@@ -29,6 +27,10 @@ from sqlalchemy_pool_exporter.settings.fields import (
 )
 from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
 
+PREFIX: Final = "POOL_EXPORTER_"
+NESTING: Final = "__"
+# Deeper than any key; a bound for recursion.
+MAX_DEPTH: Final = 32
 # Names of databases become values of labels and parts of paths.
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,62}")
 
@@ -117,21 +119,19 @@ class WebSettings(Section):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ValidationContext:
-    """What a validation checks: the context of `Settings.model_validate`.
-
-    Attributes:
-        needs_work: There must be a database or an application's folder.
-        check_files: Files that URLs name, such as certificates, must be readable.
-    """
-
-    needs_work: bool = True
-    check_files: bool = True
-
-
-class Settings(Section):
+class Settings(BaseSettings):
     """A configuration that is valid as a whole."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        # Keys of the file have a case. `sources` writes the names of variables in lower case.
+        case_sensitive=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTING,
+        env_nested_max_split=MAX_DEPTH,
+    )
 
     listen: Annotated[str, BeforeValidator(_check_address)] = Field(
         default=DEFAULT_LISTEN, description="Address and port to listen on"
@@ -147,15 +147,23 @@ class Settings(Section):
             json_schema_extra={"propertyNames": {"pattern": f"^{_NAME.pattern}$"}},
         )
     )
-    app: AppSettings = Field(
-        default_factory=AppSettings,
-        validate_default=True,
-        description="The application's own pools",
-    )
+    app: AppSettings = Field(default_factory=AppSettings, description="The application's own pools")
     metrics: MetricsSettings = Field(
         default_factory=MetricsSettings, description="What /metrics shows"
     )
     web: WebSettings = Field(default_factory=WebSettings, description="The web server")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings' signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Use nothing but the arguments: `loading` passes sources of its own."""
+        return (init_settings,)
 
     @model_validator(mode="before")
     @classmethod
@@ -168,16 +176,6 @@ class Settings(Section):
             name: _add_defaults(database, defaults) for name, database in data["databases"].items()
         }
         return {**data, "databases": databases}
-
-    @field_validator("app")
-    @classmethod
-    def _check_has_work(cls, app: AppSettings, info: ValidationInfo) -> AppSettings:
-        # Databases that are invalid are not in `info`; their own errors are enough.
-        needs_work = getattr(info.context, "needs_work", True)
-        if needs_work and app.dir is None and not info.data.get("databases", True):
-            expected = "at least one database, or app.dir"
-            raise expect(expected, sibling="databases", shown="missing")
-        return app
 
 
 def _read_probe(probe: Any) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """The sources of settings: command line, environment, secrets directory and file.
 
-Each is read into a Document. `read_sources` merges them: in this order, the first one wins.
+Each is read into a Document. pydantic-settings merges them: in this order, the first one wins.
 """
 
 import json
@@ -12,23 +12,31 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic.fields import FieldInfo
+from pydantic_settings import EnvSettingsSource
+
 from sqlalchemy_pool_exporter.redaction import show_path
 from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors
 from sqlalchemy_pool_exporter.settings.secret_files import read_secret_file
-from sqlalchemy_pool_exporter.settings.yaml_file import Document, read_document
+from sqlalchemy_pool_exporter.settings.settings import MAX_DEPTH, NESTING, PREFIX, Settings
+from sqlalchemy_pool_exporter.settings.yaml_file import Document, KeyPath, read_document
 
-PREFIX: Final = "POOL_EXPORTER_"
-NESTING: Final = "__"
 SECRETS_DIR: Final = "POOL_EXPORTER_SECRETS_DIR"
 EMPTY: Final = Document()
 # Setting one of them discards the other one from a weaker source.
 ALTERNATIVES: Final = {"url": "url_file", "url_file": "url"}
-# Deeper than any key; a bound for recursion.
-MAX_DEPTH: Final = 32
 # Kubernetes sets such variables in all containers if a Service is named pool-exporter.
 _SERVICE_LINK: Final = re.compile(
     r"POOL_EXPORTER_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)\w*)?)"
 )
+
+
+class VariableSource(EnvSettingsSource):
+    """pydantic-settings' source of variables, for values that are decoded already."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 - pydantic-settings' signature
+        """Return the value. Decoding it here would raise errors that contain secrets."""
+        return value
 
 
 def read_sources(
@@ -36,8 +44,8 @@ def read_sources(
     environ: Mapping[str, str] = os.environ,
     options: Document = EMPTY,
     secrets: Mapping[str, str] | None = None,
-) -> Document:
-    """Read and merge all sources, valid or not.
+) -> list[Document]:
+    """Read all sources, valid or not, the strongest first.
 
     `secrets` are the variables of the secrets directory; without them that directory is read.
 
@@ -49,8 +57,13 @@ def read_sources(
     names = [str(name) for name in databases] if isinstance(databases, Mapping) else []
     if secrets is None:
         secrets = read_secrets_dir(environ)
-    variables = [nest_variables(each, names) for each in (secrets, find_variables(environ))]
-    return reduce(_override, [*variables, options], file)
+    variables = [nest_variables(each, names) for each in (find_variables(environ), secrets)]
+    sources: list[Document] = []
+    for source in (options, *variables, file):
+        stronger = [each.data for each in sources]
+        data = reduce(drop_overridden_alternatives, stronger, source.data)
+        sources.append(Document(data, source.origins))
+    return sources
 
 
 def nest_variables(variables: Mapping[str, str], databases: Iterable[str] = ()) -> Document:
@@ -65,7 +78,8 @@ def nest_variables(variables: Mapping[str, str], databases: Iterable[str] = ()) 
             match them regardless of both.
     """
     spelling = {_fold(name): name for name in databases}
-    document = EMPTY
+    values: dict[KeyPath, Any] = {}
+    origins: dict[KeyPath, str] = {}
     # Shorter names first: DATABASES='{...}' is refined by DATABASES__PRIMARY__URL.
     for name in sorted(variables, key=lambda name: (name.count(NESTING), name)):
         path = name.removeprefix(PREFIX).lower().split(NESTING, MAX_DEPTH)
@@ -74,9 +88,14 @@ def nest_variables(variables: Mapping[str, str], databases: Iterable[str] = ()) 
             path[1] = spelling.get(_fold(path[1]), path[1])
         elif path[0] == "databases" and isinstance(value, dict):
             value = {spelling.get(_fold(key), key): each for key, each in value.items()}
-        nested = reduce(lambda inner, key: {key: inner}, reversed(path), value)
-        document = Document(_merge(document.data, nested), {**document.origins, tuple(path): name})
-    return document
+        values[tuple(path)] = value
+        origins[tuple(path)] = name
+    source = VariableSource(Settings)
+    source.env_vars = {PREFIX + NESTING.join(path): value for path, value in values.items()}
+    data = source()
+    for keys, value in values.items():
+        _restore(data, keys, value)
+    return Document(data, origins)
 
 
 def drop_overridden_alternatives(
@@ -137,21 +156,13 @@ def list_secret_files(environ: Mapping[str, str]) -> list[Path]:
         return []
 
 
-def _override(lower: Document, upper: Document) -> Document:
-    data = _merge(drop_overridden_alternatives(lower.data, upper.data), upper.data)
-    return Document(data, {**lower.origins, **upper.origins})
-
-
-def _merge(lower: Mapping[Any, Any], upper: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return both, mappings merged key by key; otherwise `upper` wins."""
-    merged = dict(lower)
-    for key, value in upper.items():
-        below = merged.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[key] = _merge(below, value)
-        else:
-            merged[key] = value
-    return merged
+def _restore(data: dict[str, Any], path: KeyPath, value: Any) -> None:
+    """Put back a variable that matches no key: pydantic-settings drops it, but it is a mistake."""
+    for key in path[:-1]:
+        if not isinstance(data.get(key), dict):
+            data[key] = {}
+        data = data[key]
+    data.setdefault(path[-1], value)
 
 
 def _decode(path: list[str], value: str) -> Any:
