@@ -87,7 +87,8 @@ HISTOGRAMS: dict[str, tuple[float, ...]] = {
 }
 # fmt: on
 
-# These names stand in every shared file: a new name would be a new format.
+# The names of all slots stand in every shared file. Other versions find slots by name, and skip
+# names that they lack. So a name may be added, but never renamed or given another meaning.
 GAUGES = ("active", "checked_in", "held_spilled", "waiting_spilled", "held_used", "waiting_used")
 SATURATED_CAPACITY = 4
 HELD_CAPACITY = 192
