@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from operator import add, sub
-from time import monotonic_ns
 from typing import Any
 
+from .clock import monotonic_ns
 from .in_flight import UNLIMITED, InFlightTable
 from .layout import (
     ACTIVE,

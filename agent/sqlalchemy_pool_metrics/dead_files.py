@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .clock import monotonic_ns
 from .file_format import (
     FileContents,
     Header,
@@ -61,7 +62,7 @@ def merge_dead_files(folder: Path) -> None:
 
 def _merge(folder: Path, margin_ns: int) -> bool:
     """Merge the files; return False when that took longer than the margin."""
-    now_ns = time.monotonic_ns() + margin_ns
+    now_ns = monotonic_ns() + margin_ns
     paths = list_files(folder)
     names = " ".join(paths)
     found = [each for path in paths if (each := _read_dead(path, now_ns))]
@@ -204,7 +205,7 @@ def _replace_retired(folder: Path, data: bytes, deadline_ns: int) -> bool:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, MODE)
             file.write(data)
-        is_in_time = time.monotonic_ns() < deadline_ns
+        is_in_time = monotonic_ns() < deadline_ns
         if is_in_time:
             temporary.rename(folder / RETIRED)
             return True

@@ -7,7 +7,6 @@ The pools work as before. Faults of the recording are logged, and `super()` is a
 from __future__ import annotations
 
 from contextlib import suppress
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Callable
 from weakref import ref
 
@@ -17,6 +16,7 @@ from sqlalchemy.util.queue import Queue
 
 from . import listeners
 from .block import Block
+from .clock import monotonic_ns
 from .description import describe
 from .existing_connections import find_connections
 from .faults import log_fault, raised_by_application

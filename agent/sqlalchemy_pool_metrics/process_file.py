@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from .clock import monotonic_ns
 from .file_format import (
     BLOCK_BYTES,
     HEADER_BYTES,
@@ -214,7 +215,7 @@ def _build_header(identity: int, notes: dict[str, str]) -> bytes:
         id=identity,
         pid=os.getpid(),
         created_ns=time.time_ns(),
-        created_monotonic_ns=time.monotonic_ns(),
+        created_monotonic_ns=monotonic_ns(),
     )
     return build_header(TABLE, notes, header)
 

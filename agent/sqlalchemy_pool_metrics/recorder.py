@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -20,6 +19,7 @@ from .block import (
     HOLD_SUM,
     Block,
 )
+from .clock import monotonic_ns
 from .faults import log_fault
 from .layout import CHECKED_IN, ENDED
 from .snapshot import PoolDescription

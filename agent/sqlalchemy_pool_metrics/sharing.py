@@ -12,12 +12,12 @@ import logging
 import math
 import os
 import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy
 
+from .clock import monotonic_ns
 from .dead_files import merge_dead_files
 from .description import application
 from .faults import log_fault
@@ -79,7 +79,7 @@ class Sharing:
         if self._folder is None:
             return FileChange.NONE
         if self._file is None:
-            is_time = time.monotonic() >= self._retry_at
+            is_time = monotonic_ns() >= self._retry_at
             return self._open(self._folder) if is_time else FileChange.NONE
         if not self._file.check_is_due:
             return FileChange.NONE
@@ -102,7 +102,7 @@ class Sharing:
             self._file = self._create(folder)
         except (OSError, ValueError) as fault:
             self._file = None
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._retry_at = monotonic_ns() + RETRY_SECONDS * 1e9
             self.warn_once(NOT_SHARED, FOLDER_VARIABLE, folder, fault)
             return FileChange.NONE
         self._merge_dead_files(folder)

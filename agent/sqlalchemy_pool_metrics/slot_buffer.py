@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic_ns
 
+from .clock import monotonic_ns
 from .layout import (
     ACTIVE,
     ADDITIVE_SLOTS,

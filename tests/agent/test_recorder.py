@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.pool import QueuePool
 
-from sqlalchemy_pool_metrics import MetricsQueuePool, pool, recorder
+from sqlalchemy_pool_metrics import MetricsQueuePool, instrument, pool, read_pool, recorder
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.layout import TABLE
 from tests.agent.stub_driver import build_engine
@@ -56,3 +59,32 @@ def test_the_written_out_paths_store_the_same_as_the_methods_of_the_block(
                 assert stored == TABLE.read(plain.slots, name), name
         while out:
             out.pop()[0].close()
+
+
+@pytest.mark.parametrize("is_replaced_at_the_checkout", [True, False])
+def test_a_clock_that_a_test_library_replaces_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch, is_replaced_at_the_checkout: bool
+) -> None:
+    """As freezegun does: in every module that holds a function of `time`."""
+    engine = instrument(build_engine(QueuePool))
+
+    def replace_clock() -> None:
+        for module in list(sys.modules.values()):
+            for name, value in list(vars(module).items()):
+                if value is time.monotonic_ns and module is not time:
+                    monkeypatch.setattr(module, name, lambda: 1)
+        monkeypatch.setattr(time, "monotonic_ns", lambda: 1)
+
+    if is_replaced_at_the_checkout:
+        replace_clock()
+        connection = engine.raw_connection()
+        monkeypatch.undo()
+    else:
+        connection = engine.raw_connection()
+        replace_clock()
+    connection.close()
+    monkeypatch.undo()
+    hold = read_pool(engine).histogram("hold")
+
+    assert hold.count == 1
+    assert 0 < hold.sum_seconds < 60
