@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
+from sqlalchemy_pool_exporter.databases.login_sockets import LoginSockets, record_login
 from sqlalchemy_pool_exporter.dialects import Driver, find_driver
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ class ConnectionTracker:
         self._driver = find_driver(engine.dialect.name, engine.dialect.driver)
         self._is_aborted = False
         # By id, because connections of C drivers can be neither hashed nor referred to weakly.
+        # Those of the login that is under way, and then of each connection by its id.
+        self._login = LoginSockets()
+        self._sockets: dict[int, LoginSockets] = {}
         self._opening: dict[int, DBAPIConnection] = {}
         self._open: dict[int, DBAPIConnection] = {}
         event.listen(engine, "do_connect", self._on_do_connect)
@@ -41,8 +45,9 @@ class ConnectionTracker:
     def _on_do_connect(self, *_: object) -> DBAPIConnection:
         if self._is_aborted:  # after a failed pre-ping the pool opens a new connection
             raise ConnectionAbortedError("connection aborted")
+        self._login = login = LoginSockets()
         try:
-            connection = self._connect()
+            connection = self._log_in(login)
         except BaseException as error:
             # SQLAlchemy makes a cycle of this error and its frames, in which a socket that was not
             # connected yet would stay open until the garbage collector runs.
@@ -52,7 +57,18 @@ class ConnectionTracker:
             self._close(connection)
             raise ConnectionAbortedError("connection aborted")
         self._opening[id(connection)] = connection
+        self._sockets[id(connection)] = login
         return connection
+
+    def _log_in(self, login: LoginSockets) -> DBAPIConnection:
+        if self.engine.dialect.is_async:  # its task can be cancelled, and shares its thread
+            return self._connect()
+        try:
+            with record_login(login):
+                return self._connect()
+        finally:
+            if self._login is login:  # else this thread was abandoned meanwhile
+                self._login = LoginSockets()
 
     def _on_connect(self, connection: DBAPIConnection, _record: object) -> None:
         # Runs after the dialect has set the connection up; only now does the pool own it.
@@ -61,6 +77,7 @@ class ConnectionTracker:
 
     def _on_close(self, connection: DBAPIConnection, _record: object = None) -> None:
         self._open.pop(id(connection), None)
+        self._sockets.pop(id(connection), None)
 
     def abort(self) -> int:
         """End every connection without waiting for its server, and open no other until `reset`.
@@ -72,10 +89,12 @@ class ConnectionTracker:
         connections = [*self._opening.values(), *self._open.values()]
         for connection in connections:
             self._abort(connection)
-        return len(connections)
+        return len(connections) + self._login.abort()
 
     def _abort(self, connection: DBAPIConnection) -> None:
         abort(self.engine.dialect.get_driver_connection(connection), self._driver)
+        if sockets := self._sockets.get(id(connection)):
+            sockets.abort()
 
     def reset(self) -> None:
         """Allow new connections, now that the old ones are unused.
@@ -84,8 +103,9 @@ class ConnectionTracker:
         """
         self._is_aborted = False
         while self._opening:
-            _, connection = self._opening.popitem()
+            key, connection = self._opening.popitem()
             self._close(connection)
+            self._sockets.pop(key, None)
 
     def _close(self, connection: DBAPIConnection) -> None:
         """Close a connection that the pool does not own: psycopg warns about those left open."""
@@ -98,6 +118,7 @@ class ConnectionTracker:
         """Leave the connections to an abandoned call."""
         self._opening.clear()
         self._open.clear()
+        self._sockets.clear()
 
     def __repr__(self) -> str:
         return f"<ConnectionTracker opening={len(self._opening)} open={len(self._open)}>"

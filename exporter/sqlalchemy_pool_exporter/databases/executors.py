@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +18,10 @@ T = TypeVar("T")
 
 # A call that hangs for good costs a thread and a connection; a database may have this many.
 MAX_ABANDONED = 3
+# How long they may all hang until one more call is tried, twice as long each time: the server may
+# answer new connections by now, while those that it forgot stay silent for good.
+RETRY_SECONDS = 10.0
+MAX_RETRY_SECONDS = 900.0
 # How long a call may take to notice that it was cancelled or lost its connection.
 GRACE_SECONDS = 0.2
 
@@ -30,6 +35,7 @@ class Executor(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._abandoned_at = 0.0
 
     @property
     @abstractmethod
@@ -38,11 +44,16 @@ class Executor(ABC):
 
     def start(self, call: Callable[[], T]) -> asyncio.Future[T]:
         """Start a call. Raises TooManyAbandonedCallsError."""
-        if self.abandoned >= MAX_ABANDONED:
+        if self.abandoned >= MAX_ABANDONED and not self._may_retry():
             raise TooManyAbandonedCallsError(
                 f"{self.abandoned} earlier attempts still hang; waiting for one of them to end"
             )
         return self._start(call)
+
+    def _may_retry(self) -> bool:
+        excess = self.abandoned - MAX_ABANDONED
+        pause: float = min(RETRY_SECONDS * 2**excess, MAX_RETRY_SECONDS)
+        return time.monotonic() >= self._abandoned_at + pause
 
     @abstractmethod
     def _start(self, call: Callable[[], T]) -> asyncio.Future[T]: ...
@@ -92,6 +103,7 @@ class AsyncExecutor(Executor):
         await self._driver.before_cancel(future)
         future.cancel()
         self._abandoned.add(future)
+        self._abandoned_at = time.monotonic()
         future.add_done_callback(self._forget)
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
 
@@ -141,6 +153,7 @@ class ThreadExecutor(Executor):
             self._thread.submit(cleanup)
             self._thread.finish()
             self._abandoned.append(self._thread)
+            self._abandoned_at = time.monotonic()
             self._thread = None
 
     def close(self) -> None:

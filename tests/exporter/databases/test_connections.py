@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,19 @@ async def test_a_query_of_sqlite_stops_computing(tmp_path: Path, driver: str) ->
     client.executor.close()
 
 
+async def test_a_login_that_hangs_ends_without_a_timeout_of_the_driver() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = build_client(f"mysql+pymysql://app:x@127.0.0.1:{silent.getsockname()[1]}/shop")
+        future = client.executor.start(lambda: client.execute("SELECT 1"))
+        accepted, _ = await asyncio.to_thread(silent.accept)
+        assert client.connections.abort() == 1
+        with accepted, pytest.raises(DBAPIError):
+            await future
+        client.connections.reset()
+        assert client.connections.abort() == 0
+        client.executor.close()
+
+
 async def test_closed_connections_are_not_tracked(tmp_path: Path) -> None:
     client = build_client(f"sqlite:///{tmp_path / 'shop.db'}")
     await client.executor.start(lambda: client.execute("SELECT 1"))
@@ -127,9 +142,9 @@ def test_a_connection_that_is_still_being_opened_when_all_are_aborted_is_closed(
     opened: list[DBAPIConnection] = []
 
     def connect_late() -> DBAPIConnection:
-        connections.abort()
         cargs, cparams = engine.dialect.create_connect_args(engine.url)
         opened.append(engine.dialect.connect(*cargs, **cparams))
+        connections.abort()
         return opened[0]
 
     connections = ConnectionTracker(engine, connect_late)

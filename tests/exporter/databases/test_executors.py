@@ -105,6 +105,21 @@ async def test_too_many_hanging_calls_block_the_executor_until_one_ends(
     assert await executor.start(lambda: "open again") == "open again"
 
 
+async def test_one_more_call_is_tried_after_a_while_and_the_next_after_a_longer_one(
+    executor: Executor, hang: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(MAX_ABANDONED):
+        await abandon(executor, hang)
+    monkeypatch.setattr("sqlalchemy_pool_exporter.databases.executors.RETRY_SECONDS", 0)
+    assert await executor.start(lambda: "the server answers again") == "the server answers again"
+    await abandon(executor, hang)
+    monkeypatch.setattr("sqlalchemy_pool_exporter.databases.executors.RETRY_SECONDS", PATIENCE)
+    with pytest.raises(TooManyAbandonedCallsError, match="4 earlier attempts still hang"):
+        executor.start(do_nothing)
+    hang.__self__.release()  # type: ignore[attr-defined]
+    await wait_for(lambda: executor.abandoned == 0)
+
+
 async def test_the_error_of_a_cancelled_call_is_not_logged_by_asyncio(executor: Executor) -> None:
     started, release = threading.Event(), threading.Event()
 

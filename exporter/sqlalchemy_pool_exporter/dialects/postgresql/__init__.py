@@ -12,6 +12,7 @@ from sqlalchemy_pool_exporter.dialects.postgresql.arguments import (
 from sqlalchemy_pool_exporter.dialects.postgresql.connection import (
     build_asyncpg_arguments,
     build_libpq_arguments,
+    build_pg8000_arguments,
     let_asyncpg_connect,
     limit_transaction,
     terminate,
@@ -63,6 +64,7 @@ POSTGRESQL = Dialect(
         ),
         Driver(
             "pg8000",
+            connect_arguments=build_pg8000_arguments,
             argument_types=PG8000_TYPES,
             has_argument=accept_parameters_of("pg8000"),
         ),

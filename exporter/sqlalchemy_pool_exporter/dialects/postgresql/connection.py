@@ -49,6 +49,11 @@ def build_libpq_arguments(timeout: float, statement_timeout: float | None) -> Ar
     return arguments
 
 
+def build_pg8000_arguments(timeout: float, _statement_timeout: float | None) -> Arguments:
+    """Return arguments for pg8000, whose timeout is that of each read and write, too."""
+    return {"timeout": timeout, "application_name": APPLICATION_NAME}
+
+
 def limit_transaction(seconds: float) -> str:
     """Return the statement that limits the later ones of a transaction.
 

@@ -8,7 +8,8 @@ PgBouncer sends 08P01 for nearly everything.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.failures.exceptions import (
@@ -17,7 +18,7 @@ from sqlalchemy_pool_exporter.failures.exceptions import (
     read_text,
 )
 
-DRIVER_MODULES: Final = frozenset({"asyncpg", "psycopg", "psycopg2", "psycopg_pool"})
+DRIVER_MODULES: Final = frozenset({"asyncpg", "psycopg", "psycopg2", "psycopg_pool", "pg8000"})
 
 # SQLSTATEs with two meanings. 57014 in a language other than English counts as a timeout, since
 # people rarely cancel the statement of a probe.
@@ -83,7 +84,16 @@ def read_sqlstate(error: BaseException | None) -> str | None:
     """Return the five characters of an error's SQLSTATE; None if the driver has none."""
     # psycopg2 calls it pgcode.
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    state = state or _read_fields(error).get("C")
     return state if isinstance(state, str) else None
+
+
+def _read_fields(error: BaseException | None) -> Mapping[str, Any]:
+    """Return the fields of a server's message by the protocol's letters, as pg8000 has them."""
+    if error is None or not error.args or not is_class_of(error, DRIVER_MODULES):
+        return {}
+    fields = error.args[0]
+    return fields if isinstance(fields, dict) else {}
 
 
 def classify_exact(error: BaseException) -> Reason | None:
@@ -114,5 +124,6 @@ def _read_text(text: str) -> Reason | None:
 
 def describe_error(error: BaseException) -> str | None:
     """Return the text with its SQLSTATE."""
-    state, text = read_sqlstate(error), read_first_lines(error)
+    state = read_sqlstate(error)
+    text = _read_fields(error).get("M") or read_first_lines(error)
     return f"{text} (SQLSTATE {state})" if state and text else None

@@ -4,8 +4,9 @@ import asyncpg
 import psycopg
 import pytest
 
+from sqlalchemy_pool_exporter.dialects import classify
 from sqlalchemy_pool_exporter.dialects.postgresql.errors import classify_exact, classify_heuristic
-from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import Failure, Reason
 
 STATES = [
     ("28000", Reason.AUTH),
@@ -48,6 +49,21 @@ FakeError.__module__ = "psycopg2"
 @pytest.mark.parametrize(("state", "reason"), STATES)
 def test_the_sqlstate_decides_whatever_the_text_says(state: str, reason: Reason | None) -> None:
     assert classify_exact(FakeError("Verbindung abgelehnt", state)) is reason
+
+
+class FakeFieldsError(Exception):
+    """As pg8000 raises them: with a server's fields by the protocol's letters."""
+
+
+FakeFieldsError.__module__ = "pg8000.exceptions"
+
+
+def test_the_fields_of_pg8000_have_the_sqlstate_and_the_text() -> None:
+    error = FakeFieldsError({"S": "FATAL", "C": "28P01", "M": "password authentication failed"})
+    assert classify(error) == Failure(
+        Reason.AUTH, "password authentication failed (SQLSTATE 28P01)"
+    )
+    assert classify(ValueError({"C": "28P01"})).reason is Reason.OTHER
 
 
 @pytest.mark.parametrize(("state", "reason"), STATES)
