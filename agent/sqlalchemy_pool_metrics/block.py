@@ -72,9 +72,9 @@ class Block:
         idle: Live idle connections.
         users: Recorders that use this block.
         opening: Connections that the driver is opening.
-        number: Rises from block to block, so that blocks have an order.
+        number: The order in which blocks are built.
         earlier_checkouts: Checkouts that the block of the parent process had counted at the fork.
-        is_placed: Whether the block lies where it is to stay, such as in the shared file.
+        is_placed: Whether the block is in its final buffer, such as one in the shared file.
         is_disposed: Whether the pool was disposed of and not used since.
         on_end: Called after the last recorder is gone; None until the pool is registered.
         checkouts: The first bucket of the histogram `checkout`. Like `holds` and `checkout_ns` it
@@ -135,7 +135,7 @@ class Block:
         return is_empty and (self.is_disposed or not self.is_in_use or not self.description.waits)
 
     def count_checkouts(self) -> int:
-        """Return how many checkouts were counted, in a parent process, too."""
+        """Return how many checkouts were counted, including those of a parent process."""
         return self.earlier_checkouts + sum(self.slots[CHECKOUT_FIRST:CHECKOUT_SUM])
 
     def describe(self, description: PoolDescription) -> None:
@@ -155,7 +155,7 @@ class Block:
             self._resume()
 
     def absorb(self, buffer: SlotBuffer) -> bool:
-        """Add the counters of another buffer, which nobody reads any more.
+        """Add the counters of another buffer, which is no longer read.
 
         Takes the lock if it is free: the caller may be a finalizer, inside the lock of another
         block. Returns whether it was free.

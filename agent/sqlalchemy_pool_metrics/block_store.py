@@ -74,10 +74,10 @@ class BlockStore:
         return _take(self._sharing.file, _SPARE)
 
     def join(self, block: Block) -> bool:
-        """Let a block in the file take over what a pool of its identity that is gone has counted.
+        """Make a block in the file take over the counters of a dropped pool of its identity.
 
         Returns:
-            Whether there was such a pool. Its place is free then.
+            Whether there was such a pool. Its place is then free.
         """
         identity, file = block.description.identity, self._sharing.file
         for kept in self.kept:
@@ -88,7 +88,7 @@ class BlockStore:
                         return False
                     kept.add_counters_to(target)
                     block.move(target)
-                    # One store lets readers count the sum and no longer its parts.
+                    # One store makes readers count the sum instead of its parts.
                     replaced = [each for each in (kept, old) if isinstance(each, MappedSlotBuffer)]
                     target.file.publish(target, replaces=replaced)
                 self.kept.remove(kept)
@@ -110,7 +110,7 @@ class BlockStore:
             buffer.file.publish(buffer)
 
     def move(self) -> None:
-        """Move the kept buffers that are not there yet into the current file."""
+        """Move into the current file the kept buffers that are not there yet."""
         for buffer in list(self.kept):
             if not self._is_in_place(buffer):
                 self._merge([buffer], buffer.description)

@@ -60,9 +60,9 @@ def export(folder: Path, *, repair: bool = False) -> None:
 
     Args:
         folder: The folder, created if it does not exist.
-        repair: Remove what is in the way of the export, and what Python would import instead of
-            it. In a folder that had nothing else at an earlier export, remove everything that
-            Python could import. After a failure the folder switches nothing on.
+        repair: Remove files that are in the way, or that Python would import instead of ours. In a
+            folder that had nothing else at an earlier export, remove everything that Python could
+            import. After a failure the folder switches nothing on.
 
     Raises:
         ForeignFileError: One of the other files has a name that the export needs.
@@ -136,7 +136,7 @@ def _is_switch(path: Path) -> bool:
 
 
 def _remove_foreign_files(folder: Path) -> None:
-    """Remove what is in the way of the export, and what Python would import instead of it."""
+    """Remove files that are in the way, or that Python would import instead of ours."""
     if not folder.is_dir():
         return
     wanted = {folder / name for name in (*dict(_read_files()), *SWITCHES, MANIFEST)}
@@ -144,7 +144,7 @@ def _remove_foreign_files(folder: Path) -> None:
     is_ours = _ALL_IS_OURS in _read_manifest(folder)
     for path in folder.iterdir():
         if _is_shadow(path) or (is_ours and _is_importable(path)):
-            _keep(path, wanted)
+            _remove_unwanted(path, wanted)
 
 
 def _has_nothing_else(folder: Path) -> bool:
@@ -152,7 +152,7 @@ def _has_nothing_else(folder: Path) -> bool:
 
 
 def _is_shadow(path: Path) -> bool:
-    """Return whether it is ours, or Python may import it in place of a file of ours.
+    """Return whether it is ours, or Python may import it instead of ours.
 
     A module may be a folder, a source, a library or a cached file.
     """
@@ -165,12 +165,12 @@ def _is_importable(path: Path) -> bool:
     return path.is_dir() or path.is_symlink() or path.name.endswith(suffixes)
 
 
-def _keep(path: Path, wanted: set[Path]) -> None:
+def _remove_unwanted(path: Path, wanted: set[Path]) -> None:
     """Remove the path, except for the wanted files at it or below it."""
     is_folder = path.is_dir() and not path.is_symlink()
     if is_folder and any(path in each.parents for each in wanted):
         for child in path.iterdir():
-            _keep(child, wanted)
+            _remove_unwanted(child, wanted)
     elif is_folder:
         shutil.rmtree(path)
     elif path not in wanted or path.is_symlink():
@@ -178,7 +178,7 @@ def _keep(path: Path, wanted: set[Path]) -> None:
 
 
 def _switch_off(folder: Path) -> None:
-    """Remove what switches the recording on, as far as that is possible."""
+    """Remove the files that switch the recording on, as far as possible."""
     for path in (*(folder / name for name in SWITCHES), *folder.glob("*/entry_points.txt")):
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

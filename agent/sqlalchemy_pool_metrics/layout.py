@@ -87,7 +87,7 @@ HISTOGRAMS: dict[str, tuple[float, ...]] = {
 }
 # fmt: on
 
-# The names of all slots stand in every shared file. Other versions find slots by name, and skip
+# The names of all slots are in every shared file. Other versions find slots by name, and skip
 # names that they lack. So a name may be added, but never renamed or given another meaning.
 GAUGES = ("active", "checked_in", "held_spilled", "waiting_spilled", "held_used", "waiting_used")
 SATURATED_CAPACITY = 4

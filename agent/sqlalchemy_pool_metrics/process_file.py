@@ -41,8 +41,8 @@ MODE = 0o444
 file that shrinks kills its process with SIGBUS."""
 
 _mappings: list[mmap.mmap] = []
-"""Keeps every mapping open. Before Python 3.13 a mapping has a descriptor of its own and closes it
-by its number. After a daemonizer has closed all descriptors, that number may be one of the
+"""Keeps every mapping open. Before Python 3.13 a mapping has its own descriptor and closes it by
+its number. After a daemonizer has closed all descriptors, that number may be one of the
 application's."""
 
 

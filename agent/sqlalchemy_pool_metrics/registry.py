@@ -108,9 +108,9 @@ class Registry:
         self._place_blocks()
 
     def _work(self, work: Callable[[], None]) -> None:
-        """Do some work under the lock, or have the next event do all that is due.
+        """Do some work under the lock; if it is taken, leave all that is due to the next event.
 
-        A finalizer may come here in the middle of the work of its own thread.
+        A finalizer may call this while its own thread is at work.
         """
         self.check_for_fork()
         try:
@@ -130,7 +130,7 @@ class Registry:
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        """Hold the lock, and keep finalizers of this thread from doing work in the middle."""
+        """Hold the lock; finalizers that run in this thread meanwhile do no work."""
         with self._lock:
             before, self._is_at_work = self._is_at_work, True
             try:
@@ -140,8 +140,8 @@ class Registry:
 
     def _keep_ended(self) -> None:
         """Keep the counters of a pool as soon as it is gone; its process may end at any time."""
-        # In a finalizer, under whatever locks: keeping waits for no lock, opens no file and
-        # logs nothing. All else waits for the next event.
+        # This may run in a finalizer, under any locks: keeping waits for no lock, opens no file
+        # and logs nothing. The rest is left to the next event.
         self._work(self._keep_now)
         self.request_maintenance()
 
@@ -150,7 +150,7 @@ class Registry:
         self._keep_dropped()
 
     def _end(self) -> None:
-        """Share what is not shared yet, at the end of the process."""
+        """At the end of the process, share the pools that are not shared yet."""
         if self._sharing.file is not None:
             self.run_maintenance()
 
@@ -267,7 +267,7 @@ class Registry:
         self._store.move()
 
     def _place(self, block: Block) -> bool:
-        """Move a block to where it is to stay; return False if there is no place for it."""
+        """Move a block to its final buffer; return False if there is no place for it."""
         for other in self._list_vacant(block.description.identity):
             self._vacate(other)
         buffer = self._store.find(block.description, self._identities())
@@ -293,7 +293,7 @@ class Registry:
         return sorted(vacant, key=lambda block: (block.is_in_use, block.count_checkouts()))
 
     def _vacate(self, block: Block) -> None:
-        """Keep the counters of a block without connections in its place, and free the block."""
+        """Leave the counters of a block without connections in its place, and detach the block."""
         with block.lock:
             if block.is_vacant and block.is_placed:
                 buffer = block.detach(is_renamed=False)
@@ -301,10 +301,10 @@ class Registry:
                 self._store.keep(buffer, self._identities())
 
     def _take_from_vacant(self, block: Block) -> SlotBuffer | None:
-        """Return a place that blocks without connections had; None if there is none."""
+        """Return the place of a block without connections; None if there is none."""
         for other in self._list_vacant():
             is_certain = other.is_disposed or not other.is_in_use or block.description.waits
-            # Twice as busy: two pools that are used in turn must not take it from each other.
+            # Twice as busy: pools that are used in turn must not keep taking it from each other.
             if not is_certain and block.count_checkouts() <= 2 * other.count_checkouts():
                 break
             self._vacate(other)
@@ -314,14 +314,14 @@ class Registry:
         return None
 
     def _join_kept(self) -> SlotBuffer | None:
-        """Return a place that pools that are gone had, whose counters a live one takes over."""
+        """Return the place of a pool that is gone, after a live one took over its counters."""
         for block in list(self._blocks):
             if block.is_placed and self._store.join(block):
                 return self._store.take()
         return None
 
     def _share_counters(self, block: Block) -> None:
-        """Show what a block without a place has counted in that of another one of its identity."""
+        """Add the counters of a block without a place to a placed block of its identity."""
         with block.lock:
             if block.buffer.has_counters and self._find_placed(block.description.identity):
                 buffer = block.detach(is_renamed=False)
@@ -329,7 +329,7 @@ class Registry:
                     self._store.keep(buffer, self._identities())
 
     def _fold(self, buffer: SlotBuffer) -> bool:
-        """Add counters that nobody reads to a placed block of their identity, if there is one."""
+        """Add a detached buffer's counters to a placed block of its identity, if there is one."""
         block = self._find_placed(buffer.description.identity)
         return block is not None and buffer.has_counters and block.absorb(buffer)
 
@@ -346,7 +346,7 @@ class Registry:
 
 
 def _urgency(block: Block) -> tuple[bool, int, int]:
-    """Return the key by which blocks get a place: with connections, busy, old."""
+    """Return a sort key: blocks with connections come first, then the busiest, then the oldest."""
     return (block.is_vacant, -block.count_checkouts(), block.number)
 
 

@@ -178,7 +178,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
     Everything is added, sizes and limits too. The sum of the peaks is an upper bound of the peak of
     the sum. The oldest age is the maximum. The description is that of the first snapshot.
 
-    A class without a size, such as NullPool, leaves the sizes of the others as they are. An
+    A class without a size, such as NullPool, does not change the sizes of the others. An
     unlimited queue pool makes the limit of all of them unknown.
     """
     first = snapshots[0]

@@ -113,8 +113,8 @@ class Service:
     async def apply(self, settings: Settings, databases: Mapping[str, Database]) -> list[str]:
         """Apply a whole configuration and return what changed, for people.
 
-        New databases are probed once before they replace anything. On an error all databases
-        stay as they are.
+        New databases are probed once before they replace anything. On an error all databases stay
+        unchanged.
 
         Args:
             settings: The new settings.

@@ -1,6 +1,6 @@
-"""What other people's dashboards, configurations and scripts rely on stays as it is in a file.
+"""Names that users' dashboards, configurations and scripts rely on stay as a file records them.
 
-`WRITE_GOLDEN=1 make test ARGS=tests/exporter/test_contract.py` writes a change that is meant.
+`WRITE_GOLDEN=1 make test ARGS=tests/exporter/test_contract.py` records an intended change.
 """
 
 from __future__ import annotations

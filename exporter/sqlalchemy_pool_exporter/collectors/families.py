@@ -73,7 +73,7 @@ class ProbeFamilies:
 
 
 def single(value: float | None) -> Values[float]:
-    """Return the one value of a family without labels of its own; None leaves it out."""
+    """Return the one value of a family without further labels; None leaves it out."""
     return {} if value is None else {(): float(value)}
 
 

@@ -58,7 +58,7 @@ class TimedCheckout(Generic[T]):
         return self.deadline - time.monotonic()
 
     def run(self) -> T:
-        """Do the work, once more if the server had closed the pool's connection."""
+        """Do the work; retry it if the server had closed the pool's connection."""
         while True:
             self._attempts -= 1
             try:

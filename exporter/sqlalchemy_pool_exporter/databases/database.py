@@ -155,7 +155,7 @@ class Database:
         return None if has_limit else find_dialect(self.dialect).transaction_limit
 
     def read_pool(self) -> Snapshot:
-        """Return the pool's metrics as they are now."""
+        """Return a snapshot of the pool."""
         return read_pool(self.engine)
 
     async def recreate(self) -> None:

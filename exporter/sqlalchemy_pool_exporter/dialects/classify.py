@@ -121,7 +121,7 @@ def is_wrapper(error: BaseException) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """Return what one error says, with its code to search for; empty if it says nothing."""
+    """Return the text of one error with its code, to search for; empty if it has none."""
     texts: Iterator[str | None] = (each.describe_error(error) for each in registry.DIALECTS)
     if (text := next(filter(None, texts), None)) is not None:
         return text

@@ -151,7 +151,7 @@ def build_database_row(probe: Probe) -> str:
 
 
 def build_path_row(path: str, meaning: str) -> str:
-    """Return the row of one path, with a link if a browser can open it as it is."""
+    """Return the row of one path, with a link if a browser can open it."""
     is_address = path.startswith("/") and "{" not in path
     shown = build_link(path, path) if is_address else escape(path)
     return f'<tr><th scope="row">{shown}</th><td>{escape(meaning)}</td></tr>'
