@@ -13,7 +13,7 @@ from .export import ForeignFileError, export
 
 __all__ = ["main"]
 
-CHECK_HELP = "tell whether an application that Python starts here is recorded, and why not"
+CHECK_HELP = "report whether an application that Python starts here is recorded, and why not"
 EXPORT_HELP = "write a folder that switches the recording on in apps that have it on PYTHONPATH"
 
 

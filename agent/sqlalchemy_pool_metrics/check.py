@@ -51,7 +51,7 @@ def _check_sqlalchemy() -> Finding:
 
 
 def _check_injection() -> Finding:
-    """Tell whether engines are recorded without a change of the application."""
+    """Check whether engines are recorded without changing the application."""
     if os.environ.get(SWITCH, "").lower() in OFF:
         return Finding(False, f"{SWITCH}={os.environ[SWITCH]} switches the injection off")
     for is_set, flag, effect in (
@@ -76,7 +76,7 @@ def _check_injection() -> Finding:
 
 
 def _check_folder(folder: str) -> Finding:
-    """Tell whether processes can share their numbers, by creating a file as they do."""
+    """Check whether processes can share their numbers, by creating a file as they do."""
     if not folder:
         return Finding(False, f"{FOLDER_VARIABLE} is not set: nothing is shared")
     try:

@@ -58,7 +58,7 @@ def _find_target(arguments: Sequence[str]) -> str:
 
 
 def _find_option(arguments: Sequence[str], names: Sequence[str], read: Callable[[str], str]) -> str:
-    """Return what `-A value`, `-Avalue`, `--app value` or `--app=value` says."""
+    """Return the value of `-A value`, `-Avalue`, `--app value` or `--app=value`."""
     for number, argument in enumerate(arguments):
         for name in names:
             if argument == name:
@@ -78,6 +78,6 @@ def _read_script(value: str) -> str:
 
 
 def _find_word(arguments: Sequence[str]) -> str:
-    """Return the first argument that is no option."""
+    """Return the first argument that is not an option."""
     words = [each for each in arguments if not each.startswith("-")]
     return words[0] if words else ""

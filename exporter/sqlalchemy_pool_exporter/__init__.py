@@ -4,7 +4,7 @@ from functools import cache
 from typing import Final
 
 DISTRIBUTION: Final = "sqlalchemy-pool-exporter"
-# Not the distribution's name: anybody may register that until it is published.
+# Not the distribution's name: anyone may register that until it is published.
 _SOURCE: Final = "./exporter"
 
 

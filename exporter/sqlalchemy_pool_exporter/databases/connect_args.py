@@ -21,7 +21,7 @@ def build_connect_args(
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return positional and keyword arguments; those of the configuration win over the URL's.
 
-    What the driver would refuse is left to it: loading the settings has reported it.
+    Arguments that the driver would refuse are left in: loading the settings has reported them.
     """
     cargs, cparams = dialect.create_connect_args(url.url)
     driver = find_driver(dialect.name, dialect.driver)

@@ -202,8 +202,8 @@ def build_files_timeout_error() -> DeadlineError:
 def limit_session(statement: str, connection: DBAPIConnection, _record: object) -> None:
     """Execute the statement that limits the later ones of a session, just opened.
 
-    A proxy or another server that speaks the dialect's protocol may not know the statement. It is
-    no less up, and the deadline ends its queries even so.
+    A proxy or another server with the dialect's protocol may not know the statement. It still
+    counts as up, and the deadline still ends its queries.
     """
     cursor = connection.cursor()
     try:

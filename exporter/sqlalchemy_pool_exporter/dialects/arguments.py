@@ -23,7 +23,7 @@ ArgumentType: TypeAlias = Callable[[Any], Any]
 
 TEXT: Final = "text: put it in quotes"
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-# Drivers hand many of them to C.
+# Drivers pass many of them to C.
 _LARGEST: Final = 2**31 - 1
 
 
@@ -63,7 +63,7 @@ def convert_arguments(
 ) -> tuple[dict[str, Any], tuple[ArgumentProblem, ...]]:
     """Return the arguments as a driver takes them, and those that it would refuse.
 
-    What it would refuse is returned as it is.
+    Arguments that it would refuse stay unchanged.
 
     Args:
         types: The type of each argument; others are not checked.
@@ -88,7 +88,7 @@ def accept_any_name(_name: str) -> bool:
 
 
 def accept_parameters_of(module: str) -> Callable[[str], bool]:
-    """Return a function that tells whether connect() of a module has a parameter of a name."""
+    """Return a function that checks whether a module's connect() has a parameter."""
 
     def is_known(name: str) -> bool:
         try:
@@ -116,7 +116,7 @@ def text(value: Any) -> Any:
 
 
 def text_or_number(value: Any) -> Any:
-    """Take text, or a number that the driver makes text of."""
+    """Take text, or a number, which the driver converts to text."""
     return value if _is_number(value) else text(value)
 
 
@@ -171,7 +171,7 @@ def python_object(value: Any) -> Any:
 
 
 def settings_of_session(value: Any) -> Any:
-    """Take a mapping of texts; make text of numbers."""
+    """Take a mapping of texts; convert numbers to text."""
     if value is None:
         return None
     if not isinstance(value, Mapping):

@@ -91,7 +91,7 @@ def build_no_arguments(_timeout: float, _statement_timeout: float | None) -> Arg
 
 
 def pass_password(password: str) -> str:
-    """Return the password as it is."""
+    """Return the password unchanged."""
     return password
 
 

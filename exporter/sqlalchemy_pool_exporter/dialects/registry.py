@@ -79,7 +79,7 @@ def _load(name: str, driver: str | None) -> type[sqlalchemy.Dialect]:
         raise URLError.of(
             f"{scheme}://", f"a database and driver SQLAlchemy knows: {schemes}"
         ) from None
-    except Exception as error:  # what the package of a third party's dialect stumbles over
+    except Exception as error:  # any failure inside a third party's package
         failure = _read_failure(error)
     raise URLError.of(f"{scheme}://", f"a dialect that can be imported: {failure}")
 
@@ -88,13 +88,13 @@ def _is_installed(dialect: type[sqlalchemy.Dialect]) -> bool:
     """Return whether the driver can be imported."""
     try:
         dialect.import_dbapi()
-    except Exception:  # a driver may stumble over anything, such as a library of another version
+    except Exception:  # a driver may raise anything, say for a library of another version
         return False
     return True
 
 
 def _find_import_failure(dialect: type[sqlalchemy.Dialect]) -> str | None:
-    """Return what a driver says that is installed but cannot be imported; None if it is missing."""
+    """Return why a driver that is installed cannot be imported; None if it is missing."""
     try:
         dialect.import_dbapi()
     except Exception as error:
@@ -106,7 +106,7 @@ def _find_import_failure(dialect: type[sqlalchemy.Dialect]) -> str | None:
 
 
 def _read_failure(error: Exception) -> str:
-    """Return what an import stumbled over, on one line."""
+    """Return why an import failed, on one line."""
     return escape_unprintable(" ".join(read_text(error).split())) or type(error).__name__
 
 

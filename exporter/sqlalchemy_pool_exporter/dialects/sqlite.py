@@ -104,7 +104,7 @@ def build_arguments(timeout: float, _statement_timeout: float | None) -> Argumen
 
 
 def is_of_aiosqlite(name: str) -> bool:
-    """Return whether aiosqlite does not hand this argument to sqlite3."""
+    """Return whether aiosqlite does not pass this argument to sqlite3."""
     return name == "iter_chunk_size"
 
 

@@ -44,7 +44,7 @@ def validate(sources: Sequence[Document], *, needs_work: bool = True) -> Setting
     """Return sources as settings, which need a database or an application's folder by default.
 
     Raises:
-        SettingsErrors: With every mistake. Files that the settings name are not looked at.
+        SettingsErrors: Lists every mistake. Files that the settings name are not read.
     """
     origins = merge_origins(sources)
     errors: list[SettingsError] = []
@@ -122,7 +122,7 @@ def _build(sources: Iterable[Document]) -> Settings:
 
 
 def _has_work(data: Mapping[str, Any]) -> bool:
-    # An `app` that is no mapping is a mistake of its own.
+    # An `app` that is not a mapping is a separate mistake.
     app = data.get("app", {})
     return bool(data.get("databases")) or not isinstance(app, Mapping) or app.get("dir") is not None
 

@@ -162,7 +162,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use nothing but the arguments: `loading` passes sources of its own."""
+        """Use only the arguments: `loading` passes its own sources."""
         return (init_settings,)
 
     @model_validator(mode="before")

@@ -79,9 +79,9 @@ def read_file(path: str, identity: int, last_alive: dict[int, int] | None = None
 
 
 def choose_time(state: FileState, identity: int, last_alive: dict[int, int] | None) -> int | None:
-    """Return the time up to which to count what is in flight; None for now.
+    """Return the time until which operations in flight count; None for now.
 
-    Nobody knows when a dead process ended, and its counters must not fall below what they showed.
+    It is unknown when a dead process ended, and its counters must not fall below what they showed.
     So they end when a scrape last saw the process alive, or else first saw it dead.
 
     Args:

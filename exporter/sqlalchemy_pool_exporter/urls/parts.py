@@ -195,7 +195,7 @@ def _read_host(text: str) -> Host | None:
 
 
 def _read_free_host(text: str) -> Host | None:
-    """Read what stands in the place of the host as SQLAlchemy does, without decoding it."""
+    """Read the text in place of the host as SQLAlchemy does, without decoding it."""
     match = _FREE_HOST.fullmatch(text)
     port = int(match["port"] or 0) if match else 0
     if match is None or port > 65535:
