@@ -17,6 +17,7 @@ SCHEMA: Final = Path(__file__).parent / "helm" / "values.schema.json"
 ALERTS: Final = Path(__file__).parents[1] / "grafana" / "alerts" / "alerts.yaml"
 # The chart has its own values for these, because it also needs them elsewhere: port, mountPath.
 OF_THE_CHART: Final = {"config": ("listen",), "AppSettings": ("dir",)}
+KEYS_OF_CONFIG: Final = ("additionalProperties", "patternProperties", "properties", "type")
 # Helm reads patterns as Go's regular expressions, which do not support lookaheads.
 _LOOKAHEAD: Final = re.compile(r"\(\?!.*?\)")
 
@@ -25,7 +26,7 @@ def build_definitions() -> dict[str, Any]:
     """Return the definitions: `config`, those that it refers to, and `alert`."""
     schema = build_schema()
     definitions: dict[str, Any] = {
-        "config": {key: schema[key] for key in ("additionalProperties", "properties", "type")},
+        "config": {key: schema[key] for key in KEYS_OF_CONFIG},
         **schema["$defs"],
     }
     for name, keys in OF_THE_CHART.items():

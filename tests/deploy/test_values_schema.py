@@ -185,6 +185,10 @@ def test_every_setting_of_the_exporter_is_valid() -> None:
     assert render_alone({"config": CONFIG})
 
 
+def test_keys_for_anchors_are_valid() -> None:
+    assert render_alone({"config": {**CONFIG, "x-pool": {"size": 2}}})
+
+
 def test_global_values_are_valid() -> None:
     assert render_alone({"global": {"imageRegistry": "registry.example.com"}})
 

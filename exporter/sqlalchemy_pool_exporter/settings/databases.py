@@ -1,6 +1,7 @@
 """The settings of one database: where it is, what it should be, how it is probed."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,11 +18,17 @@ from pydantic import (
 from sqlalchemy_pool_exporter.dialects import DatabaseURL, parse_url
 from sqlalchemy_pool_exporter.redaction import MASK, redact
 from sqlalchemy_pool_exporter.settings.errors import SettingsError, SettingsErrors, expect
-from sqlalchemy_pool_exporter.settings.fields import FilePath, OptionalDuration, Section
+from sqlalchemy_pool_exporter.settings.fields import (
+    FILLED_IN,
+    FilePath,
+    OptionalDuration,
+    Section,
+    reject_variables,
+)
 from sqlalchemy_pool_exporter.settings.pools import PoolSettings
 from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
 from sqlalchemy_pool_exporter.settings.secret_files import read_secret_file
-from sqlalchemy_pool_exporter.urls import URLError
+from sqlalchemy_pool_exporter.urls import URLError, is_variable
 
 # https://prometheus.io/docs/concepts/data_model/
 _LABEL_NAME: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
@@ -58,7 +65,18 @@ def _check_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _find_variable(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the path of a value that is nothing but a variable; empty if there is none."""
+    for key, value in arguments.items():
+        if isinstance(value, str) and is_variable(value):
+            return (str(key),)
+        if isinstance(value, Mapping) and (path := _find_variable(value)):
+            return (str(key), *path)
+    return ()
+
+
 def _check_label_value(value: str) -> str:
+    reject_variables(value)
     if redact(value) != value:
         raise expect("text without a password, since metrics are public", shown=f"got {MASK}")
     try:
@@ -123,6 +141,13 @@ class DatabaseSettings(Section):
     server_metrics: bool = Field(
         default=True, description="Read the server's limits, connections and replication lag"
     )
+
+    @field_validator("connect_args")
+    @classmethod
+    def _check_filled_in(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        if path := _find_variable(arguments):
+            raise expect(FILLED_IN, below=path, shown="got a variable")
+        return arguments
 
     @field_validator("url_file")
     @classmethod

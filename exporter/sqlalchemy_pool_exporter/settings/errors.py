@@ -53,7 +53,8 @@ def expect(expected: str, **context: object) -> PydanticCustomError:
     Args:
         expected: What belongs there.
         context: `shown` replaces the value in the message; `sibling` is the wrong key, if it is
-            another one in the section; `problems` are several pairs of shown and expected.
+            another one in the section; `below` is the path of the wrong key, if it is deeper;
+            `problems` are several pairs of shown and expected.
     """
     return PydanticCustomError("expected", "expected {expected}", {"expected": expected, **context})
 

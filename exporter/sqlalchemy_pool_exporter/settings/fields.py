@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, mod
 from pydantic_core import PydanticCustomError
 
 from sqlalchemy_pool_exporter.settings.errors import expect
+from sqlalchemy_pool_exporter.urls import has_variable
 
 DEFAULT_LISTEN: Final = "0.0.0.0:9723"
 EXPECTED_ADDRESS: Final = (
@@ -19,6 +20,7 @@ EXPECTED_ADDRESS: Final = (
 _ADDRESS: Final = re.compile(
     r"(?:\[(?P<bracketed>[\w:.%]+)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>[0-9]{1,5})"
 )
+FILLED_IN: Final = "a value whose variables were filled in before"
 
 UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 EXPECTED_DURATION: Final = "a duration like 500ms, 15s, 5m or 1h"
@@ -123,12 +125,19 @@ def _reject_bool(value: Any) -> Any:
     return value
 
 
+def reject_variables(text: str) -> None:
+    """Raise PydanticCustomError for text with a variable that nobody has replaced."""
+    if has_variable(text):
+        raise expect(FILLED_IN)
+
+
 def _check_path(value: Any) -> Any:
     # Path("") would be the current folder.
     if value == "":
         raise expect("a path", shown="got ''")
     if not isinstance(value, str | Path):
         raise expect("a path")
+    reject_variables(str(value))
     return value
 
 

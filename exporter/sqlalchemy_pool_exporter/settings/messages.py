@@ -24,8 +24,10 @@ from sqlalchemy_pool_exporter.settings.errors import (
     render_key,
     show_value,
 )
+from sqlalchemy_pool_exporter.settings.fields import FILLED_IN
 from sqlalchemy_pool_exporter.settings.settings import NESTING, PREFIX, Settings
 from sqlalchemy_pool_exporter.settings.yaml_file import KeyPath
+from sqlalchemy_pool_exporter.urls import has_variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def _describe(
     path = tuple(str(part) for part in detail["loc"] if part != "[key]")
     if "sibling" in extra:
         path = (*path[:-1], extra["sibling"])
+    path = (*path, *extra.get("below", ()))
     key, origin = render_key(path), find_origin(path, origins)
     if detail["type"] == "extra_forbidden":
         yield SettingsError(key, "unknown key", _suggest(path, context.root), origin)
@@ -123,6 +126,8 @@ def _show(path: KeyPath, detail: ErrorDetails, context: MessageContext) -> str:
 
 
 def _expect(path: KeyPath, detail: ErrorDetails) -> str:
+    if isinstance(detail["input"], str) and has_variable(detail["input"]):
+        return FILLED_IN
     if detail["type"] == "expected":
         return str(detail["ctx"]["expected"])
     if detail["type"] in _MAPPING_TYPES:

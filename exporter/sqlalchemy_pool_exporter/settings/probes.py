@@ -7,7 +7,13 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from sqlalchemy_pool_exporter.settings.errors import expect
-from sqlalchemy_pool_exporter.settings.fields import PositiveDuration, Section, parse_duration
+from sqlalchemy_pool_exporter.settings.fields import (
+    FILLED_IN,
+    PositiveDuration,
+    Section,
+    parse_duration,
+)
+from sqlalchemy_pool_exporter.urls import is_variable
 
 INTERVAL = 15.0
 TIMEOUT = 5.0
@@ -46,6 +52,13 @@ class ProbeSettings(Section):
             "fresh_connection_interval": max(FRESH_CONNECTION_INTERVAL, interval),
         }
         return {**defaults, **data}
+
+    @field_validator("query")
+    @classmethod
+    def _check_query(cls, value: str | None) -> str | None:
+        if value is not None and is_variable(value):
+            raise expect(FILLED_IN)
+        return value
 
     @field_validator("timeout")
     @classmethod

@@ -24,6 +24,7 @@ from sqlalchemy_pool_exporter.settings.fields import (
     FilePath,
     Section,
     parse_address,
+    reject_variables,
 )
 from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
 
@@ -46,6 +47,7 @@ def _check_address(address: Any) -> Any:
         parse_address(address if isinstance(address, str) else "")
     except AddressError:
         raise expect(EXPECTED_ADDRESS) from None
+    reject_variables(address)
     return address
 
 
@@ -120,12 +122,13 @@ class WebSettings(Section):
 
 
 class Settings(BaseSettings):
-    """A configuration that is valid as a whole."""
+    """A configuration that is valid as a whole. Keys that begin with x- may hold YAML anchors."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
+        json_schema_extra={"patternProperties": {"^x-": True}},
         # Keys of the file have a case. `sources` writes the names of variables in lower case.
         case_sensitive=True,
         env_prefix=PREFIX,
@@ -176,6 +179,13 @@ class Settings(BaseSettings):
             name: _add_defaults(database, defaults) for name, database in data["databases"].items()
         }
         return {**data, "databases": databases}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_extensions(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        return {key: value for key, value in data.items() if not str(key).startswith("x-")}
 
 
 def _read_probe(probe: Any) -> Mapping[str, Any]:

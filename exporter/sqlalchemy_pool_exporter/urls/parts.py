@@ -30,7 +30,8 @@ _FREE_HOST = re.compile(
 )
 _HOST = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:\s]*))(?::(?P<port>[0-9]{0,9}))?")
 # Variables that a shell, Kubernetes, Helm or a configuration management should have replaced.
-_TEMPLATE = re.compile(r"\$\{\w+(?:[^\w{}][^{}]*)?\}|\$\(\w+\)|\{\{.*\}\}")
+_VARIABLE = re.compile(r"\$\{\w+(?:[^\w{}][^{}]*)?\}|\$\([\w.-]+\)|\{\{.*\}\}", re.DOTALL)
+_BARE_VARIABLE = re.compile(r"\$\w+|%\w+%")
 _PARAMETER = re.compile(r"&\w+=")
 _SECRET_NAME = re.compile(r"(?i)pass(word|wd|phrase)?$|pwd$|secret|token|^scram_.*_key$")
 _SECRET_INSIDE = re.compile(r"(?i)\b(?:password|pwd)\s*=\s*('[^']*'|\{[^}]*\}|[^\s;&]+)")
@@ -87,12 +88,13 @@ def split_url(
     """
     text = text.strip()
     match = _URL.fullmatch(text)
+    if has_variable(text):
+        shown = f"{match['scheme'].lower()}://{MASK}" if match else "text"
+        expected = f"a URL whose variables were filled in before (a literal $ is {quote('$')})"
+        raise URLError.of(f"{shown} with a variable in it", expected)
     if match is None or not _is_printable(text):
         raise _describe_text(text)
     scheme = match["scheme"].lower()
-    if _TEMPLATE.search(text):
-        expected = f"a URL whose variables were filled in before (a literal $ is {quote('$')})"
-        raise URLError.of(f"{scheme}://{MASK} with a variable in it", expected)
     backend, _, driver = scheme.partition("+")
     rest = _REST.fullmatch(match["rest"])
     if rest is None:
@@ -118,6 +120,22 @@ def split_url(
         secrets=collect_secrets(password, *find_secrets(query)),
         is_ambiguous=not is_file and "@" in (rest["query"] or ""),
     )
+
+
+def has_variable(text: str) -> bool:
+    """Return whether the text has a variable in it: ${DATABASE_URL}, $(DATABASE_URL), {{ url }}.
+
+    $NAME and %NAME% only count as the whole text, because passwords have such parts.
+    """
+    return bool(_VARIABLE.search(text) or _BARE_VARIABLE.fullmatch(text.strip()))
+
+
+def is_variable(text: str) -> bool:
+    """Return whether the text is nothing but a variable, for text that may have one inside.
+
+    $NAME does not count: PostgreSQL's search_path has "$user".
+    """
+    return bool(_VARIABLE.fullmatch(text.strip()))
 
 
 def _is_printable(text: str) -> bool:

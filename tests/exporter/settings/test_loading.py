@@ -452,3 +452,38 @@ def test_without_its_file_the_bootstrap_uses_the_environment(tmp_path: Path) -> 
     assert start.listen == ":2"
     with pytest.raises(SettingsErrors, match=r"absent\.yaml"):
         load_without_databases(tmp_path / "absent.yaml", {"POOL_EXPORTER_LISTEN": ":2"})
+
+
+def test_keys_for_anchors_may_stand_on_top(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        """
+        x-pool: &pool {size: 3}
+        x-anything: ["${NOT_USED}", 1]
+        databases:
+          a: {url: sqlite://, pool: *pool}
+          b: {url: sqlite://, pool: {<<: *pool, max_overflow: 1}}
+        """,
+    )
+    pools = [database.pool for database in settings.databases.values()]
+    assert [(pool.size, pool.max_overflow) for pool in pools] == [(3, 0), (3, 1)]
+
+
+def test_keys_for_anchors_are_unknown_further_down(tmp_path: Path) -> None:
+    with pytest.raises(SettingsErrors, match=r"databases\.a\.x-pool \(line 1\): unknown key"):
+        load(tmp_path, "databases: {a: {url: sqlite://, x-pool: {}}}")
+
+
+def test_what_only_looks_like_a_variable_is_taken(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        """
+        databases:
+          a:
+            url: postgresql://app:pa$word@db/orders
+            connect_args: {server_settings: {search_path: $user}, password: "a${b}c"}
+            probe: {query: "SELECT '{{1,2},{3,4}}'::int[]"}
+            labels: {price: "5$"}
+        """,
+    )
+    assert settings.databases["a"].labels == {"price": "5$"}
