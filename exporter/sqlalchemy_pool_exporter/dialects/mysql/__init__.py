@@ -70,7 +70,11 @@ MYSQL = Dialect(
             connect_arguments=build_mysqlconnector_arguments,
             argument_types=MYSQLCONNECTOR_TYPES,
         ),
-        Driver("mariadbconnector", argument_types=COMMON_TYPES),
+        Driver(
+            "mariadbconnector",
+            connect_arguments=build_mysqldb_arguments,
+            argument_types=COMMON_TYPES,
+        ),
     ),
     driver_modules=DRIVER_MODULES,
     session_limit=limit_session,

@@ -20,7 +20,7 @@ def build_pymysql_arguments(timeout: float, _statement_timeout: float | None) ->
 
 
 def build_mysqldb_arguments(timeout: float, _statement_timeout: float | None) -> Arguments:
-    """Return arguments for mysqlclient, which takes whole seconds."""
+    """Return arguments for mysqlclient and mariadbconnector, which take whole seconds."""
     seconds = math.ceil(timeout)
     return {"connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy_pool_exporter.dialects.base import APPLICATION_NAME, Arguments, to_milliseconds
@@ -19,8 +20,39 @@ CONNECTING_SECONDS: Final = 0.01
 CONNECTING_TURNS: Final = 6
 
 
+@cache
+def let_asyncpg_read_any_encoding() -> None:
+    """Let asyncpg read the errors of refused logins that are not in UTF-8.
+
+    Until the database is known, a server writes them in its own encoding. asyncpg (up to 0.32)
+    stumbles over that, and its error says only that the connection was closed. It has no other
+    place for a protocol of ours. This can go when `_parse_msg_error_response` decodes leniently.
+    """
+    from asyncpg import protocol  # not always installed
+
+    class LenientProtocol(protocol.Protocol):  # type: ignore[misc, unused-ignore]
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data if self.is_connected() else escape_error(data))
+
+    protocol.Protocol = LenientProtocol  # type: ignore[misc, assignment, unused-ignore]
+
+
+def escape_error(data: bytes) -> bytes:
+    """Return what a server sent; if it is an error that is not in UTF-8, with escaped bytes.
+
+    An error is the letter E, the length of what follows as 4 bytes (big endian, itself included),
+    and fields, each with a letter and a zero byte at the end.
+    """
+    end = 1 + int.from_bytes(data[1:5], "big")
+    if data[:1] != b"E" or len(data) < max(end, 5):  # in the latter case the rest comes later
+        return data
+    fields = data[5:end].decode("utf-8", "backslashreplace").encode()
+    return b"E" + (4 + len(fields)).to_bytes(4, "big") + fields + data[end:]
+
+
 def build_asyncpg_arguments(timeout: float, statement_timeout: float | None) -> Arguments:
     """Return arguments that suit PgBouncer, too."""
+    let_asyncpg_read_any_encoding()
     server_settings = {"application_name": APPLICATION_NAME}
     if statement_timeout is not None:
         server_settings["statement_timeout"] = str(to_milliseconds(statement_timeout))
