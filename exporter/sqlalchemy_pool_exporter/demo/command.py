@@ -1,11 +1,14 @@
 """The command `demo`: databases, an application that uses them, and an exporter."""
 
+import errno
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Final
 
@@ -15,6 +18,7 @@ from sqlalchemy_pool_exporter.demo.stage import open_stage
 from sqlalchemy_pool_exporter.server.listener import open_listener, read_address
 from sqlalchemy_pool_exporter.server.server import serve
 from sqlalchemy_pool_exporter.settings.fields import Address, AddressError, parse_address
+from sqlalchemy_pool_exporter.settings.settings import PREFIX
 from sqlalchemy_pool_exporter.web.app import create_app
 
 logger = logging.getLogger(__name__)
@@ -22,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 # A demo is for this machine only.
 DEFAULT_LISTEN: Final = "127.0.0.1:9723"
+LISTEN_VARIABLE: Final = f"{PREFIX}LISTEN"
 
 
 WELCOME: Final = """\
@@ -46,7 +51,7 @@ def run_demo(listen: str | None) -> int:
     """Return the exit status: 1 if the address is taken or something cannot be started."""
     with note_interruption() as interruption:
         try:
-            with open_listener(parse_address(listen or DEFAULT_LISTEN)) as listener:
+            with open_demo_listener(listen or os.environ.get(LISTEN_VARIABLE)) as listener:
                 play(listener, interruption)
         except AddressError as error:
             logger.error("%s; choose another one, as in --listen 127.0.0.1:0", error)
@@ -55,6 +60,27 @@ def run_demo(listen: str | None) -> int:
             logger.error("the demo cannot start: %s", error)
             return 1
     return 0
+
+
+def open_demo_listener(listen: str | None) -> socket.socket:
+    """Return a socket that listens on the address, or on the default one.
+
+    If the port of the default one is in use, it is on another port, and the log says so.
+
+    Raises:
+        AddressError: The given address cannot be listened on.
+    """
+    if listen:
+        return open_listener(parse_address(listen))
+    default = parse_address(DEFAULT_LISTEN)
+    try:
+        return open_listener(default)
+    except AddressError as error:
+        if getattr(error.__cause__, "errno", None) != errno.EADDRINUSE:
+            raise
+    listener = open_listener(replace(default, port=0))
+    logger.warning("%s is in use; the demo is on %s instead", default, read_address(listener))
+    return listener
 
 
 class Interruption:

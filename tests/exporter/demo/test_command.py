@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from sqlalchemy_pool_exporter import demo
-from sqlalchemy_pool_exporter.demo import postgres
+from sqlalchemy_pool_exporter.demo import command, postgres
 from sqlalchemy_pool_exporter.demo.command import build_url, note_interruption
 from sqlalchemy_pool_exporter.demo.stage import open_stage
+from sqlalchemy_pool_exporter.server.listener import open_listener, read_address
 from sqlalchemy_pool_exporter.settings.fields import Address
 from tests.servers.folders import make_folder
 
@@ -44,6 +45,32 @@ def test_a_server_that_does_not_start_is_logged_and_leaves_nothing(
 def test_an_invalid_address_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert demo.main("nowhere") == 1
     assert "nowhere" in caplog.text
+
+
+def test_the_variable_of_the_setting_is_obeyed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("POOL_EXPORTER_LISTEN", "of-the-variable")
+    assert demo.main() == 1
+    assert "of-the-variable" in caplog.text
+
+
+def test_another_port_is_taken_and_logged_where_the_default_one_is_in_use(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_listener(Address("127.0.0.1", 0)) as taken:
+        default = str(read_address(taken))
+        monkeypatch.setattr(command, "DEFAULT_LISTEN", default)
+        with command.open_demo_listener(None) as listener:
+            chosen = read_address(listener)
+    assert chosen.host == "127.0.0.1"
+    assert f"{default} is in use; the demo is on {chosen} instead" in caplog.text
+
+
+def test_a_given_address_that_is_in_use_is_not_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    with open_listener(Address("127.0.0.1", 0)) as taken:
+        assert demo.main(str(read_address(taken))) == 1
+    assert "in use" in caplog.text
 
 
 def test_the_repr_of_the_stage_hides_its_passwords(caplog: pytest.LogCaptureFixture) -> None:
