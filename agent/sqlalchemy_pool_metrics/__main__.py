@@ -20,7 +20,7 @@ EXPORT_HELP = "write a folder that switches the recording on in apps that have i
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit status: 0, 1 for a failure, 2 for wrong arguments.
 
-    With `export --never-fail` a failure is 0, too: an incomplete export switches nothing on.
+    With `export --never-fail` a failure is 0, too: the folder then switches nothing on.
     """
     command = _build_parser().parse_args(arguments)
     return command.run(command)  # type: ignore[no-any-return]
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_export(command: argparse.Namespace) -> int:
     folder = Path(command.folder).absolute()
     try:
-        export(folder)
+        export(folder, repair=command.never_fail)
     except (ForeignFileError, OSError) as error:
         sys.stderr.write(f"{_PROGRAM}: cannot export to {folder}: {_describe(error)}\n")
         return 0 if command.never_fail else 1
