@@ -152,6 +152,11 @@ FAMILIES: tuple[_Gauge | _AppGauge | _Counter | _SplitCounter | _Histogram, ...]
         "Live processes of the application that have this pool.",
         lambda s: s.processes,
     ),
+    _AppGauge(
+        "saturated_processes",
+        "Live processes of the application in which every allowed connection of this pool is out.",
+        lambda s: s.saturated_processes,
+    ),
     _Counter("checkouts", "Successful checkouts.", lambda s: s.checkouts),
     _SplitCounter(
         "checkout_failures",
@@ -241,7 +246,9 @@ class PoolCollector:
 
 def _of_one_process(snapshot: Snapshot) -> Snapshot:
     """Count one process for several engines that are merged into one pool."""
-    return replace(snapshot, processes=1) if snapshot.processes > 1 else snapshot
+    if snapshot.processes <= 1:
+        return snapshot
+    return replace(snapshot, processes=1, saturated_processes=min(snapshot.saturated_processes, 1))
 
 
 def app_labels(snapshot: Snapshot) -> dict[str, str]:

@@ -76,6 +76,7 @@ def read_snapshot(
         pending_checkouts_peak=_read_peak(peaks[1], pending, oldest),
         running_pending_ns=_sum_running(waiting, until_ns) if waiting else 0,
         running_saturated_ns=_sum_running(saturated, until_ns) if saturated else 0,
+        saturated_processes=1 if saturated else 0,
         oldest_checkout_ns=max(0, now_ns - min(held)) if held else 0,
         overflow=None if pool.size is None else max(0, checked_in + checked_out - pool.size),
     )

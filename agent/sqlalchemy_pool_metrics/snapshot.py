@@ -85,6 +85,7 @@ class Snapshot:
 
     Attributes:
         processes: Processes that have the pool; 0 when only its counters are left.
+        saturated_processes: Those of them with every allowed connection checked out.
         additive: Counters and histograms in the order of the slots. The methods and properties read
             them by name.
         overflow: Connections beyond the size, never negative; None for a pool without a size.
@@ -101,6 +102,7 @@ class Snapshot:
     pending_checkouts_peak: int = 0
     running_pending_ns: int = 0
     running_saturated_ns: int = 0
+    saturated_processes: int = 0
     oldest_checkout_ns: int = 0
     overflow: int | None = None
 
@@ -202,6 +204,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         pending_checkouts_peak=sum(s.pending_checkouts_peak for s in snapshots),
         running_pending_ns=sum(s.running_pending_ns for s in snapshots),
         running_saturated_ns=sum(s.running_saturated_ns for s in snapshots),
+        saturated_processes=sum(s.saturated_processes for s in snapshots),
         oldest_checkout_ns=max(s.oldest_checkout_ns for s in snapshots),
         overflow=_total(s.overflow for s in sized),
     )

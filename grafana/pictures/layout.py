@@ -18,11 +18,11 @@ UNIT, COLUMNS = 32, 24
 CHOICE = (
     (
         ("overview", "How many databases are down?"),
-        ("overview", "In how many pools do callers give up?"),
+        ("overview", "In how many pools do checkouts fail?"),
         ("overview", "In how many pools do callers wait?"),
         ("overview", "How many alerts fire?"),
         ("pool-detail", "How full are the pools?"),
-        ("pool-detail", "How many callers gave up?"),
+        ("pool-detail", "How many checkouts failed?"),
     ),
     (
         ("pool-detail", "How many connections are in use, and how many are there?"),

@@ -66,9 +66,9 @@ class Selectors:
         one = f"count by ({by}) ({self.pool('checked_out')})"
         return f"({processes} or {one})"
 
-    def gave_up(self) -> str:
-        """Return the counter of callers that gave up, by the pool's timeout or their own."""
-        return self.pool("checkout_failures_total", 'reason=~"timeout|cancelled"')
+    def failures(self) -> str:
+        """Return the counter of failed checkouts: timeouts, cancelled ones and errors."""
+        return self.pool("checkout_failures_total")
 
     def demand(self, by: str) -> str:
         """Return the mean number of connections that callers had or waited for (Little's law)."""

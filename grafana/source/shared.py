@@ -69,13 +69,14 @@ def _describe_pools(pools: Selectors) -> list[Column]:
     return [
         Column("In use", total("checked_out")),
         Column("Utilisation", at(pools.utilization(POOL)), "percentunit", 0, FULL),
+        Column("Full processes", total("saturated_processes"), steps=WAITERS),
         Column("Idle", total("checked_in")),
         Column("Limit", total("max_connections")),
         Column("Waiting", total("pending_checkouts"), steps=WAITERS),
         Column("p95 checkout", slow, "s", steps=WAITS),
         Column(
-            "Gave up/s",
-            at(f"sum by ({POOL}) ({rate(pools.gave_up())})"),
+            "Failed/s",
+            at(f"sum by ({POOL}) ({rate(pools.failures())})"),
             "cps",
             steps=SOME_IS_BAD,
         ),

@@ -76,13 +76,15 @@ def test_the_default_application_is_opentelemetrys_service_or_the_program(
 
 
 def test_two_engines_with_one_pool_name_count_as_one_process() -> None:
-    engines = [instrument(build_engine(QueuePool, pool_size=2), name="twice") for _ in range(2)]
-    for engine in engines:
-        use(engine)
+    engines = [
+        instrument(build_engine(QueuePool, pool_size=2, max_overflow=0), name="twice")
+        for _ in range(2)
+    ]
+    held = [engine.raw_connection() for engine in engines for _ in range(2)]
     seen = samples(scrape(), "twice")
 
-    assert len(engines) == seen["sqlalchemy_pool_size"] / 2
-    assert seen["sqlalchemy_pool_processes"] == 1
+    assert seen["sqlalchemy_pool_size"] == seen["sqlalchemy_pool_checked_out"] == len(held) == 4
+    assert seen["sqlalchemy_pool_processes"] == seen["sqlalchemy_pool_saturated_processes"] == 1
 
 
 def test_a_pool_that_is_gone_has_counters_and_no_gauges() -> None:
@@ -97,13 +99,14 @@ def test_a_pool_that_is_gone_has_counters_and_no_gauges() -> None:
     assert families["sqlalchemy_pool_checkouts"].samples[0].value == 1
 
 
-def test_only_the_applications_pools_have_a_number_of_processes() -> None:
+def test_only_the_applications_pools_have_numbers_of_processes() -> None:
     snapshot = read_pool(instrument(build_engine(QueuePool), name="p"))
     snapshots = [({"origin": origin, "pool": "p"}, snapshot) for origin in ("probe", "app")]
     families = {f.name: f for f in build_families(snapshots, ["origin", "pool"])}
 
-    (sample,) = families["sqlalchemy_pool_processes"].samples
-    assert (sample.labels["origin"], sample.value) == ("app", 1)
+    for name, expected in (("processes", 1), ("saturated_processes", 0)):
+        (sample,) = families[f"sqlalchemy_pool_{name}"].samples
+        assert (sample.labels["origin"], sample.value) == ("app", expected)
 
 
 def test_a_value_that_a_pool_cannot_know_is_absent() -> None:

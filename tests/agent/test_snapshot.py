@@ -48,3 +48,27 @@ def test_a_pool_that_is_gone_keeps_its_counters_and_adds_no_limit() -> None:
 
     assert (left.processes, left.checked_out, left.checkouts, left.size) == (1, 0, 1, 2)
     assert left.checked_out_ns == SECOND
+
+
+def test_a_full_pool_beside_an_idle_one_is_counted_until_a_connection_is_back() -> None:
+    full, idle = block(limit=1), block(limit=1)
+    slot = full.record_checkout(0, START)
+    both = merge([read(full, START), read(idle, START)])
+
+    assert (both.processes, both.saturated_processes) == (2, 1)
+    full.record_return(slot, START, START + SECOND)
+    assert read(full, START + SECOND).saturated_processes == 0
+
+
+def test_a_pool_without_a_limit_is_never_full() -> None:
+    unlimited = block(limit=None)
+    unlimited.record_checkout(0, START)
+
+    assert read(unlimited, START).saturated_processes == 0
+
+
+def test_a_full_pool_that_is_gone_is_not_full() -> None:
+    full = block(limit=1)
+    full.record_checkout(0, START)
+
+    assert keep_counters(read(full, START)).saturated_processes == 0

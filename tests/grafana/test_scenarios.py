@@ -41,10 +41,10 @@ PANELS = {
     "Which databases were up, and when?": "down",
     "Which pods reach the database, and when?": "down",
     "When did each database last answer?": "down",
-    "In how many pools do callers give up?": "exhausted",
+    "In how many pools do checkouts fail?": "exhausted",
     "In how many pools do callers wait?": "exhausted",
     "How many callers wait now?": "exhausted",
-    "How many callers gave up? (in the time shown)": "exhausted",
+    "How many checkouts failed? (in the time shown)": "exhausted",
     "How full are the pools?": "exhausted",
     "How many exporters are down?": "killed",
     "When was the exporter scraped?": "killed",
@@ -68,7 +68,7 @@ PANELS = {
 # The numbers that stand where something is wrong, and where nothing is.
 STATS = [
     ("How many databases are down?", "down"),
-    ("In how many pools do callers give up?", "exhausted"),
+    ("In how many pools do checkouts fail?", "exhausted"),
     ("In how many pools do callers wait?", "exhausted"),
     ("How many exporters are down?", "killed"),
 ]

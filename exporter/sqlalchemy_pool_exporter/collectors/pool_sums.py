@@ -93,13 +93,16 @@ class PoolSums:
 
 
 def merge_group(group: Group) -> Snapshot:
-    """Return the sum of snapshots, with the number of their distinct processes."""
+    """Return the sum of snapshots, in how many processes they are, and in how many one is full."""
     merged = merge([snapshot for _, snapshot in group])
     processes = len({process for process, snapshot in group if snapshot.processes})
     waits = any(snapshot.pool.waits for _, snapshot in group)
     if waits != merged.pool.waits:
         merged = replace(merged, pool=replace(merged.pool, waits=waits))
-    return merged if merged.processes == processes else replace(merged, processes=processes)
+    if merged.processes == processes:
+        return merged
+    saturated = len({process for process, snapshot in group if snapshot.saturated_processes})
+    return replace(merged, processes=processes, saturated_processes=saturated)
 
 
 def read_endpoint(pool: PoolDescription) -> Endpoint | None:

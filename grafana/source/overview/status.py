@@ -32,7 +32,7 @@ def build_status_row() -> Row:
     stats = (
         _count_down_databases(),
         _count_reasons(),
-        _count_exhausted_pools(),
+        _count_failing_pools(),
         _count_waiting_pools(),
         _count_down_exporters(),
         _count_alerts(),
@@ -86,14 +86,14 @@ def _count_reasons() -> PanelBuilder:
     )
 
 
-def _count_exhausted_pools() -> PanelBuilder:
+def _count_failing_pools() -> PanelBuilder:
     return build_stat(
-        "In how many pools do callers give up?",
-        "Pools (of one pod each) in which a caller gave up within the last 5 minutes, because "
-        "the pool's timeout or its own caller ended the wait. Each case is an error in the "
-        "application. **Good:** 0. **Bad:** 1 or more. **Do:** see the fullest pools below.",
+        "In how many pools do checkouts fail?",
+        "Pools (of one pod each) in which a checkout failed within the last 5 minutes: the pool's "
+        "timeout or the caller ended the wait, or no connection could be opened. Each case is an "
+        "error in the application. **Good:** 0. **Bad:** 1 or more. **Do:** see which pools below.",
         "short",
-        Query(f"sum(sum by ({POOL}) (increase({_APP.gave_up()}[5m])) > bool 0)"),
+        Query(f"sum(sum by ({POOL}) (increase({_APP.failures()}[5m])) > bool 0)"),
         thresholds=NONE_IS_GOOD,
         no_value=NO_APP_POOL,
     )

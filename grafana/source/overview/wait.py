@@ -1,4 +1,4 @@
-"""Overview: where callers wait, and where they give up."""
+"""Overview: where callers wait, and where checkouts fail."""
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import build_time_series
@@ -12,7 +12,7 @@ _LEGEND = "{{application}} · {{pool}} · {{at}}"
 
 def build_wait_row() -> Row:
     """Return the row of the slowest pools."""
-    return Row("Wait", [Line(9, [_show_slowest(), _show_given_up()])])
+    return Row("Wait", [Line(9, [_show_slowest(), _show_failures()])])
 
 
 def _show_slowest() -> PanelBuilder:
@@ -28,13 +28,14 @@ def _show_slowest() -> PanelBuilder:
     )
 
 
-def _show_given_up() -> PanelBuilder:
-    failures = rate(_APP.gave_up())
+def _show_failures() -> PanelBuilder:
+    failures = rate(_APP.failures())
     return build_time_series(
-        "In which pools do callers give up?",
-        "Checkouts per second that pool_timeout or their caller ended, the ten highest. Each is an "
-        "error in the application. **Good:** 0. **Bad:** anything else. **Do:** find out what "
-        "holds the connections before you enlarge the pool.",
+        "In which pools do checkouts fail?",
+        "Checkouts per second that pool_timeout, their caller or an error ended, the ten highest. "
+        "Each is an error in the application. **Good:** 0. **Bad:** anything else. **Do:** open "
+        "the pool's details for the reason. For timeouts, find out what holds the connections "
+        "before you enlarge the pool.",
         "cps",
         Query(top(10, f"sum by ({POOL}) ({failures})"), _LEGEND),
         thresholds=SOME_IS_BAD,

@@ -9,7 +9,10 @@ from grafana.source.thresholds import FULL
 
 def build_saturation_row() -> Row:
     """Return the row of the connections in use."""
-    lines = [Line(9, [_show_use(), _show_peaks()]), Line(8, [_show_pods(), _show_full()])]
+    lines = [
+        Line(9, [_show_use(), _show_peaks()]),
+        Line(8, [_show_pods(), _show_full(), _show_full_processes()]),
+    ]
     return Row("Saturation", lines)
 
 
@@ -60,6 +63,20 @@ def _show_pods() -> PanelBuilder:
         Query(at(SELECTED.utilization(POOL)), BY_POD),
         thresholds=FULL,
         no_value=NO_LIMIT,
+    )
+
+
+def _show_full_processes() -> PanelBuilder:
+    return build_time_series(
+        "How many processes are full?",
+        "Processes in which every allowed connection is checked out at the scrape, by pod, and all "
+        "that have the pool. **Good:** 0. **Bad:** one that stays full while others are idle: its "
+        "callers wait, and sums hide it. **Do:** find it with app.per_process or the status page, "
+        "see the runbook of SQLAlchemyProcessPoolFull.",
+        "short",
+        Query(at(f"sum by ({POOL}) ({SELECTED.pool('saturated_processes')})"), f"full · {BY_POD}"),
+        Query(f"sum({SELECTED.pool('processes')})", "all"),
+        no_value=NO_POOL,
     )
 
 

@@ -23,7 +23,7 @@ def build_status_row() -> Row:
         _show_utilization(),
         _show_waiters(),
         _show_wait(),
-        _show_given_up(),
+        _show_failures(),
         _show_oldest(),
         _show_database(),
     )
@@ -67,13 +67,14 @@ def _show_wait() -> PanelBuilder:
     )
 
 
-def _show_given_up() -> PanelBuilder:
+def _show_failures() -> PanelBuilder:
     return build_stat(
-        "How many callers gave up? (in the time shown)",
-        "Checkouts that pool_timeout or their caller ended. Each is an error in the application. "
-        "**Good:** 0. **Bad:** 1 or more. **Do:** see since when in the row Wait.",
+        "How many checkouts failed? (in the time shown)",
+        "Checkouts that pool_timeout, their caller or an error ended. Each is an error in the "
+        "application. **Good:** 0. **Bad:** 1 or more. **Do:** see why and since when in the row "
+        "Wait.",
         "short",
-        Query(f"round(sum(increase({SELECTED.gave_up()}[$__range])))"),
+        Query(f"round(sum(increase({SELECTED.failures()}[$__range])))"),
         thresholds=NONE_IS_GOOD,
         no_value=NO_POOL,
     )

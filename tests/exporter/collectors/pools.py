@@ -18,6 +18,7 @@ from tests.exporter.collectors.probes import build_registry, read_series
 SIZE = "sqlalchemy_pool_size"
 FAILURES = "sqlalchemy_pool_connection_failures_total"
 PROCESSES = "sqlalchemy_pool_processes"
+SATURATED = "sqlalchemy_pool_saturated_processes"
 CHECKED_OUT = "sqlalchemy_pool_checked_out"
 
 

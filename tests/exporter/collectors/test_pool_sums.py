@@ -1,5 +1,7 @@
 """The application's pools: joined to databases, summed over processes, and limited in number."""
 
+from dataclasses import replace
+
 import pytest
 
 from sqlalchemy_pool_metrics import PoolDescription, Snapshot
@@ -8,6 +10,7 @@ from tests.exporter.collectors.pools import (
     CHECKED_OUT,
     FAILURES,
     PROCESSES,
+    SATURATED,
     SIZE,
     build_pool,
     collect,
@@ -99,6 +102,16 @@ def test_two_pools_of_one_process_with_the_same_labels_are_in_one_process() -> N
     registry = collect_processes({"1-a": [build_pool(host="one"), build_pool(host="two")]})
     assert read_values(registry, CHECKED_OUT) == [2]
     assert read_values(registry, PROCESSES) == [1]
+
+
+def test_full_processes_are_counted_and_each_once() -> None:
+    full = replace(build_pool(), saturated_processes=1)
+    twice = [full, replace(full, pool=replace(full.pool, host="two"))]
+    registry = collect_processes({"1-a": twice, "2-b": [build_pool()], "3-c": [full]})
+    assert read_values(registry, PROCESSES) == [3]
+    assert read_values(registry, SATURATED) == [2]
+    alone = collect_processes({"1-a": twice, "3-c": [full]}, per_process=True)
+    assert read_values(alone, SATURATED) == [1, 1]
 
 
 def test_a_dead_process_counts_and_is_in_no_gauge() -> None:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 CHECKED_OUT = "sqlalchemy_pool_checked_out"
 CHECKOUTS = "sqlalchemy_pool_checkouts_total"
 PROCESSES = "sqlalchemy_pool_processes"
+SATURATED = "sqlalchemy_pool_saturated_processes"
 SCRAPES = 60
 
 
@@ -58,6 +59,21 @@ async def test_the_processes_of_an_application_are_summed(tmp_path: Path) -> Non
         text = await scrape(client)
         assert read(text, CHECKED_OUT) == read(text, PROCESSES) == []
         assert read(text, CHECKOUTS) == [3]
+
+
+async def test_a_full_process_shows_beside_idle_ones_until_it_ends(tmp_path: Path) -> None:
+    app = build_app({}, app={"dir": str(tmp_path)})
+    with ExitStack() as stack:
+        full, *idle = (stack.enter_context(run_worker(tmp_path)) for _ in range(3))
+        full.do(*["checkout"] * 5)
+        for worker in idle:
+            worker.do("checkout", "return")
+        async with open_client(app) as client:
+            text = await scrape(client)
+            assert read(text, PROCESSES) == [3]
+            assert read(text, SATURATED) == [1]
+            full.kill()
+            assert read(await scrape(client), SATURATED) == [0]
 
 
 async def test_a_restarted_exporter_shows_the_same_counters(tmp_path: Path) -> None:

@@ -114,6 +114,14 @@ SCENARIOS: Sequence[Scenario] = (
         labels=in_kubernetes("exhausted"),
     ),
     Scenario(
+        "stuck",
+        # The connections that the callers wait for are held long, too.
+        alerts("ProcessPoolFull", "ConnectionHeldLong"),
+        pool={"pool_size": 2, "max_overflow": 0, "pool_timeout": 600},
+        orders=[("use", {"threads": 1}), ("keep", {"count": 2, "every": 3})],
+        labels=in_kubernetes("stuck"),
+    ),
+    Scenario(
         "burning",
         alerts("CheckoutBudgetBurn"),
         # More than the server grants: further connections fail, open ones work.
