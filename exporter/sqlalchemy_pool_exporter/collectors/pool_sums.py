@@ -59,6 +59,13 @@ class PoolSums:
         if dropped:
             yield self._build_sum(rest, dropped)
 
+    def find_full_processes(self, reading: AppReading) -> dict[LabelValues, list[str]]:
+        """Return the processes in which a pool is full now, by the pool's label values."""
+        return {
+            values: sorted({process for process, snapshot in group if snapshot.saturated_processes})
+            for values, group in self._group(reading).items()
+        }
+
     def _group(self, reading: AppReading) -> dict[LabelValues, Group]:
         labelled: dict[tuple[int, str], LabelValues] = {}
         groups: dict[LabelValues, Group] = {}

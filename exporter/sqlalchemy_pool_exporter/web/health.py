@@ -1,17 +1,20 @@
 """GET /health/db and /health/db/{name}: the databases, checked now."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sqlalchemy_pool_exporter.collectors.pool_sums import read_endpoint
 from sqlalchemy_pool_exporter.logs import format_timestamp
 from sqlalchemy_pool_exporter.probes import Check, Probe
 from sqlalchemy_pool_exporter.probes.probe import is_cancelled
 from sqlalchemy_pool_exporter.service import Service, State
-from sqlalchemy_pool_exporter.web.responses import answer_json, read_service
+from sqlalchemy_pool_exporter.web.responses import Row, answer_json, read_service
+from sqlalchemy_pool_metrics import Snapshot
+from sqlalchemy_pool_metrics.layout import CHECKOUT_FAILURE_REASONS
 
 Health = dict[str, Any]
 
@@ -28,8 +31,10 @@ async def answer_all_health(request: Request) -> Response:
         checks = await check_databases(service, probes)
     except NotReadyError as error:
         return answer_json({"status": "unhealthy", "error": str(error)}, 503)
+    rows = read_app_pools(service)
     databases = {
-        probe.name: build_health(probe, check) for probe, check in zip(probes, checks, strict=True)
+        probe.name: build_health(probe, check, rows)
+        for probe, check in zip(probes, checks, strict=True)
     }
     status, code = ("healthy", 200) if all(check.ok for check in checks) else ("unhealthy", 503)
     return answer_json({"status": status, "databases": databases}, code)
@@ -46,7 +51,9 @@ async def answer_health(request: Request) -> Response:
         (check,) = await check_databases(service, [probe])
     except NotReadyError:
         return answer_not_ready(service, name)
-    return answer_json(build_health(probe, check), 200 if check.ok else 503)
+    return answer_json(
+        build_health(probe, check, read_app_pools(service)), 200 if check.ok else 503
+    )
 
 
 def answer_unknown(service: Service, name: str) -> Response:
@@ -85,10 +92,19 @@ def describe_state(service: Service) -> str:
     return f"the exporter is {service.state}"
 
 
-def build_health(probe: Probe, check: Check) -> Health:
-    """Return one database's health; `pool_size` is null for a pool without a size."""
+def read_app_pools(service: Service) -> list[Row]:
+    """Return the sums of the application's pools by their labels; empty without a folder."""
+    return list(service.pool_sums.sum(service.shared_folder.read()))
+
+
+def build_health(probe: Probe, check: Check, rows: Iterable[Row]) -> Health:
+    """Return one database's health; `pool_size` is null for a pool without a size.
+
+    `pool_size` and `pool_checked_out` are of the exporter's own pool. `application_pools`, absent
+    if there are none, are those that lead to this database; they do not change the status.
+    """
     pool = probe.database.read_pool()
-    health = {
+    health: Health = {
         "name": probe.name,
         "status": "healthy" if check.ok else "unhealthy",
         "latency_ms": round(check.latency_seconds * 1000, 2),
@@ -98,4 +114,38 @@ def build_health(probe: Probe, check: Check) -> Health:
     }
     if check.failure:
         health |= {"reason": check.failure.reason, "message": check.failure.message}
+    if app_pools := [build_app_pool(*row) for row in rows if leads_to(probe, *row)]:
+        health["application_pools"] = app_pools
     return health
+
+
+def leads_to(probe: Probe, labels: Mapping[str, str], pool: Snapshot) -> bool:
+    """Return whether a pool leads to this database, or to one of that name for all one knows."""
+    if labels["database"] == probe.name:
+        return True
+    endpoint = probe.database.endpoint
+    return endpoint is not None and read_endpoint(pool.pool) == endpoint
+
+
+def build_app_pool(labels: Mapping[str, str], pool: Snapshot) -> Health:
+    """Return a pool of the application, summed over its processes; ended ones have no gauges."""
+    gauges: Health = dict.fromkeys(("checked_out", "max_connections", "pending_checkouts"))
+    if pool.processes:
+        gauges = {
+            "checked_out": pool.checked_out,
+            "max_connections": pool.max_connections,
+            "pending_checkouts": pool.pending_checkouts if pool.pool.waits else None,
+        }
+    return {
+        "pool": labels["pool"],
+        "application": labels["application"],
+        "processes": pool.processes,
+        "saturated_processes": pool.saturated_processes,
+        **gauges,
+        "checkouts": pool.checkouts,
+        "checkout_failures": {
+            reason: pool.counter(f"checkout_failures_{reason}")
+            for reason in CHECKOUT_FAILURE_REASONS
+        },
+        "connection_failures": pool.counter("connection_failures"),
+    }

@@ -6,13 +6,17 @@ Each answer ends in a line feed.
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from sqlalchemy_pool_exporter.service import Service
+from sqlalchemy_pool_metrics import Snapshot
+
+# The labels of a sum of the application's pools, and the sum.
+Row: TypeAlias = tuple[Mapping[str, str], Snapshot]
 
 HEALTHY: Final = "/-/healthy"
 PATHS: Final[Mapping[str, str]] = MappingProxyType(

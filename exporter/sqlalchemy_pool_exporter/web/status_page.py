@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -18,12 +18,15 @@ from sqlalchemy_pool_exporter import read_version
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.service import Service, State
 from sqlalchemy_pool_exporter.shared_files import AppReading
-from sqlalchemy_pool_exporter.web.responses import PATHS, read_service
+from sqlalchemy_pool_exporter.web.responses import PATHS, Row, read_service
 from sqlalchemy_pool_metrics import Snapshot
+from sqlalchemy_pool_metrics.layout import CHECKOUT_FAILURE_REASONS
 
 MAX_ROWS: Final = 100
-# The labels of a sum, and the sum.
-Row: TypeAlias = tuple[Mapping[str, str], Snapshot]
+MAX_PROCESSES: Final = 3
+REFRESH_SECONDS: Final = 10
+# From this share of the attempts on, failures are red.
+MANY_FAILURES: Final = 0.01
 
 PAGE: Final = Template("""\
 <!doctype html>
@@ -31,24 +34,36 @@ PAGE: Final = Template("""\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="$refresh_seconds">
 <title>SQLAlchemy pool exporter</title>
 <style>
 :root { color-scheme: light dark; --text: #1b1f24; --quiet: #57606a; --line: #d0d7de;
-  --page: #fff; --link: #0550ae; --up: #116329; --down: #a40e26; }
+  --page: #fff; --link: #0550ae; --up: #116329; --down: #a40e26; --warn: #7d4e00; }
 @media (prefers-color-scheme: dark) {
   :root { --text: #e6edf3; --quiet: #9da7b1; --line: #3d444d; --page: #0d1117; --link: #79c0ff;
-    --up: #56d364; --down: #ff7b72; } }
-body { max-width: 48rem; margin: 2rem auto; padding: 0 1rem; color: var(--text);
+    --up: #56d364; --down: #ff7b72; --warn: #e3b341; } }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: var(--text);
   background: var(--page); font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { margin-top: 2rem; font-size: 1.125rem; }
 p { color: var(--quiet); } a { color: var(--link); }
 table { width: 100%; border-collapse: collapse; } caption { text-align: left; }
 th, td { padding: .375rem 1rem .375rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; overflow-wrap: anywhere; font-weight: normal; }
+  vertical-align: top; overflow-wrap: anywhere; overflow: clip; font-weight: normal; }
 thead th { color: var(--quiet); overflow-wrap: normal; }
-.pools :is(th, td) { overflow: clip; } .pools tbody th { min-width: 6rem; }
-.pools td:nth-child(n + 4) { white-space: nowrap; }
-.up { color: var(--up); } .down { color: var(--down); }
+.pools tbody th { min-width: 6rem; }
+.up { color: var(--up); } .warn { color: var(--warn); font-weight: 600; }
+.down { color: var(--down); font-weight: 600; }
+/* On a phone each row is a block, with the column's title before each value. */
+@media (max-width: 60rem) {
+  thead { position: absolute; clip-path: inset(50%); }
+  table, tbody { display: block; }
+  tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  th, td { display: block; padding: .125rem 0; border: 0; overflow-wrap: break-word; }
+  tbody th { font-weight: 600; }
+  td:empty { display: none; }
+  td[data-title] { display: grid; grid-template-columns: 7.5rem minmax(0, 1fr); gap: .5rem; }
+  td[data-title]::before { content: attr(data-title); color: var(--quiet); font-weight: normal; }
+}
 </style>
 </head>
 <body>
@@ -71,6 +86,7 @@ $paths
 """)
 DATABASES: Final = Template("""\
 <h2>Databases</h2>
+<p>As the exporter's own connections find them.</p>
 <table>
 <thead>
 <tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Reason</th></tr>
@@ -88,7 +104,7 @@ POOL_TABLE: Final = Template("""\
 <thead>
 <tr><th scope="col">Pool</th><th scope="col">Database</th><th scope="col">Application</th>
 <th scope="col">Processes</th><th scope="col">In&nbsp;use&nbsp;/ max</th>
-<th scope="col">Waiting</th><th scope="col">Timeouts so&nbsp;far</th></tr>
+<th scope="col">Waiting</th><th scope="col">Failures so&nbsp;far</th></tr>
 </thead>
 <tbody>
 $rows
@@ -123,13 +139,17 @@ def read_app_pools(service: Service) -> str:
     if path is None:
         return ""
     reading = service.shared_folder.read()
-    return build_app_pools(path, reading, list(service.pool_sums.sum(reading)))
+    rows = list(service.pool_sums.sum(reading))
+    return build_app_pools(path, reading, rows, service.pool_sums.find_full_processes(reading))
 
 
 def build_page(probes: Iterable[Probe], app_pools: str = "", warning: str = "") -> str:
     """Return the whole page, escaped, without the parts that would be empty."""
-    rows = "\n".join(map(build_database_row, probes))
+    # sorted() keeps the configured order of those that are up, and of those that are down.
+    ranked = sorted(probes, key=lambda probe: probe.up or probe.last is None)
+    rows = "\n".join(map(build_database_row, ranked))
     return PAGE.substitute(
+        refresh_seconds=REFRESH_SECONDS,
         version=escape(read_version()),
         warning=warning,
         databases=DATABASES.substitute(rows=rows) if rows else "",
@@ -145,8 +165,8 @@ def build_database_row(probe: Probe) -> str:
     reason = f"{failure.reason}: {failure.message}" if failure else ""
     name = build_link(f"/health/db/{quote(probe.name, safe='')}", probe.name)
     return (
-        f'<tr><th scope="row">{name}</th><td class="{state.split()[0]}">{state}</td>'
-        f"<td>{escape(reason)}</td></tr>"
+        f'<tr><th scope="row">{name}</th>'
+        f"{build_cell('State', state, state.split()[0])}{build_cell('Reason', reason)}</tr>"
     )
 
 
@@ -162,35 +182,93 @@ def build_link(address: str, text: str) -> str:
     return f'<a href="{escape(address.removeprefix("/") or "./")}">{escape(text)}</a>'
 
 
-def build_app_pools(path: Path, reading: AppReading, rows: Sequence[Row]) -> str:
-    """Return a table with a row for each pool, if any, and what is in the folder."""
+def build_app_pools(
+    path: Path,
+    reading: AppReading,
+    rows: Sequence[Row],
+    full: Mapping[tuple[str, ...], Sequence[str]],
+) -> str:
+    """Return a table with a row for each pool, if any, and what is in the folder.
+
+    Args:
+        path: the folder.
+        reading: what is in it.
+        rows: the sums.
+        full: the processes in which a pool is full, by the values of its labels.
+    """
     shown = sorted(rows, key=rank)[:MAX_ROWS]
-    table = POOL_TABLE.substitute(rows="\n".join(map(build_pool_row, shown))) if shown else ""
+    built = [build_pool_row(row, full.get(tuple(row[0].values()), ())) for row in shown]
+    table = POOL_TABLE.substitute(rows="\n".join(built)) if shown else ""
     if more := len(rows) - len(shown):
         table += f'\n<p>… and {more} more, see <a href="metrics">/metrics</a></p>'
     return APP_POOLS.substitute(pools=table, folder=describe_folder(path, reading))
 
 
-def rank(row: Row) -> tuple[bool, str, str, str]:
-    """Return a row's sort key: pools that have processes come first."""
+def rank(row: Row) -> tuple[bool, bool, bool, str, str, str]:
+    """Return a row's sort key: full pools come first, then failing ones; ended ones come last."""
     labels, pool = row
-    return not pool.processes, labels["application"], labels["pool"], labels["database"]
+    _, style = describe_failures(pool)
+    names = labels["application"], labels["pool"], labels["database"]
+    return not pool.processes, not pool.saturated_processes, style != "down", *names
 
 
-def build_pool_row(row: Row) -> str:
-    """Return the row of one pool; without processes, only its counters are shown."""
+def build_pool_row(row: Row, full: Sequence[str]) -> str:
+    """Return the row of one pool; without processes, only its counters are shown.
+
+    Args:
+        row: the pool's labels and sum.
+        full: the processes in which it is full.
+    """
     labels, pool = row
-    processes, in_use, waiting = "ended", "", ""
+    use = [("Processes", "ended", ""), ("In use / max", "", ""), ("Waiting", "", "")]
     if pool.processes:
-        processes, in_use = f"{pool.processes}", f"{pool.checked_out}"
-        if pool.max_connections is not None:
-            in_use += f" / {pool.max_connections}"
-        if pool.pool.waits:
-            waiting = f"{pool.pending_checkouts}"
-    timeouts = f"{pool.counter('checkout_failures_timeout')}"
-    cells = (labels["database"], labels["application"], processes, in_use, waiting, timeouts)
+        use = describe_use(pool, full)
+    cells = [
+        ("Database", labels["database"], ""),
+        ("Application", labels["application"], ""),
+        *use,
+        ("Failures so far", *describe_failures(pool)),
+    ]
     name = f'<th scope="row">{escape(labels["pool"])}</th>'
-    return f"<tr>{name}{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    return f"<tr>{name}{''.join(build_cell(*cell) for cell in cells)}</tr>"
+
+
+def build_cell(title: str, text: str, style: str = "") -> str:
+    """Return a cell, with its column's title for narrow screens."""
+    styled = f' class="{style}"' if style else ""
+    return f'<td data-title="{escape(title)}"{styled}>{escape(text)}</td>'
+
+
+def describe_use(pool: Snapshot, full: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return titles, texts and styles of the cells about a live pool's connections."""
+    processes = f"{pool.processes}"
+    if pool.saturated_processes:
+        processes = f"{pool.saturated_processes} of {pool.processes} processes full"
+        # The process id; the file's id behind it tells it from an earlier process.
+        ids = [process.partition("-")[0] for process in full[:MAX_PROCESSES]]
+        processes += f": {', '.join(ids)}{' …' if len(full) > MAX_PROCESSES else ''}"
+    limit = "" if pool.max_connections is None else f" / {pool.max_connections}"
+    style = "down" if pool.saturated_processes else ""
+    waiting = f"{pool.pending_checkouts}" if pool.pool.waits else ""
+    return [
+        ("Processes", processes, style),
+        ("In use / max", f"{pool.checked_out}{limit}", style),
+        ("Waiting", waiting, "warn" if pool.pending_checkouts else ""),
+    ]
+
+
+def describe_failures(pool: Snapshot) -> tuple[str, str]:
+    """Return failures of every kind, and their style: red if they are many."""
+    checkouts = {
+        reason: pool.counter(f"checkout_failures_{reason}") for reason in CHECKOUT_FAILURE_REASONS
+    }
+    failed, unopened = sum(checkouts.values()), pool.counter("connection_failures")
+    if not failed and not unopened:
+        return "0", ""
+    kinds = [f"{count} {reason}" for reason, count in checkouts.items() if count]
+    kinds += [f"{unopened} failed to connect"] if unopened else []
+    is_many = failed > MANY_FAILURES * (failed + pool.checkouts)
+    return ", ".join(kinds), "down" if is_many else "warn"
 
 
 def describe_folder(path: Path, reading: AppReading) -> str:

@@ -4,7 +4,11 @@ from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """The links, rows and text of a page, and whatever it would load from elsewhere."""
+    """The links, rows and text of a page, and whatever it would load from elsewhere.
+
+    Attributes:
+        styles: the class of the cell with a text.
+    """
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -12,6 +16,8 @@ class Page(HTMLParser):
         self.text = ""
         self.tags: set[str] = set()
         self.rows: list[list[str]] = []
+        self.styles: dict[str, str] = {}
+        self._style = ""
         self._in_cell = False
         self.feed(html)
         self.text = " ".join(self.text.split())
@@ -23,6 +29,7 @@ class Page(HTMLParser):
         if tag in {"td", "th"}:
             self.rows[-1].append("")
             self._in_cell = True
+            self._style = dict(attrs).get("class") or ""
         if tag == "a":
             self.links.append(dict(attrs)["href"] or "")
 
@@ -34,3 +41,4 @@ class Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in {"td", "th"}:
             self._in_cell = False
+            self.styles[self.rows[-1][-1]] = self._style

@@ -1,12 +1,15 @@
 """The health of the databases, for people and for the probes of Kubernetes."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.exporter.shared_files.shared_files import POOL, SharedFile
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import (
     CANARY,
@@ -42,6 +45,41 @@ async def test_a_healthy_database_gets_200_with_its_pool(up: dict[str, Any]) -> 
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
+
+
+async def test_the_pools_of_the_application_stand_beside_the_exporters(
+    tmp_path: Path, up: dict[str, Any], closed_port: int
+) -> None:
+    main = replace(POOL, host="127.0.0.1", port=closed_port, database="shop")
+    full = SharedFile(tmp_path, main, replace(POOL, name="other", host="elsewhere"))
+    for name, value in {"held_spilled": 15, "saturated": 1, "waiting_spilled": 2}.items():
+        full.set(name, value)
+    failing = SharedFile(tmp_path, main, replace(main, name="unlimited", max_connections=None))
+    failing.set("checkout_failures_error", 7)
+    failing.set("connection_failures", 8)
+    SharedFile(tmp_path, replace(main, name="ended")).end()
+    databases = {"shop": build_down(closed_port), "lake": up}
+    async with open_client(build_app(databases, app={"dir": str(tmp_path)})) as client:
+        alone = (await client.get("/health/db/shop")).json()
+        both = (await client.get("/health/db")).json()["databases"]
+    assert alone["pool_checked_out"] == 0
+    pools = {pool.pop("pool"): pool for pool in alone["application_pools"]}
+    assert pools.keys() == {"main", "unlimited", "ended"}
+    assert pools["main"] == {
+        "application": "shop",
+        "processes": 2,
+        "saturated_processes": 1,
+        "checked_out": 15,
+        "max_connections": 30,
+        "pending_checkouts": 2,
+        "checkouts": 0,
+        "checkout_failures": {"timeout": 0, "cancelled": 0, "error": 7},
+        "connection_failures": 8,
+    }
+    assert pools["unlimited"]["max_connections"] is None
+    assert (pools["ended"]["processes"], pools["ended"]["checked_out"]) == (0, None)
+    assert "application_pools" in both["shop"]
+    assert "application_pools" not in both["lake"]
 
 
 async def test_an_unhealthy_database_gets_503_with_a_reason_and_a_message(closed_port: int) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ TITLES = [
     "Processes",
     "In\xa0use\xa0/ max",
     "Waiting",
-    "Timeouts so\xa0far",
+    "Failures so\xa0far",
 ]
 
 
@@ -131,7 +132,7 @@ async def test_a_pool_is_summed_over_processes(tmp_path: Path, per_process: bool
     share(tmp_path, held_spilled=3, checkout_failures_timeout=1)
     share(tmp_path, checkout_failures_timeout=1).end()
     assert await read_pools(tmp_path, per_process=per_process) == [
-        ["main", "orders", "shop", "2", "18 / 30", "2", "42"]
+        ["main", "orders", "shop", "2", "18 / 30", "2", "42 timeout"]
     ]
 
 
@@ -160,8 +161,67 @@ async def test_pools_without_processes_have_ended_and_come_last(tmp_path: Path) 
     share(tmp_path, replace(POOL, name="b"))
     assert await read_pools(tmp_path) == [
         ["b", "orders", "shop", "1", "0 / 15", "0", "0"],
-        ["a", "orders", "shop", "ended", "", "", "7"],
+        ["a", "orders", "shop", "ended", "", "", "7 timeout"],
     ]
+
+
+async def test_failures_of_every_kind_are_shown(tmp_path: Path) -> None:
+    """A wrong password of the application: no pool is full, nobody waits, no timeout."""
+    share(tmp_path, checkout_failures_error=10169, connection_failures=10169)
+    share(tmp_path, replace(POOL, name="b"), checkout_failures_timeout=1, checkout=1000)
+    share(tmp_path, replace(POOL, name="c"), checkout_failures_cancelled=2, connection_failures=1)
+    share(tmp_path, replace(POOL, name="d"), checkout=1000)
+    page = Page(await load(tmp_path))
+    shown = [row[-1] for row in page.rows if len(row) == len(TITLES)]
+    assert shown[1:] == [
+        "2 cancelled, 1 failed to connect",
+        "10169 error, 10169 failed to connect",
+        "1 timeout",
+        "0",
+    ]
+    assert [page.styles[each] for each in shown[1:]] == ["down", "down", "warn", ""]
+
+
+async def test_a_full_process_is_named_in_colour_and_on_top(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        share(tmp_path, replace(POOL, name="a"))
+        workers = [stack.enter_context(run_worker(tmp_path, pool="orders")) for _ in range(3)]
+        for worker in workers:
+            worker.do("checkout", "return")
+        workers[1].do(*["checkout"] * 5)
+        page = Page(await load(tmp_path))
+        text = f"1 of 3 processes full: {workers[1].pid}"
+        rows = [row for row in page.rows if len(row) == len(TITLES)]
+        assert [row[0] for row in rows[1:]] == ["orders", "a"]
+        assert rows[1][3:5] == [text, "5 / 15"]
+        assert page.styles[text] == page.styles["5 / 15"] == "down"
+        workers[1].do("return")
+        page = Page(await load(tmp_path))
+    assert "4 / 15" in page.text
+    assert "processes full" not in page.text
+    assert page.styles["4 / 15"] == ""
+
+
+async def test_many_full_processes_are_not_all_named(tmp_path: Path) -> None:
+    for _ in range(5):
+        share(tmp_path, saturated=1)
+    ((_, _, _, processes, *_),) = await read_pools(tmp_path)
+    assert re.fullmatch(r"5 of 5 processes full: \d+, \d+, \d+ …", processes)
+
+
+async def test_databases_that_are_down_come_first(up: dict[str, Any], closed_port: int) -> None:
+    down = build_down(closed_port)
+    app = build_app({"a": up, "b": down, "c": up, "d": down})
+    async with open_client(app) as client:
+        await client.get("/health/db")
+        page = Page((await client.get("/")).text)
+    assert [row[0] for row in page.rows if len(row) == 3][1:] == ["b", "d", "a", "c"]
+
+
+async def test_the_page_loads_itself_again() -> None:
+    async with open_client(build_app({})) as client:
+        html = (await client.get("/")).text
+    assert re.search(r'<meta http-equiv="refresh" content="\d+">', html)
 
 
 async def test_files_are_counted_by_state(tmp_path: Path) -> None:
@@ -178,14 +238,14 @@ async def test_a_folder_of_unreadable_files_is_not_empty(tmp_path: Path) -> None
     page = Page(await load(tmp_path))
     assert "0 live, 0 dead, 1 unreadable." in page.text
     assert "no process has written here yet" not in page.text
-    assert "Timeouts" not in page.text
+    assert "Failures" not in page.text
 
 
 async def test_an_empty_folder_names_the_variable_to_set(tmp_path: Path) -> None:
     text = Page(await load(tmp_path)).text
     assert f"{tmp_path} : no process has written here yet." in text
     assert "see SQLALCHEMY_POOL_METRICS_DIR and docs/application.md" in text
-    assert "Timeouts" not in text
+    assert "Failures" not in text
 
 
 async def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path) -> None:
