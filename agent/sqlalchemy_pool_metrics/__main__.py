@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .check import check
 from .export import ForeignFileError, export
 
 __all__ = ["main"]
@@ -38,6 +37,8 @@ def _run_export(command: argparse.Namespace) -> int:
 
 
 def _run_check(_: argparse.Namespace) -> int:
+    from .check import check  # only here: an export needs none of its modules
+
     findings = list(check())
     for finding in findings:
         sys.stdout.write(f"{'ok' if finding.is_good else 'NO'}  {finding.text}\n")
