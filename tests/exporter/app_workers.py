@@ -25,6 +25,13 @@ for line in sys.stdin:
     verb, _, argument = line.strip().partition(" ")
     if verb == "checkout":
         held.append(engines[-1].raw_connection())
+    elif verb == "fail":
+        try:
+            engines[-1].raw_connection()
+        except Exception:
+            pass
+        else:
+            sys.exit("the checkout did not fail")
     elif verb == "return":
         held.pop().close()
     elif verb == "engine":
@@ -56,7 +63,7 @@ class Worker:
         return self.process.pid
 
     def do(self, *orders: str) -> None:
-        """Make it do these, one after the other: checkout, return, engine NAME."""
+        """Make it do these, one after the other: checkout, fail, return, engine NAME."""
         assert self.process.stdin
         for order in orders:
             self.process.stdin.write(f"{order}\n")

@@ -2,14 +2,17 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from sqlalchemy_pool_exporter.probes.check import Kind, Result
+from tests.exporter.app_workers import run_worker
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import build_app, build_down, open_client, read_service
+from tests.exporter.web.pages import Page
 from tests.servers.accounts import DATABASE, MONITOR, PLAIN
 from tests.servers.embedded_postgres import EmbeddedPostgres
 
@@ -54,6 +57,23 @@ async def test_a_server_in_another_role_is_up_with_a_role_mismatch(shop: dict[st
         found = await scrape(client)
     assert found["sqlalchemy_database_up",] == 1
     assert found["sqlalchemy_database_role_mismatch",] == 1
+
+
+async def test_an_application_with_a_wrong_password_does_not_look_healthy(
+    postgres: EmbeddedPostgres, shop: dict[str, Any], tmp_path: Path
+) -> None:
+    url = postgres.url(DATABASE, PLAIN.user, "wrong", driver="psycopg")
+    app = build_app({"shop": shop}, app={"dir": str(tmp_path)})
+    with run_worker(tmp_path, url=url) as worker:
+        worker.do(*["fail"] * 30)
+        async with open_client(app) as client:
+            health = (await client.get("/health/db/shop")).json()
+            page = Page((await client.get("/")).text)
+    (pool,) = health["application_pools"]
+    assert health["status"] == "healthy"
+    assert (pool["processes"], pool["checkouts"]) == (1, 0)
+    assert (pool["checkout_failures"]["error"], pool["connection_failures"]) == (30, 30)
+    assert page.styles["30 error, 30 failed to connect"] == "down"
 
 
 async def test_recreate_opens_a_new_connection(shop: dict[str, Any]) -> None:

@@ -218,6 +218,17 @@ async def test_databases_that_are_down_come_first(up: dict[str, Any], closed_por
     assert [row[0] for row in page.rows if len(row) == 3][1:] == ["b", "d", "a", "c"]
 
 
+async def test_every_value_has_its_columns_title_for_narrow_screens(
+    tmp_path: Path, up: dict[str, Any]
+) -> None:
+    share(tmp_path)
+    html = await load(tmp_path, {"lake": up})
+    titles = re.findall(r'<td data-title="([^"]+)"', html)
+    pools = [title.replace("\xa0", " ") for title in TITLES[1:]]
+    assert titles == ["State", "Reason", *pools]
+    assert "@media (max-width" in html
+
+
 async def test_the_page_loads_itself_again() -> None:
     async with open_client(build_app({})) as client:
         html = (await client.get("/")).text
