@@ -13,6 +13,9 @@ from sqlalchemy_pool_exporter.threads import BackgroundCalls
 
 T = TypeVar("T")
 
+# How long a call may continue after its deadline; drivers have shorter limits of their own, if any.
+MAX_DETACHED_SECONDS = 330.0
+
 BuildError = Callable[[], Exception]
 
 
@@ -41,6 +44,7 @@ class CallQueue:
         self._turn = asyncio.Lock()
         self._cancellation: asyncio.Future[None] | None = None
         self._detached: DetachedCall | None = None
+        self._detached_timer: asyncio.TimerHandle | None = None
         self._cut_off_task: asyncio.Task[None] | None = None
 
     async def run(
@@ -119,10 +123,18 @@ class CallQueue:
     def _detach(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
         """Let the call keep its turn and its connections until it ends."""
         self._detached = DetachedCall(future, connections)
+        loop = asyncio.get_running_loop()
+        self._detached_timer = loop.call_later(MAX_DETACHED_SECONDS, self._cut_off_detached)
         future.add_done_callback(self._end_detached)
+
+    def _cut_off_detached(self) -> None:
+        if self._detached is not None:
+            self._cut_off_task = asyncio.create_task(self._cut_off(*self._detached))
 
     def _end_detached(self, future: asyncio.Future[Any]) -> None:
         mark_retrieved(future)
+        if self._detached_timer is not None:
+            self._detached_timer.cancel()
         if self._detached is not None:
             self._detached.connections.reset()
         self._detached = None
@@ -132,8 +144,7 @@ class CallQueue:
         """Cut off the call that is running, detached or not."""
         if self._cancellation is not None and not self._cancellation.done():
             self._cancellation.set_result(None)
-        if self._detached is not None:
-            self._cut_off_task = asyncio.create_task(self._cut_off(*self._detached))
+        self._cut_off_detached()
 
     async def _end(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
         if not future.done():

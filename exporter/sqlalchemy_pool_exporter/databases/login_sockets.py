@@ -26,7 +26,7 @@ class LoginSockets:
 
     def add(self, descriptor: int) -> None:
         """Add a socket that is about to connect. Raises ConnectionAbortedError after `abort`."""
-        if self._is_aborted:  # a driver goes on to the next address
+        if self._is_aborted:  # a driver tries the next address
             raise ConnectionAbortedError("connection aborted")
         self._inodes[descriptor] = os.fstat(descriptor).st_ino
 

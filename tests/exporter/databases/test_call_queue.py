@@ -74,3 +74,14 @@ async def test_a_call_that_is_cut_off_in_a_background_call_ends_with_its_error(
 
     with pytest.raises(LookupError, match="no weather"):
         await run(calls, look_out, 0.05)
+
+
+async def test_a_detached_call_that_hangs_is_cut_off_in_the_end(
+    release: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sqlalchemy_pool_exporter.databases.call_queue.MAX_DETACHED_SECONDS", 0)
+    calls = CallQueue(ThreadExecutor("shop"), may_detach=lambda: True)
+    with pytest.raises(LookupError, match="no answer"):
+        await run(calls, release.wait, 0.01)
+    assert await run(calls, lambda: "the next call runs") == "the next call runs"
+    calls.close()
