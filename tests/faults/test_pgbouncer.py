@@ -9,6 +9,7 @@ import pytest
 
 from sqlalchemy_pool_exporter.failures import Reason
 from tests.conftest import StartPgBouncer, StartPostgres
+from tests.exporter.probes.open_probes import open_probe
 from tests.faults.clients import ASYNCPG, PSYCOPG, Client
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.pgbouncer import PgBouncer
@@ -99,5 +100,19 @@ def test_a_startup_parameter_unknown_to_pgbouncer_has_the_reason_driver(
         PSYCOPG.driver: {"options": "-c work_mem=4MB"},
     }
     failure = client.fail(pgbouncer.url(driver=client.driver), **arguments[client.driver])
+    assert failure.reason is Reason.DRIVER
+    assert "startup parameter" in failure.message
+
+
+@pytest.mark.anyio
+async def test_a_statement_timeout_is_refused_while_the_probes_own_limit_is_not(
+    client: Client, pgbouncer: PgBouncer
+) -> None:
+    url = pgbouncer.url(driver=client.driver)
+    async with open_probe(url) as probe:
+        assert (await probe.check()).ok
+    async with open_probe(url, statement_timeout="2s") as probe:
+        failure = (await probe.check()).failure
+    assert failure is not None
     assert failure.reason is Reason.DRIVER
     assert "startup parameter" in failure.message

@@ -65,7 +65,7 @@ def run_demo(listen: str | None) -> int:
 def open_demo_listener(listen: str | None) -> socket.socket:
     """Return a socket that listens on the address, or on the default one.
 
-    If the port of the default one is in use, it is on another port, and the log says so.
+    If the port of the default one is in use, take another port and log it.
 
     Raises:
         AddressError: The given address cannot be listened on.
