@@ -17,6 +17,7 @@ from typing import Final, NoReturn, Protocol
 from sqlalchemy_pool_exporter.databases import Database, EnginesError
 from sqlalchemy_pool_exporter.service import NotRunningError, Service, State
 from sqlalchemy_pool_exporter.settings import Settings, SettingsErrors
+from sqlalchemy_pool_exporter.settings.secret_files import open_without_blocking
 from sqlalchemy_pool_exporter.threads import BackgroundCalls
 
 logger = logging.getLogger(__name__)
@@ -246,8 +247,3 @@ def read_fingerprint(file: Path) -> str:
             return hashlib.sha256(source.read(MAX_BYTES) or b"").hexdigest()
     except (OSError, ValueError) as error:  # ValueError: the path has a zero byte
         return f"{type(error).__name__} {getattr(error, 'errno', '')}"
-
-
-def open_without_blocking(path: str, flags: int) -> int:
-    """Open a file; do not wait for a writer if it is a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK)

@@ -34,7 +34,7 @@ def read_secret_file(key: str, path: Path) -> str:
 
 
 def _read_start(path: Path) -> bytes:
-    with open(path, "rb", opener=_open_at_once) as file:
+    with open(path, "rb", opener=open_without_blocking) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "Not a regular file")
         content = file.read(MAX_BYTES + 1)
@@ -43,6 +43,6 @@ def _read_start(path: Path) -> bytes:
     return content
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    # Opening a pipe would wait for its writer.
+def open_without_blocking(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to would block."""
     return os.open(path, flags | os.O_NONBLOCK)
