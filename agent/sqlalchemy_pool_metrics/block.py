@@ -72,6 +72,9 @@ class Block:
         idle: Live idle connections.
         users: Recorders that use this block.
         opening: Connections that the driver is opening.
+        base_name: The default name without other engines of the database; None for a name that
+            somebody gave.
+        module: The module that created the engine.
         number: The order in which blocks are built.
         earlier_checkouts: Checkouts that the block of the parent process had counted at the fork.
         is_placed: Whether the block is in its final buffer, such as one in the shared file.
@@ -94,6 +97,8 @@ class Block:
         self.checkout_ns = self.checkouts = self.holds = 0
         self.idle = self.users = self.opening = self.earlier_checkouts = 0
         self.number = next(_numbers)
+        self.base_name: str | None = None
+        self.module = ""
         self.is_placed = self.is_disposed = False
         self.on_end: Callable[[], None] | None = None
         self._inherited = [0] * ADDITIVE_SLOTS
@@ -116,6 +121,7 @@ class Block:
         """Return an empty block of the same pool, for a forked child."""
         successor = Block(self.description)
         successor.earlier_checkouts = self.count_checkouts()
+        successor.base_name, successor.module = self.base_name, self.module
         return successor
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
     from sqlalchemy.pool import Pool
 
-__all__ = ["application", "describe", "describe_url"]
+__all__ = ["application", "describe", "describe_url", "find_module", "name_apart"]
 
 APPLICATION_VARIABLE = "SQLALCHEMY_POOL_METRICS_APP"
 
@@ -61,6 +62,66 @@ def describe_url(pool: Pool, url: URL, name: str | None) -> PoolDescription:
         host=described.host or url.host or "",
         port=described.port if described.host else url.port,
         database=database,
+    )
+
+
+def find_module() -> str:
+    """Return the module that creates an engine: the first caller that is not SQLAlchemy or we."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in ("sqlalchemy", __name__.partition(".")[0]):
+            return name if name != "__main__" else find_program().rpartition(" ")[2]
+        frame = frame.f_back
+    return ""
+
+
+def name_apart(name: str, pools: Sequence[tuple[PoolDescription, str]]) -> list[str]:
+    """Return a name for each pool of one database; pools of equal kind share one.
+
+    The main kind keeps the name. The others add their driver, if that differs, else the module that
+    created them, and a number if that is taken. The order in which the engines were created does
+    not matter, so that all workers of an application agree.
+
+    Args:
+        name: The default name of all of them.
+        pools: The descriptions, each with its module, the oldest first.
+    """
+    modules: dict[_Kind, str] = {}
+    for description, module in pools:
+        modules.setdefault(_kind(description), module)
+    names: dict[_Kind, str] = {}
+    for kind in sorted(modules):
+        main = min(modules)
+        word = kind.driver if kind.driver != main.driver else modules[kind] or kind.pool_class
+        chosen, number = name if kind == main else f"{name} {word}", 2
+        while chosen in names.values():
+            chosen, number = f"{name} {word} {number}", number + 1
+        names[kind] = chosen
+    return [names[_kind(description)] for description, _ in pools]
+
+
+class _Kind(NamedTuple):
+    """What tells engines of one database apart; the lowest one is the main one."""
+
+    lacks_queue: bool
+    is_async: bool
+    is_limited: bool
+    negative_limit: int
+    driver: str
+    pool_class: str
+    size: int
+
+
+def _kind(pool: PoolDescription) -> _Kind:
+    return _Kind(
+        lacks_queue=not pool.waits,
+        is_async=pool.pool_class.startswith("Async"),
+        is_limited=pool.max_connections is not None,
+        negative_limit=-(pool.max_connections or 0),
+        driver=pool.driver,
+        pool_class=pool.pool_class,
+        size=pool.size or 0,
     )
 
 

@@ -36,9 +36,15 @@ def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
     """
     try:
         sync_engine: Any = getattr(engine, "sync_engine", engine)
-        name = name or _current_name(sync_engine.pool)
+        current = _current_name(sync_engine.pool)
         pool = instrument_engine(sync_engine)
-        PROCESS.describe(pool, describe_url(pool, sync_engine.url, name))
+        block = pool._recorder.block
+        was_named = name or block.base_name is None
+        PROCESS.describe(pool, describe_url(pool, sync_engine.url, name or current))
+        if was_named:
+            block.base_name = None
+        elif not current:
+            block.base_name = block.description.name
     except Exception as fault:
         log_fault("instrument()", fault)
     return engine

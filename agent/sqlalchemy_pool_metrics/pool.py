@@ -17,7 +17,7 @@ from sqlalchemy.util.queue import Queue
 from . import listeners
 from .block import Block
 from .clock import monotonic_ns
-from .description import describe
+from .description import describe, find_module
 from .existing_connections import find_connections
 from .faults import log_fault, raised_by_application
 from .queues import RecordingQueue, RecordsWaits, find_mutex, make_recording, recording_queue_class
@@ -132,7 +132,10 @@ class RecordsMetrics(Pool):
     def _begin_recording(self) -> None:
         listeners.attach(self)
         self._set_recorder(self._recorder)
-        self._recorder.describe(describe(self))
+        description, block = describe(self), self._recorder.block
+        self._recorder.describe(description)
+        block.module = find_module()
+        block.base_name = None if self._orig_logging_name else description.name
 
     def _set_recorder(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -305,7 +308,7 @@ def _begin_open(recorder: Recorder) -> Block | None:
     try:
         block = recorder.begin_open()
         if not block.is_placed:
-            PROCESS.run_maintenance()
+            PROCESS.find_place(block)
     except Exception as fault:
         if raised_by_application(fault):
             raise

@@ -10,11 +10,14 @@ import threading
 from collections import deque
 from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Callable, Protocol
 from weakref import WeakSet, ref
 
 from .block import Block
 from .block_store import BlockStore
+from .clock import monotonic_ns
+from .description import name_apart
 from .faults import log_fault
 from .recorder import Recorder
 from .sharing import FileChange, Sharing
@@ -23,6 +26,8 @@ from .snapshot import PoolDescription, Snapshot, merge
 
 __all__ = ["PROCESS", "Registry"]
 
+_PAUSES = 20
+"""How many times as long as a vain try to place blocks the pause after it is."""
 _MADV_WIPEONFORK = 18  # Linux 4.14, linux/mman.h; Python has no name for it
 
 
@@ -77,6 +82,7 @@ class Registry:
         self._blocks: dict[Block, None] = {}
         self._new_pools: deque[tuple[ref[RecordedPool], Block]] = deque()
         self._is_at_work = False
+        self._retry_at_ns = 0
         self._sharing = Sharing(self.request_maintenance)
         self._store = BlockStore(self._sharing)
         self._pid = 0
@@ -100,6 +106,14 @@ class Registry:
     def run_maintenance(self) -> None:
         """Do the work that is due; never raises and never waits for the lock."""
         self._work(self._maintain)
+
+    def find_place(self, block: Block) -> None:
+        """Give a block its place when its pool opens a connection.
+
+        With very many pools and no room for them each try takes milliseconds: rest in between.
+        """
+        if block.description.waits or monotonic_ns() >= self._retry_at_ns:
+            self.run_maintenance()
 
     def _maintain(self) -> None:
         self.up_to_date[0] = 1  # first: work that becomes due meanwhile sets it to 0
@@ -182,13 +196,17 @@ class Registry:
         """Replace a pool's description; what was counted under another name stays there."""
         self.check_for_fork()
         block = pool._recorder.block
-        with self._working(), block.lock:
+        with self._working():
+            self._describe(block, description)
+        self.request_maintenance()
+
+    def _describe(self, block: Block, description: PoolDescription) -> None:
+        with block.lock:
             if block.buffer.has_counters and block.description.identity != description.identity:
                 self._register_new()
                 self._store.keep(block.detach(), self._identities())
             block.describe(description)
             self._watch(block)
-        self.request_maintenance()
 
     def _initialise(self) -> None:
         self._pid = os.getpid()
@@ -250,12 +268,47 @@ class Registry:
             for block in list(self._blocks)
             if not block.is_placed and (block.is_in_use or block.earlier_checkouts)
         ]
-        left_out = [block for block in sorted(wanting, key=_urgency) if not self._place(block)]
-        for block in left_out:
-            self._share_counters(block)
+        began_ns = monotonic_ns()
+        left_out: list[Block] = []
+        reusable: set[object] = set()
+        for block in sorted(wanting, key=_urgency):
+            # Once there is no room, only the places of equal pools are left.
+            if left_out and block.description.identity not in reusable:
+                left_out.append(block)
+                continue
+            self._tell_apart(block)
+            if not self._place(block):
+                left_out.append(block)
+                reusable = self._list_reusable()
         self._store.move()
+        self._retry_at_ns = 0
         if left_out:
-            self._store.warn_about([block.description.name for block in left_out])
+            self._share_counters(left_out)
+            in_use = [block for block in left_out if block.is_in_use]
+            self._store.warn_about([block.description.name for block in in_use])
+            now_ns = monotonic_ns()
+            self._retry_at_ns = now_ns + _PAUSES * (now_ns - began_ns)
+
+    def _list_reusable(self) -> set[object]:
+        vacant = {block.description.identity for block in self._list_vacant()}
+        return vacant | {buffer.description.identity for buffer in self._store.kept}
+
+    def _tell_apart(self, block: Block) -> None:
+        """Name the pools of one database apart if they differ, and nobody has named them."""
+        name = block.base_name
+        if name is None:
+            return
+        group = [
+            other
+            for other in list(self._blocks)
+            if other.base_name == name
+            and _database(other.description) == _database(block.description)
+            and (other.is_in_use or other.earlier_checkouts)
+        ]
+        names = name_apart(name, [(other.description, other.module) for other in group])
+        for other, new in zip(group, names):
+            if other.description.name != new:
+                self._describe(other, replace(other.description, name=new))
 
     def _move_to_new_file(self, from_zero: bool) -> None:
         for block in list(self._blocks):
@@ -320,13 +373,14 @@ class Registry:
                 return self._store.take()
         return None
 
-    def _share_counters(self, block: Block) -> None:
-        """Add the counters of a block without a place to a placed block of its identity."""
-        with block.lock:
-            if block.buffer.has_counters and self._find_placed(block.description.identity):
+    def _share_counters(self, blocks: list[Block]) -> None:
+        """Add the counters of blocks without a place to placed blocks of their identities."""
+        identities = self._identities()
+        for block in blocks:
+            if block.description.identity in identities and block.buffer.has_counters:
                 buffer = block.detach(is_renamed=False)
                 if not self._fold(buffer):
-                    self._store.keep(buffer, self._identities())
+                    self._store.keep(buffer, identities)
 
     def _fold(self, buffer: SlotBuffer) -> bool:
         """Add a detached buffer's counters to a placed block of its identity, if there is one."""
@@ -343,6 +397,10 @@ class Registry:
         """Return the identities of the pools that have a place."""
         blocks = list(self._blocks)
         return {block.description.identity for block in blocks if block.is_placed}
+
+
+def _database(pool: PoolDescription) -> tuple[object, ...]:
+    return (pool.application, pool.dialect, pool.host, pool.port, pool.database)
 
 
 def _urgency(block: Block) -> tuple[bool, int, int]:

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .clock import monotonic_ns
-from .layout import (
-    ACTIVE,
-    ADDITIVE_SLOTS,
-    BLOCK_SLOTS,
-    CHECKED_OUT_PEAKS,
-    HELD,
-)
+from .layout import ACTIVE, ADDITIVE_SLOTS, BLOCK_SLOTS
 from .slot_reader import read_snapshot
 from .snapshot import PoolDescription, Snapshot
 
@@ -50,13 +44,8 @@ class SlotBuffer:
             self.on_new_window()
 
     def move_to(self, target: SlotBuffer) -> None:
-        """Add the counters to those of `target`, and copy the other slots and the description.
-
-        The peaks are those of both.
-        """
+        """Add the counters to those of `target`, and copy the other slots and the description."""
         self.add_counters_to(target)
-        for slot in range(CHECKED_OUT_PEAKS, HELD):
-            self.slots[slot] = max(self.slots[slot], target.slots[slot])
         # Backwards, so that `active` comes last: until then a reader takes the counters alone.
         for slot in range(BLOCK_SLOTS - 1, ADDITIVE_SLOTS - 1, -1):
             target.slots[slot] = self.slots[slot]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool, QueuePool
 
 from sqlalchemy_pool_metrics import PoolDescription, instrument, read_pool
+from sqlalchemy_pool_metrics.description import name_apart
+from sqlalchemy_pool_metrics.registry import PROCESS
 
 SOCKET = "/var/run/postgresql"
 
@@ -52,3 +60,56 @@ def test_connect_args_override_the_url() -> None:
     engine = create_engine("postgresql+psycopg://db/shop", connect_args={"host": "replica"})
 
     assert read_pool(instrument(engine)).pool.host == "replica"
+
+
+def use_engines(database: Path, *kinds: str) -> dict[str, int | None]:
+    """Use engines of these kinds in this order; return the limits of their pools by name."""
+    url = f"sqlite:///{database}"
+    build = {
+        "main": lambda: create_engine(url, poolclass=QueuePool, pool_size=5, max_overflow=10),
+        "small": lambda: create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0),
+        "null": lambda: create_engine(url, poolclass=NullPool),
+    }
+    engines: list[Any] = [instrument(build[kind]()) for kind in kinds]
+    for engine in engines:
+        engine.connect().close()
+    PROCESS.run_maintenance()
+    pools = [read_pool(engine).pool for engine in engines]
+    return {pool.name: pool.max_connections for pool in pools}
+
+
+@pytest.mark.parametrize("kinds", list(itertools.permutations(["main", "small", "null", "main"])))
+def test_engines_that_differ_are_named_apart_in_whatever_order_they_come(
+    tmp_path: Path, kinds: tuple[str, ...]
+) -> None:
+    name = str(tmp_path / "x.db")
+
+    assert use_engines(tmp_path / "x.db", *kinds) == {
+        name: 15,
+        f"{name} {__name__}": 1,
+        f"{name} {__name__} 2": None,
+    }
+
+
+def test_an_engine_alone_keeps_the_name_of_its_database(tmp_path: Path) -> None:
+    for kind in ("null", "small"):
+        path = tmp_path / kind
+        assert list(use_engines(path, kind)) == [str(path)]
+
+
+def test_a_pool_that_was_named_keeps_its_name(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    named = instrument(create_engine(url, poolclass=NullPool), name="mine")
+    instrument(named)
+    named.connect().close()
+    use_engines(tmp_path / "x.db", "main")
+
+    assert read_pool(named).pool.name == "mine"
+
+
+def test_a_driver_that_differs_is_the_name() -> None:
+    sync = PoolDescription(driver="psycopg2", waits=True, pool_class="QueuePool", max_connections=5)
+    other = replace(sync, driver="asyncpg", pool_class="AsyncAdaptedQueuePool")
+
+    assert name_apart("shop", [(other, "a"), (sync, "b")]) == ["shop asyncpg", "shop"]
+    assert name_apart("shop", [(other, "a")]) == ["shop"]
