@@ -93,7 +93,7 @@ def accept_parameters_of(module: str) -> Callable[[str], bool]:
     def is_known(name: str) -> bool:
         try:
             parameters = inspect.signature(importlib.import_module(module).connect).parameters
-        except (ImportError, AttributeError, ValueError):  # ValueError: compiled without signature
+        except (ImportError, AttributeError, TypeError, ValueError):  # or compiled
             return True
         takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
         return name in parameters or takes_all

@@ -262,7 +262,7 @@ def test_a_url_in_place_of_a_mapping_is_not_shown(tmp_path: Path) -> None:
     "text",
     [
         "databases: {a: {url: 'nope://app:CANARY@db'}}",
-        "databases: {a: {url: 'postgres://app:x/CANARY@db'}}",
+        "databases: {a: {url: 'postgres://app:x/CANARY@db:y'}}",
         "databases: {a: {url: 'postgres://app@db?password=CANARY&sslmode=x'}}",
         "databases: {a: {url: 'CANARY'}}",
         "databases: {a: {url: [CANARY]}}",
