@@ -75,7 +75,7 @@ def test_a_login_that_hangs_ends_however_its_socket_is_wrapped(
         each.close()
 
 
-def test_a_descriptor_that_is_anothers_by_now_stays_open(silent: Address) -> None:
+def test_a_descriptor_that_now_belongs_to_another_connection_stays_open(silent: Address) -> None:
     login = LoginSockets()
     with record_login(login):
         client = socket.create_connection(silent)
