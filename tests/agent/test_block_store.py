@@ -100,7 +100,7 @@ def test_a_thousand_engines_leave_nothing_behind(folder: Path) -> None:
         PROCESS.run_maintenance()
         return [
             set(descriptors()) <= set(before),
-            len(PROCESS._store.kept),
+            len(PROCESS._placement.store.kept),
             len(process_file._mappings),
         ]
 
@@ -129,7 +129,7 @@ def test_names_that_come_and_go_are_bounded_even_when_the_file_is_full(
             gc.collect()
         PROCESS.run_maintenance()
         counted = sum(each.checkouts for each in read_pools())
-        return [len(PROCESS._store.kept), counted - MAX_SHARED_POOLS]
+        return [len(PROCESS._placement.store.kept), counted - MAX_SHARED_POOLS]
 
     kept, counted = in_child(work)
     assert kept <= 10
