@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -35,10 +34,10 @@ def test_the_written_out_paths_store_the_same_as_the_methods_of_the_block(
     size: int, steps: list[tuple[bool, int, int]]
 ) -> None:
     now_ns = START_NS
-    engine = build_engine(MetricsQueuePool, pool_size=size, max_overflow=0)
-    written_out = engine.pool._recorder.block  # type: ignore[attr-defined]
     # A pool continues with what was counted under its name before.
-    written_out.describe(replace(written_out.description, name=f"pool{next(NUMBERS)}"))
+    name = f"pool{next(NUMBERS)}"
+    engine = build_engine(MetricsQueuePool, pool_size=size, max_overflow=0, logging_name=name)
+    written_out = engine.pool._recorder.block  # type: ignore[attr-defined]
     plain = Block(written_out.description)
     out: list[tuple[Any, int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -54,9 +53,9 @@ def test_the_written_out_paths_store_the_same_as_the_methods_of_the_block(
                 connection, slot, since_ns = out.pop(which % len(out))
                 connection.close()
                 plain.record_return(slot, since_ns, now_ns)
-            for name in REGIONS:
-                stored = TABLE.read(written_out.slots, name)
-                assert stored == TABLE.read(plain.slots, name), name
+            for region in REGIONS:
+                stored = TABLE.read(written_out.slots, region)
+                assert stored == TABLE.read(plain.slots, region), region
         while out:
             out.pop()[0].close()
 
