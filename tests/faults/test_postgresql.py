@@ -196,7 +196,10 @@ def test_a_transaction_idle_past_its_timeout_is_a_timeout(
         lambda: wait_until(lambda: not execute(postgres, sessions), "the session to end"),
         "SELECT 1",
     )
-    assert failure.reason is Reason.TIMEOUT
+    # psycopg's asynchronous connections can meet the end of the connection before the message.
+    may_miss_message = client.driver == "psycopg" and client.is_async
+    expected = {Reason.TIMEOUT, *({Reason.REFUSED} if may_miss_message else ())}
+    assert failure.reason in expected
 
 
 def test_a_cancelled_statement_has_the_reason_query(
