@@ -22,8 +22,10 @@ logger = logging.getLogger(__name__)
 
 # The loggers of warnings that clients can cause.
 CLIENT_LOGGERS: Final = (__name__, HTTPProtocol.__module__, "uvicorn.error")
-# How long clients may take to read their last answers before their connections are dropped.
-GRACE_SECONDS: Final = 1
+# How long clients may read their last answers; then their connections are dropped.
+GRACE_SECONDS: Final = 0.5
+# Uvicorn takes whole seconds; it ends the requests that are still running by then.
+CANCEL_SECONDS: Final = 1
 # How long accepting pauses after the process has run out of descriptors or memory.
 ACCEPT_PAUSE_SECONDS: Final = 1.0
 LIMITS: Final = Limits()
@@ -77,10 +79,17 @@ class Server(uvicorn.Server):
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        dropping = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._drop_connections)
         await super().shutdown(sockets)
+        dropping.cancel()
         await stopping
         for name in CLIENT_LOGGERS:
             logging.getLogger(name).removeFilter(self._log_filter)
+
+    def _drop_connections(self) -> None:
+        # A client that does not read would hold up uvicorn, which waits until answers are sent.
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     def _reload(self) -> None:
         self._reloading = asyncio.create_task(self._reloader.reload_quietly())
@@ -172,7 +181,7 @@ def build_server(
         server_header=False,
         limit_concurrency=limits.requests,
         timeout_keep_alive=limits.idle_seconds,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=CANCEL_SECONDS,
         h11_max_incomplete_event_size=limits.head_bytes,
     )
     return Server(config, limits, exit_within)
