@@ -15,7 +15,7 @@ RULE_FILES = sorted((Path(__file__).parents[1] / "alerts").glob("*.yaml"))
 FACTOR = 30
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"(\[|:|\bfor: |\boffset )(\d+)([smhd])")
-AGE = re.compile(r"(_age_seconds(?:\{[^}]*\})? > )(\d+)")
+AGE = re.compile(r"(_age_seconds(?:\{[^}]*\})?(?:\[[^\]]*\]\))?\s+> )(\d+)")
 
 
 def speed_up(text: str, factor: int = FACTOR) -> str:

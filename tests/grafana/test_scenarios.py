@@ -155,6 +155,10 @@ def test_every_panel_and_row_with_a_scenario_is_on_a_dashboard() -> None:
         ("max_over_time((up == 0)[90s:15s])", "max_over_time((up == 0)[3000ms:500ms])"),
         ("checked_out:floor30m offset 1h > 0.5", "checked_out:floor30m offset 120000ms > 0.5"),
         ('oldest_age_seconds{origin="app"} > 300', 'oldest_age_seconds{origin="app"} > 10'),
+        (
+            "last_over_time(oldest_age_seconds[3m])\n  > 120",
+            "last_over_time(oldest_age_seconds[6000ms])\n  > 4",
+        ),
         ("p95_rate5m > 0.5  # threshold: slow", "p95_rate5m > 0.5  # threshold: slow"),
         ("        for: 1m", "        for: 2000ms"),
     ],
