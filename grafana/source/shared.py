@@ -29,16 +29,16 @@ UP_NAMES: Final = (
 
 
 def build_pool_table(
-    title: str, description: str, pools: Selectors, *, no_value: str, link_origin: str = "app"
+    title: str, description: str, pools: Selectors, *, no_value: str, origin: str = "app"
 ) -> table.Panel:
     """Return a row for each pool of each pod, the fullest first, linked to Pool detail."""
     return build_table(
         title,
         description,
-        _describe_pools(pools),
+        _describe_pools(pools, origin),
         first=("pool", "application", "database", "at", "namespace"),
         sort="Utilisation",
-        links={"pool": build_pool_link(link_origin)},
+        links={"pool": build_pool_link(origin)},
         no_value=no_value,
     )
 
@@ -60,16 +60,18 @@ def build_alert_table(affected: str = "") -> table.Panel:
     )
 
 
-def _describe_pools(pools: Selectors) -> list[Column]:
+def _describe_pools(pools: Selectors, origin: str) -> list[Column]:
     def total(metric: str) -> str:
         return at(f"sum by ({POOL}) ({pools.pool(metric)})")
 
     oldest = pools.pool("oldest_checkout_age_seconds")
     slow = at(pools.quantile(0.95, "checkout_duration_seconds", POOL))
+    # Only an application has several processes.
+    full = Column("Full processes", total("saturated_processes"), steps=WAITERS)
     return [
         Column("In use", total("checked_out")),
         Column("Utilisation", at(pools.utilization(POOL)), "percentunit", 0, FULL),
-        Column("Full processes", total("saturated_processes"), steps=WAITERS),
+        *([] if origin == "probe" else [full]),
         Column("Idle", total("checked_in")),
         Column("Limit", total("max_connections")),
         Column("Waiting", total("pending_checkouts"), steps=WAITERS),

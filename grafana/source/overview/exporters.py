@@ -29,7 +29,7 @@ def build_exporter_row() -> Row:
         "or time out: probes take longer than their interval. **Do:** see the row Database above.",
         Selectors("probe"),
         no_value="no exporter has a database, or shows it (metrics.probe_pools)",
-        link_origin="probe",
+        origin="probe",
     )
     lines = [
         Line(8, [_list_exporters()]),

@@ -17,7 +17,7 @@ def build_status_row() -> Row:
         "narrow the page to it; restarting that pod gains time.",
         SELECTED,
         no_value=NO_APP_POOL,
-        link_origin="$origin",
+        origin="$origin",
     )
     stats = (
         _show_utilization(),
