@@ -84,6 +84,7 @@ async def test_the_documented_labels_are_the_exported_ones(families: list[Metric
     assert unseen == [
         "sqlalchemy_pool_processes",  # of an application, and there is none
         "sqlalchemy_pool_saturated_processes",
+        "sqlalchemy_pool_engines",
         "sqlalchemy_database_replication_lag_seconds",  # this server is a primary
     ]
 

@@ -72,6 +72,7 @@ class Block:
         idle: Live idle connections.
         users: Recorders that use this block.
         opening: Connections that the driver is opening.
+        is_counted: Whether its engine is among the `engines_created`.
         base_name: The default name without other engines of the database; None for a name that
             somebody gave.
         module: The module that created the engine.
@@ -99,7 +100,7 @@ class Block:
         self.number = next(_numbers)
         self.base_name: str | None = None
         self.module = ""
-        self.is_placed = self.is_disposed = False
+        self.is_placed = self.is_disposed = self.is_counted = False
         self.on_end: Callable[[], None] | None = None
         self._inherited = [0] * ADDITIVE_SLOTS
         self._saturations = 0
@@ -244,6 +245,12 @@ class Block:
         """Add 1 to one of layout.COUNTERS."""
         self.slots[SLOT[counter]] += 1
 
+    def count_engine(self) -> None:
+        """Count the engine, once; `dispose()` gives it a new pool, but not a new block."""
+        if not self.is_counted:
+            self.is_counted = True
+            self.add("engines_created")
+
     def change_idle(self, change: int) -> None:
         """Change the number of live idle connections."""
         self.idle += change
@@ -253,6 +260,7 @@ class Block:
         """Count a checkout that took `duration_ns`; return its slot for `record_return`."""
         if not self.is_in_use:  # with a connection that a parent process opened
             self.begin_use()
+            self.count_engine()
         self.record_shared_checkout(duration_ns)
         slot = self.held.begin(self.buffer, now_ns)
         self.record_saturation(now_ns)

@@ -61,6 +61,7 @@ COUNTERS = (
     *(f"connections_closed_{reason}" for reason in CLOSE_REASONS),
     *(f"invalidations_{kind}" for kind in INVALIDATION_KINDS),
     "leaked_connections",
+    "engines_created",
     "saturated_ns",
     # The durations of holds and waits that were still in flight when their process ended.
     "unfinished_checked_out_ns",

@@ -157,6 +157,11 @@ FAMILIES: tuple[_Gauge | _AppGauge | _Counter | _SplitCounter | _Histogram, ...]
         "Live processes of the application in which every allowed connection of this pool is out.",
         lambda s: s.saturated_processes,
     ),
+    _AppGauge(
+        "engines",
+        "Live engines of the application behind these labels, each with a pool of its own.",
+        lambda s: s.engines,
+    ),
     _Counter("checkouts", "Successful checkouts.", lambda s: s.checkouts),
     _SplitCounter(
         "checkout_failures",
@@ -191,6 +196,11 @@ FAMILIES: tuple[_Gauge | _AppGauge | _Counter | _SplitCounter | _Histogram, ...]
         "leaked_connections",
         "Connections returned by the garbage collector instead of the caller.",
         lambda s: s.counter("leaked_connections"),
+    ),
+    _Counter(
+        "engines_created",
+        "Engines that a process used for the first time.",
+        lambda s: s.counter("engines_created"),
     ),
     _Counter(
         "checked_out_seconds",

@@ -139,6 +139,8 @@ class Recorder:
         if block is not None:
             with block.lock:
                 block.opening -= 1
+                # Not in begin_open(): the first one is how a pool gets its place and its name.
+                block.count_engine()
 
     def record_open(self, record: ConnectionPoolEntry, duration_ns: int) -> None:
         """Count a connection that the driver opened for this record."""
@@ -311,6 +313,8 @@ class Recorder:
                 state.since_ns = monotonic_ns()
                 state.slot = self.block.record_adopted(state.since_ns)
                 state.fairy = record.fairy_ref  # type: ignore[attr-defined]
+        if self.block.is_in_use:
+            self.block.count_engine()
 
     def retire(self) -> Recorder:
         """Mark the pool as replaced; return the recorder for the pool that replaces it."""

@@ -68,6 +68,7 @@ def read_snapshot(
         pool=pool,
         processes=1,
         additive=tuple(additive),
+        engines=1,
         checked_in=checked_in,
         checked_out=checked_out,
         checked_out_peak=_read_peak(peaks[0], checked_out, oldest),

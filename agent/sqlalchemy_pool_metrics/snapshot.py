@@ -85,6 +85,7 @@ class Snapshot:
 
     Attributes:
         processes: Processes that have the pool; 0 when only its counters are left.
+        engines: Engines that have it; a process can have several equal ones.
         saturated_processes: Those of them with every allowed connection checked out.
         additive: Counters and histograms in the order of the slots. The methods and properties read
             them by name.
@@ -94,6 +95,7 @@ class Snapshot:
     pool: PoolDescription
     processes: int
     additive: tuple[int, ...]
+    engines: int = 0
     checked_in: int = 0
     checked_out: int = 0
     checked_out_peak: int = 0
@@ -196,6 +198,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         ),
         processes=sum(s.processes for s in snapshots),
         additive=tuple(map(sum, zip(*(s.additive for s in snapshots)))),
+        engines=sum(s.engines for s in snapshots),
         checked_in=sum(s.checked_in for s in snapshots),
         checked_out=sum(s.checked_out for s in snapshots),
         checked_out_peak=sum(s.checked_out_peak for s in snapshots),

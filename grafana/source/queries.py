@@ -55,16 +55,16 @@ class Selectors:
         return share(out, f"sum by ({by}) ({limit})")
 
     def saturation(self) -> str:
-        """Return the share of time with every allowed connection out, as mean over processes."""
+        """Return the share of time with every allowed connection out, as mean over engines."""
         full = f"sum by ({POOL}) ({self.rate('saturated_seconds_total')})"
-        return f"{full} / {self.processes(POOL)}"
+        return f"{full} / {self.engines(POOL)}"
 
-    def processes(self, by: str) -> str:
-        """Return the processes that have a pool."""
-        processes = f"sum by ({by}) ({self.pool('processes')})"
-        # The exporter's own pools have no such series: count them as one process.
+    def engines(self, by: str) -> str:
+        """Return the engines of a pool: each adds its limits, and its time of being full."""
+        engines = f"sum by ({by}) ({self.pool('engines')})"
+        # The exporter's own pools have no such series, and one engine each.
         one = f"count by ({by}) ({self.pool('checked_out')})"
-        return f"({processes} or {one})"
+        return f"({engines} or {one})"
 
     def failures(self) -> str:
         """Return the counter of failed checkouts: timeouts, cancelled ones and errors."""

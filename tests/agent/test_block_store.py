@@ -110,6 +110,7 @@ def test_a_thousand_engines_leave_nothing_behind(folder: Path) -> None:
         many = pools["many"]
         assert (many.processes, many.checkouts, many.connections_opened) == (0, 1001, 1001)
         assert many.counter("connections_closed_dispose") == 1001
+        assert many.counter("engines_created") == 1001
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
@@ -149,6 +150,7 @@ def test_counts_stay_under_the_old_name_when_a_pool_is_renamed(folder: Path) -> 
         before, now = find_pool(contents, "orders"), find_pool(contents, "primary")
         assert (before.checkouts, before.processes, before.checked_out) == (4, 0, 0)
         assert (now.checkouts, now.processes, now.checked_out) == (2, 1, 1)
+        assert [pool.counter("engines_created") for pool in (before, now)] == [1, 0]
 
 
 def test_no_sum_falls_while_processes_rename_their_pools_one_by_one(folder: Path) -> None:

@@ -85,6 +85,7 @@ def test_two_engines_with_one_pool_name_count_as_one_process() -> None:
 
     assert seen["sqlalchemy_pool_size"] == seen["sqlalchemy_pool_checked_out"] == len(held) == 4
     assert seen["sqlalchemy_pool_processes"] == seen["sqlalchemy_pool_saturated_processes"] == 1
+    assert seen["sqlalchemy_pool_engines"] == seen["sqlalchemy_pool_engines_created_total"] == 2
 
 
 def test_a_pool_that_is_gone_has_counters_and_no_gauges() -> None:
@@ -99,12 +100,12 @@ def test_a_pool_that_is_gone_has_counters_and_no_gauges() -> None:
     assert families["sqlalchemy_pool_checkouts"].samples[0].value == 1
 
 
-def test_only_the_applications_pools_have_numbers_of_processes() -> None:
+def test_only_the_applications_pools_have_numbers_of_processes_and_engines() -> None:
     snapshot = read_pool(instrument(build_engine(QueuePool), name="p"))
     snapshots = [({"origin": origin, "pool": "p"}, snapshot) for origin in ("probe", "app")]
     families = {f.name: f for f in build_families(snapshots, ["origin", "pool"])}
 
-    for name, expected in (("processes", 1), ("saturated_processes", 0)):
+    for name, expected in (("processes", 1), ("saturated_processes", 0), ("engines", 1)):
         (sample,) = families[f"sqlalchemy_pool_{name}"].samples
         assert (sample.labels["origin"], sample.value) == ("app", expected)
 

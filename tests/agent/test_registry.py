@@ -87,8 +87,18 @@ def test_an_engine_created_again_continues_the_counters_of_the_one_before() -> N
     engine.raw_connection().close()
 
     (total,) = [each for each in read_pools() if each.pool.name == "again"]
-    assert (total.processes, total.checkouts, total.checked_in) == (1, 2, 1)
+    assert (total.engines, total.checkouts, total.checked_in) == (1, 2, 1)
+    assert total.counter("engines_created") == 2
     assert read_pool(engine).checkouts == 1
+
+
+def test_an_engine_counts_from_its_first_use_and_once() -> None:
+    engine = instrument(build_engine(QueuePool), name="counted")
+    assert read_pool(engine).counter("engines_created") == 0
+    for _ in range(2):
+        engine.raw_connection().close()
+        engine.dispose()
+    assert read_pool(engine).counter("engines_created") == 1
 
 
 @pytest.mark.parametrize("lock", ["_lock", "instrumenting"])

@@ -68,6 +68,17 @@ def test_a_child_starts_at_zero_and_the_parent_keeps_its_numbers() -> None:
     assert before == {**NOTHING, "checked_out": 1, "checked_in": 1, "checkouts": 2, "opened": 2}
 
 
+def test_a_child_counts_the_engines_that_it_inherited_at_their_first_use() -> None:
+    engine = used_engine()
+
+    def work() -> list[int]:
+        before = read_pool(engine).counter("engines_created")
+        engine.raw_connection().close()
+        return [before, read_pool(engine).counter("engines_created")]
+
+    assert in_child(work) == [0, 1]
+
+
 def test_dispose_without_closing_does_not_count_the_parents_connections_as_closed() -> None:
     engine = used_engine()
 

@@ -31,11 +31,11 @@ class Case(NamedTuple):
 CASES = {
     "a NullPool has no waiters and yet a demand": Case(
         "pool-detail.json",
-        "What size would do? (for one process)",
+        "What size would do? (for one engine)",
         1,
         {
             f"sqlalchemy_pool_checked_out_seconds_total{{{POOL}}}": "0+60x120",
-            f"sqlalchemy_pool_processes{{{POOL}}}": "1x120",
+            f"sqlalchemy_pool_engines{{{POOL}}}": "1x120",
         },
         {"web": 2},
     ),

@@ -32,7 +32,7 @@ def _show_full() -> PanelBuilder:
     return build_time_series(
         "Which pools had no connection left, for how much of the time?",
         "Share of the time with every allowed connection checked out, as the mean over a pod's "
-        "processes; the ten highest. **Good:** 0. **Bad:** above 20 %, with callers that wait. "
+        "engines; the ten highest. **Good:** 0. **Bad:** above 20 %, with callers that wait. "
         "**Do:** open the pool's details. One full process among idle ones means that work is "
         "spread unevenly.",
         "percentunit",

@@ -19,12 +19,15 @@ def build_churn_row() -> Row:
 def _show_opened() -> PanelBuilder:
     return build_time_series(
         "How often are connections opened?",
-        "Connections that the driver opened per second, and failed attempts. **Good:** nearly 0 "
-        "once the pool is warm. **Bad:** more than 1 per second all the time, or failures. **Do:** "
-        "see next to this panel why connections were closed; for failures see the row Database.",
+        "Connections that the driver opened per second, failed attempts, and engines put to use. "
+        "**Good:** nearly 0 once the pool is warm. **Bad:** more than 1 per second all the time, "
+        "or failures; engines: something creates one for each request. **Do:** see next to this "
+        "panel why connections were closed; for failures see the row Database; create one engine "
+        "for each process.",
         "cps",
         Query(f"sum({SELECTED.rate('connections_opened_total')})", "opened"),
         Query(f"sum({SELECTED.rate('connection_failures_total')})", "failed"),
+        Query(f"sum({SELECTED.rate('engines_created_total')})", "engines"),
         no_value=NO_POOL,
     )
 

@@ -84,7 +84,7 @@ def _show_full() -> PanelBuilder:
     return build_timeline(
         "When was no connection left?",
         "Share of the time with every allowed connection checked out, as the mean over a pod's "
-        "processes. **Good:** green, 0 %. **Bad:** orange: now and then; red: more than a fifth of "
+        "engines. **Good:** green, 0 %. **Bad:** orange: now and then; red: more than a fifth of "
         "the time. **Do:** compare with the waiting callers in the next row.",
         "percentunit",
         Query(at(SELECTED.saturation()), BY_POD),

@@ -60,25 +60,26 @@ def _show_demand() -> PanelBuilder:
 
 
 def _list_sizes() -> PanelBuilder:
-    def per_process(expr: str) -> str:
-        return f"({expr}) / {processes}"
+    def per_engine(expr: str) -> str:
+        return f"({expr}) / {engines}"
 
     def total(metric: str) -> str:
         return f"sum by ({_SETTINGS}) ({SELECTED.pool(metric)})"
 
-    processes = SELECTED.processes(_SETTINGS)
+    engines = SELECTED.engines(_SETTINGS)
     demand = f"quantile_over_time(0.95, ({SELECTED.demand(_SETTINGS)})[$__range:])"
     columns = [
-        Column("Processes", processes),
-        Column("Demand", per_process(demand), decimals=2),
-        Column("pool_size", per_process(total("size")), decimals=0),
-        Column("Limit", per_process(total("max_connections")), decimals=0),
-        Column("Would do", _staff(per_process(demand)), decimals=0),
+        Column("Engines", engines),
+        Column("Demand", per_engine(demand), decimals=2),
+        Column("pool_size", per_engine(total("size")), decimals=0),
+        Column("Limit", per_engine(total("max_connections")), decimals=0),
+        Column("Would do", _staff(per_engine(demand)), decimals=0),
     ]
     return build_table(
-        "What size would do? (for one process)",
-        "Pool settings apply to each process, so all numbers here are per process. Demand: the "
-        "connections that a process' callers had or waited for, during 95 % of the time shown. "
+        "What size would do? (for one engine)",
+        "Pool settings apply to each engine, and most processes have one, so all numbers here are "
+        "per engine. Demand: the "
+        "connections that an engine's callers had or waited for, during 95 % of the time shown. "
         "Would do: demand + 2 x its square root + 1, as pool_size + max_overflow. With that about "
         "1 caller in 40 waits, or fewer (Erlang C). **Good:** the limit is at least that. **Bad:** "
         "it is less. **Do:** set it, unless you can shorten the holds, or the server is full (row "

@@ -18,6 +18,7 @@ from tests.exporter.collectors.probes import build_registry, read_series
 SIZE = "sqlalchemy_pool_size"
 FAILURES = "sqlalchemy_pool_connection_failures_total"
 PROCESSES = "sqlalchemy_pool_processes"
+ENGINES = "sqlalchemy_pool_engines"
 SATURATED = "sqlalchemy_pool_saturated_processes"
 CHECKED_OUT = "sqlalchemy_pool_checked_out"
 
@@ -65,7 +66,8 @@ def build_pool(name: str = "main", failures: int = 0, **keys: Any) -> Snapshot:
     counters = [0] * ADDITIVE_SLOTS
     counters[SLOT["connection_failures"]] = failures
     pool = PoolDescription(name=name, application="shop", database="orders", size=5, waits=True)
-    return Snapshot(replace(pool, **keys), processes=1, additive=tuple(counters), checked_out=1)
+    described = replace(pool, **keys)
+    return Snapshot(described, processes=1, additive=tuple(counters), engines=1, checked_out=1)
 
 
 def describe(url: str) -> Snapshot:

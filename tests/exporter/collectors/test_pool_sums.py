@@ -8,6 +8,7 @@ from sqlalchemy_pool_metrics import PoolDescription, Snapshot
 from sqlalchemy_pool_metrics.snapshot import keep_counters
 from tests.exporter.collectors.pools import (
     CHECKED_OUT,
+    ENGINES,
     FAILURES,
     PROCESSES,
     SATURATED,
@@ -102,6 +103,7 @@ def test_two_pools_of_one_process_with_the_same_labels_are_in_one_process() -> N
     registry = collect_processes({"1-a": [build_pool(host="one"), build_pool(host="two")]})
     assert read_values(registry, CHECKED_OUT) == [2]
     assert read_values(registry, PROCESSES) == [1]
+    assert read_values(registry, ENGINES) == [2]
 
 
 def test_full_processes_are_counted_and_each_once() -> None:
