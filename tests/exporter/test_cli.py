@@ -97,7 +97,7 @@ def test_client_that_does_not_read_does_not_delay_the_stop(
         slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         assert slow.recv(4) == b"HTTP"
         assert exporter.stop() == 0
-    assert " error " not in log.read_text()  # uvicorn would cancel the request, and say so
+    assert " error " not in log.read_text()  # uvicorn would cancel the request, and log that
 
 
 def test_head_has_no_body_and_the_length_of_get(log: Path, database: dict[str, str]) -> None:
