@@ -101,9 +101,11 @@ def test_servers_with_swapped_roles_are_a_mismatch_until_they_swap_back(
         switch_over(first, second)
         first, second = second, first
     for view in views.values():
-        (line,) = [line for line in view.read_log() if "is up, but" in line]
+        # More than one only where a probe was late on a busy machine.
+        lines = [line for line in view.read_log() if "is up, but" in line]
         writes = "does not accept writes" if "primary" in view.database else "accepts writes"
-        assert line.endswith(f"and {writes} database={view.database}")
+        assert lines
+        assert all(line.endswith(f"and {writes} database={view.database}") for line in lines)
 
 
 # asyncpg reports the server that is down, libpq the one with the wrong role.

@@ -24,7 +24,8 @@ from tests.faults.scenes import Scene
 
 pytestmark = pytest.mark.anyio
 
-PROBE = {"interval": "100ms", "timeout": "100ms", "fresh_connection_interval": "100ms"}
+# The timeout leaves a login on a busy machine its time.
+PROBE = {"interval": "100ms", "timeout": "300ms", "fresh_connection_interval": "100ms"}
 # After so many rounds, caches and the threads of asyncio's executor are filled.
 FIRST_ROUNDS = 3
 ROUNDS = 50
