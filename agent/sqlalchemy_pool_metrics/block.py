@@ -79,6 +79,7 @@ class Block:
         number: The order in which blocks are built.
         earlier_checkouts: Checkouts that the block of the parent process had counted at the fork.
         is_placed: Whether the block is in its final buffer, such as one in the shared file.
+        is_left_out: Whether it had connections when there was no place for it.
         is_disposed: Whether the pool was disposed of and not used since.
         on_end: Called after the last recorder is gone; None until the pool is registered.
         checkouts: The first bucket of the histogram `checkout`. Like `holds` and `checkout_ns` it
@@ -100,7 +101,7 @@ class Block:
         self.number = next(_numbers)
         self.base_name: str | None = None
         self.module = ""
-        self.is_placed = self.is_disposed = self.is_counted = False
+        self.is_placed = self.is_left_out = self.is_disposed = self.is_counted = False
         self.on_end: Callable[[], None] | None = None
         self._inherited = [0] * ADDITIVE_SLOTS
         self._saturations = 0

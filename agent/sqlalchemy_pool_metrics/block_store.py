@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from .block import Block
 from .dead_files import DROPPED, MAX_DROPPED_POOLS
@@ -20,6 +20,8 @@ MAX_SHARED_POOLS = BLOCKS - _SPARE
 TOO_MANY = "more than %d pools in this process, not shared: %s"
 MAX_NAMED = 10
 """Pools that the log names."""
+
+ListIdentities = Callable[[], Collection[object]]
 
 _logger = logging.getLogger("sqlalchemy_pool_metrics")
 
@@ -40,22 +42,22 @@ class BlockStore:
         self._sharing = sharing
         self._named: set[str] = set()
 
-    def keep(self, buffer: SlotBuffer, in_use: Collection[object]) -> None:
+    def keep(self, buffer: SlotBuffer, list_in_use: ListIdentities) -> None:
         """Keep the buffer of a pool that is gone.
 
         Args:
             buffer: The buffer.
-            in_use: The identities of the pools that exist.
+            list_in_use: Returns the identities of the pools that exist.
         """
         same = [buffer, *(each for each in self.kept if _identity(each) == _identity(buffer))]
         if not buffer.has_counters:
             self._free(buffer)
         elif self._merge(same, buffer.description) is None:
             self.kept.append(buffer)
-        while len(self.kept) > MAX_DROPPED_POOLS and self._make_room(in_use):
+        while len(self.kept) > MAX_DROPPED_POOLS and self._make_room(list_in_use):
             pass
 
-    def find(self, description: PoolDescription, in_use: Collection[object]) -> SlotBuffer | None:
+    def find(self, description: PoolDescription, list_in_use: ListIdentities) -> SlotBuffer | None:
         """Return a buffer for a pool that is counted in private memory; None to leave it there."""
         for buffer in self.kept:
             if _identity(buffer) == description.identity and self._is_in_place(buffer):
@@ -65,7 +67,7 @@ class BlockStore:
         if file is None:
             return None
         free = file.take(_SPARE)
-        while free is None and self._make_room(in_use):
+        while free is None and self._make_room(list_in_use):
             free = file.take(_SPARE)
         return free
 
@@ -115,8 +117,9 @@ class BlockStore:
             if not self._is_in_place(buffer):
                 self._merge([buffer], buffer.description)
 
-    def _make_room(self, in_use: Collection[object]) -> bool:
+    def _make_room(self, list_in_use: ListIdentities) -> bool:
         """Merge two pools that are gone into `DROPPED`; return False if that is impossible."""
+        in_use = list_in_use() if self.kept else ()
         gone = [buffer for buffer in self.kept if _identity(buffer) not in in_use]
         gone.sort(key=lambda each: (not self._is_in_place(each), each.description != DROPPED))
         return len(gone) > 1 and self._merge(gone[:2], DROPPED) is not None

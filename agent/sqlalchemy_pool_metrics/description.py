@@ -87,10 +87,10 @@ def name_apart(name: str, pools: Sequence[tuple[PoolDescription, str]]) -> list[
         name: The default name of all of them.
         pools: The descriptions, each with its module, the oldest first.
     """
-    modules: dict[_Kind, str] = {}
+    modules: dict[Kind, str] = {}
     for description, module in pools:
-        modules.setdefault(_kind(description), module)
-    names: dict[_Kind, str] = {}
+        modules.setdefault(read_kind(description), module)
+    names: dict[Kind, str] = {}
     for kind in sorted(modules):
         main = min(modules)
         word = kind.driver if kind.driver != main.driver else modules[kind] or kind.pool_class
@@ -98,10 +98,10 @@ def name_apart(name: str, pools: Sequence[tuple[PoolDescription, str]]) -> list[
         while chosen in names.values():
             chosen, number = f"{name} {word} {number}", number + 1
         names[kind] = chosen
-    return [names[_kind(description)] for description, _ in pools]
+    return [names[read_kind(description)] for description, _ in pools]
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """What tells engines of one database apart; the lowest one is the main one."""
 
     lacks_queue: bool
@@ -113,8 +113,9 @@ class _Kind(NamedTuple):
     size: int
 
 
-def _kind(pool: PoolDescription) -> _Kind:
-    return _Kind(
+def read_kind(pool: PoolDescription) -> Kind:
+    """Return what tells a pool apart from others of its database."""
+    return Kind(
         lacks_queue=not pool.waits,
         is_async=pool.pool_class.startswith("Async"),
         is_limited=pool.max_connections is not None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from .block import Block
 from .block_store import BlockStore
 from .clock import monotonic_ns
-from .description import name_apart
+from .description import name_apart, read_kind
 from .sharing import FileChange, Sharing
 from .slot_buffer import SlotBuffer
 from .snapshot import PoolDescription
@@ -45,7 +45,8 @@ class Placement:
 
         With very many pools and no room for them each try takes milliseconds: rest in between.
         """
-        return block.description.waits or monotonic_ns() >= self._retry_at_ns
+        is_urgent = block.description.waits and not block.is_left_out
+        return is_urgent or monotonic_ns() >= self._retry_at_ns
 
     def watch_windows(self, block: Block) -> None:
         """Request maintenance at the first event of each peak window of a block."""
@@ -55,7 +56,7 @@ class Placement:
         """Replace a pool's description; what was counted under another name stays there."""
         with block.lock:
             if block.buffer.has_counters and block.description.identity != description.identity:
-                self.store.keep(block.detach(), self._identities())
+                self.store.keep(block.detach(), self._identities)
             block.describe(description)
             self.watch_windows(block)
 
@@ -68,7 +69,7 @@ class Placement:
         for block in [block for block in list(self.blocks) if not block.users]:
             del self.blocks[block]
             if block.is_placed or not self._fold(block.buffer):
-                self.store.keep(block.buffer, self._identities())
+                self.store.keep(block.buffer, self._identities)
 
     def place_blocks(self) -> None:
         """Find the final buffer of each block that has none yet."""
@@ -92,14 +93,14 @@ class Placement:
             if not self._place(block):
                 left_out.append(block)
                 reusable = self._list_reusable()
+        for block in wanting:
+            block.is_left_out = not (block.is_placed or block.is_vacant)
         self.store.move()
-        self._retry_at_ns = 0
-        if left_out:
-            self._share_counters(left_out)
-            in_use = [block for block in left_out if block.is_in_use]
-            self.store.warn_about([block.description.name for block in in_use])
-            now_ns = monotonic_ns()
-            self._retry_at_ns = now_ns + _PAUSES * (now_ns - began_ns)
+        self._share_counters(left_out)
+        in_use = [block for block in left_out if block.is_in_use]
+        self.store.warn_about([block.description.name for block in in_use])
+        now_ns = monotonic_ns()
+        self._retry_at_ns = now_ns + _PAUSES * (now_ns - began_ns) if left_out else 0
 
     def _list_reusable(self) -> set[object]:
         vacant = {block.description.identity for block in self._list_vacant()}
@@ -110,17 +111,32 @@ class Placement:
         name = block.base_name
         if name is None:
             return
-        group = [
-            other
-            for other in list(self.blocks)
-            if other.base_name == name
-            and _database(other.description) == _database(block.description)
-            and (other.is_in_use or other.earlier_checkouts)
-        ]
+        for other in self._iterate_namesakes(block):
+            if other is block:
+                break
+            # With many engines of one kind, the first one has found the name.
+            if other.is_placed and read_kind(other.description) == read_kind(block.description):
+                self._rename(block, other.description.name)
+                return
+        group = list(self._iterate_namesakes(block))
         names = name_apart(name, [(other.description, other.module) for other in group])
         for other, new in zip(group, names):
-            if other.description.name != new:
-                self.describe(other, replace(other.description, name=new))
+            self._rename(other, new)
+
+    def _iterate_namesakes(self, block: Block) -> Iterator[Block]:
+        """Yield the pools that were used and have the default name and database of this one."""
+        database = _database(block.description)
+        for other in list(self.blocks):
+            if (
+                other.base_name == block.base_name
+                and (other.is_in_use or other.earlier_checkouts)
+                and _database(other.description) == database
+            ):
+                yield other
+
+    def _rename(self, block: Block, name: str) -> None:
+        if block.description.name != name:
+            self.describe(block, replace(block.description, name=name))
 
     def _move_to_new_file(self, from_zero: bool) -> None:
         for block in list(self.blocks):
@@ -135,7 +151,7 @@ class Placement:
         """Move a block to its final buffer; return False if there is no place for it."""
         for other in self._list_vacant(block.description.identity):
             self._vacate(other)
-        buffer = self.store.find(block.description, self._identities())
+        buffer = self.store.find(block.description, self._identities)
         if buffer is None and self._sharing.file is not None:
             buffer = self._join_kept() or self._take_from_vacant(block)
             if buffer is None:
@@ -163,17 +179,18 @@ class Placement:
             if block.is_vacant and block.is_placed:
                 buffer = block.detach(is_renamed=False)
                 block.end_use()
-                self.store.keep(buffer, self._identities())
+                self.store.keep(buffer, self._identities)
 
     def _take_from_vacant(self, block: Block) -> SlotBuffer | None:
         """Return the place of a block without connections; None if there is none."""
         for other in self._list_vacant():
-            is_certain = other.is_disposed or not other.is_in_use or block.description.waits
+            is_free = other.is_disposed or not other.is_in_use or block.description.waits
+            is_certain = is_free and not block.is_vacant
             # Twice as busy: pools that are used in turn must not keep taking it from each other.
             if not is_certain and block.count_checkouts() <= 2 * other.count_checkouts():
                 break
             self._vacate(other)
-            buffer = self.store.find(block.description, self._identities())
+            buffer = self.store.find(block.description, self._identities)
             if buffer is not None:
                 return buffer
         return None
@@ -187,12 +204,12 @@ class Placement:
 
     def _share_counters(self, blocks: list[Block]) -> None:
         """Add the counters of blocks without a place to placed blocks of their identities."""
-        identities = self._identities()
+        identities = self._identities() if blocks else ()
         for block in blocks:
             if block.description.identity in identities and block.buffer.has_counters:
                 buffer = block.detach(is_renamed=False)
                 if not self._fold(buffer):
-                    self.store.keep(buffer, identities)
+                    self.store.keep(buffer, self._identities)
 
     def _fold(self, buffer: SlotBuffer) -> bool:
         """Add a detached buffer's counters to a placed block of its identity, if there is one."""

@@ -14,7 +14,9 @@ from typing import Callable, Protocol
 from weakref import WeakSet, ref
 
 from .block import Block
+from .clock import monotonic_ns
 from .faults import log_fault
+from .layout import WINDOW_SHIFT
 from .placement import Placement
 from .recorder import Recorder
 from .sharing import Sharing
@@ -71,8 +73,9 @@ class Registry:
         self._pools: WeakSet[RecordedPool] = WeakSet()
         self._new_pools: deque[tuple[ref[RecordedPool], Block]] = deque()
         self._is_at_work = False
-        self._sharing = Sharing(self.request_maintenance)
-        self._placement = Placement(self._sharing, self.request_maintenance)
+        self._sharing = Sharing(self._begin_window)
+        self._placement = Placement(self._sharing, self._begin_window)
+        self._window = 0
         self._pid = 0
         self._forking = threading.RLock()
 
@@ -90,6 +93,13 @@ class Registry:
     def request_maintenance(self) -> None:
         """Make the next event of any pool call `run_maintenance`."""
         self.up_to_date[0] = 0
+
+    def _begin_window(self) -> None:
+        """Request the maintenance of a peak window: once, though each block begins it."""
+        window = monotonic_ns() >> WINDOW_SHIFT
+        if window != self._window:
+            self._window = window
+            self.request_maintenance()
 
     def run_maintenance(self) -> None:
         """Do the work that is due; never raises and never waits for the lock."""
@@ -208,8 +218,8 @@ class Registry:
             # never released. Take only `_forking`, which no thread of the parent holds.
             self._lock, self.instrumenting = threading.RLock(), threading.RLock()
             self._sharing.abandon()
-            self._sharing = Sharing(self.request_maintenance)
-            self._placement = Placement(self._sharing, self.request_maintenance)
+            self._sharing = Sharing(self._begin_window)
+            self._placement = Placement(self._sharing, self._begin_window)
             self._is_at_work = False
             self._register_new()
             self._placement.blocks.clear()

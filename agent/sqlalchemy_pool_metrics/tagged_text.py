@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
@@ -64,7 +64,7 @@ def encode_description(description: PoolDescription, room: int) -> tuple[bytes, 
 
     Long strings are clipped until the text fits.
     """
-    known = {name: value for name, value in asdict(description).items() if value not in (None, "")}
+    known = {name: value for name, value in vars(description).items() if value not in (None, "")}
     longest = MAX_TEXT
     while True:
         clipped = {

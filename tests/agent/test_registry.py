@@ -78,6 +78,27 @@ def test_pools_that_come_and_go_are_kept_up_to_a_bound_and_then_merged(
     assert totals["dropped"] == 3
 
 
+def test_maintenance_is_due_once_a_window_however_many_pools_begin_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Registry()
+    monkeypatch.setattr("sqlalchemy_pool_metrics.pool.PROCESS", registry)
+    engines = [instrument(build_engine(QueuePool), name=name) for name in ("one", "two")]
+    for engine in engines:
+        engine.raw_connection().close()
+    due = []
+    for window in (1, 2):
+        monkeypatch.setattr(
+            "sqlalchemy_pool_metrics.registry.monotonic_ns", lambda at=window << 32: at
+        )
+        for engine in engines:
+            registry.run_maintenance()
+            engine.pool._recorder.block.buffer.begin_window()  # type: ignore[attr-defined]
+            due.append(not registry.up_to_date[0])
+
+    assert due == [True, False, True, False]
+
+
 def test_an_engine_created_again_continues_the_counters_of_the_one_before() -> None:
     engine = instrument(build_engine(QueuePool), name="again")
     engine.raw_connection().close()

@@ -253,6 +253,7 @@ def watch_attempts(
 def begin_window(engine: Any) -> None:
     """Begin a peak window, as the first event after a few seconds does."""
     engine.pool._recorder.block.buffer.begin_window()
+    PROCESS.request_maintenance()  # another engine may have begun this window
 
 
 def request_check() -> None:
@@ -260,6 +261,7 @@ def request_check() -> None:
     file = PROCESS._sharing._file
     assert file is not None
     file.request_check()
+    PROCESS.request_maintenance()
 
 
 def test_a_pool_built_from_its_class_attempts_again_to_share(

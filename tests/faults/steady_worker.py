@@ -56,6 +56,7 @@ class Worker:
         file = PROCESS._sharing.file
         if file is not None:
             file.request_check()
+            PROCESS.request_maintenance()
         return file is not None
 
     def describe(self) -> dict[str, Any]:
