@@ -17,7 +17,7 @@ __all__ = ["MAX_SHARED_POOLS", "BlockStore"]
 _SPARE = 1
 """Blocks of the file that stay free, as the target when two others are merged."""
 MAX_SHARED_POOLS = BLOCKS - _SPARE
-TOO_MANY = "more than %d pools in this process, not shared: %s"
+NO_ROOM = "not shared, as this process has more than %d pools or the volume is full: %s"
 MAX_NAMED = 10
 """Pools that the log names."""
 
@@ -97,14 +97,16 @@ class BlockStore:
                 return True
         return False
 
-    def warn_about(self, names: Sequence[str]) -> None:
-        """Log that there is no room for the pools of these names, once for each name."""
+    def report_left_out(self, names: Sequence[str]) -> None:
+        """Tell readers for how many pools there is no room, and log each of their names once."""
+        if self._sharing.file is not None:
+            self._sharing.file.marks.count_left_out(len(names))
         new = [name for name in dict.fromkeys(names) if name not in self._named]
         if new and len(self._named) < MAX_NAMED:
             self._named.update(new)
             more = f" and {len(new) - MAX_NAMED} more" if len(new) > MAX_NAMED else ""
             listed = ", ".join(map(repr, new[:MAX_NAMED])) + more
-            _logger.warning(TOO_MANY, MAX_SHARED_POOLS, listed)
+            _logger.warning(NO_ROOM, MAX_SHARED_POOLS, listed)
 
     def publish(self, buffer: SlotBuffer) -> None:
         """Let other processes read a buffer that `find` returned."""

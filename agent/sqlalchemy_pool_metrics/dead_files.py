@@ -38,8 +38,11 @@ __all__ = ["DROPPED", "MAX_DROPPED_POOLS", "merge_dead_files"]
 LOCK = "gc.lock"
 LOCK_MODE = 0o644
 MAX_DROPPED_POOLS = 256
+"""Pools that are gone and that a process keeps under their names."""
+MAX_RETIRED_POOLS = 1000
+"""Pools of all dead processes that `retired` keeps under their names."""
 DROPPED = PoolDescription(name="dropped")
-"""Counts all pools that are gone beyond the first MAX_DROPPED_POOLS."""
+"""Counts all pools that are gone beyond those."""
 ABANDONED_SECONDS = 60.0
 _TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]{12}\.tmp")
 MARGINS_NS = (20_000_000, 200_000_000, 2_000_000_000)
@@ -183,13 +186,13 @@ def _read_retired(folder: Path, now_ns: int) -> FileContents | None:
 
 
 def _merge_by_identity(pools: Iterable[Snapshot]) -> list[Snapshot]:
-    """Return one snapshot of counters per identity, at most MAX_DROPPED_POOLS and `DROPPED`."""
+    """Return one snapshot of counters per identity, at most MAX_RETIRED_POOLS and `DROPPED`."""
     found: dict[object, list[Snapshot]] = {}
     for pool in pools:
         if not any(pool.additive):
             continue
         key = pool.pool.identity
-        if key not in found and len(found) >= MAX_DROPPED_POOLS:
+        if key not in found and len(found) >= MAX_RETIRED_POOLS:
             pool = replace(pool, pool=DROPPED)
             key = DROPPED.identity
         found.setdefault(key, []).append(pool)

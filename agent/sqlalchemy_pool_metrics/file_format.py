@@ -12,10 +12,18 @@ Functions over bytes. Reading trusts nothing: a file may be damaged, or not one 
     112      tag of the slot table · tag of the notes
     128      the slot table, JSON: a list of [name, kind, offset, length, bounds in ns]
     ...      the notes, JSON: versions, for people
+    -128     the marks, at the end of the header: switch · pools without a block · two masks of 448
+             bits
     header   blocks: tag of the description · the description, JSON · the slots, see `layout`
     the end  the merged ids
 
-For the tag of a text see `tagged_text`.
+For the tag of a text see `tagged_text`. A file may be sparse: only blocks in use are read.
+
+A block counts if its bit is set in the mask that applies: the first one while the switch is even,
+the second one while it is odd. The process writes the other mask, then adds 1 to the switch. So one
+store replaces several blocks with another one. A file whose switch is 0 has no marks, like
+`retired`: all of its blocks count but the unused ones. A process keeps the bits of its unused
+blocks up to date for readers that do not know the marks; they read the first 64 blocks.
 """
 
 from __future__ import annotations
@@ -43,6 +51,7 @@ from .tagged_text import (
 __all__ = [
     "BLOCK_BYTES",
     "HEADER_BYTES",
+    "BlockMarks",
     "FileContents",
     "Header",
     "OtherVersion",
@@ -64,8 +73,13 @@ RETIRED_BLOCK_BYTES = 2048
 RETIRED_SLOTS_OFFSET = RETIRED_BLOCK_BYTES - 8 * ADDITIVE_SLOTS
 TEXTS_OFFSET = 128
 UNUSED = 6
-"""The index of the only number in the header that changes while its process lives: bit n is set
-when block n does not count. So one store can replace several blocks with another one."""
+"""The index of the number whose bit n is set when block n does not count."""
+MARKS_BYTES = 128
+SWITCH, LEFT_OUT, MASKS = 0, 1, 2
+"""The indexes of the numbers in the marks."""
+MASK_WORDS = 7
+UNMARKED_BLOCKS = 64
+"""Blocks that can be marked as unused without the marks."""
 
 LAG_NS = 20_000_000
 """How long after reading the clock a process may store the time, see `read_snapshot`."""
@@ -73,7 +87,9 @@ LAG_NS = 20_000_000
 MAX_BLOCK_BYTES = 1 << 16
 MAX_BLOCKS = 4096
 MAX_REGIONS = 256
-_ADDITIVE_KINDS = ("counter", "histogram")
+MAX_LEFT_OUT = 1 << 31
+_COUNTLESS_KINDS = ("gauge", "peaks", "table")
+"""Kinds of regions that need not be known to merge a file: they do not outlive its process."""
 _U64 = (1 << 64) - 1
 
 
@@ -114,6 +130,7 @@ class FileContents:
         complete: Whether we know everything that it counts; False for some later versions.
         pools: One snapshot per block; pools no longer in use have only counters (processes 0).
         bytes_in_use: The size of the part that is in use.
+        left_out: How many pools of the process have no block.
     """
 
     id: int
@@ -123,11 +140,37 @@ class FileContents:
     complete: bool
     pools: tuple[Snapshot, ...]
     bytes_in_use: int = 0
+    left_out: int = 0
 
     @property
     def is_sane(self) -> bool:
-        """Whether the numbers of all pools are possible."""
-        return all(pool.is_sane for pool in self.pools)
+        """Whether all numbers are possible."""
+        return self.left_out <= MAX_LEFT_OUT and all(pool.is_sane for pool in self.pools)
+
+
+class BlockMarks:
+    """Which blocks of the file of this process count; for one thread at a time."""
+
+    def __init__(self, header: memoryview) -> None:
+        """Take the mapped header of a file in which no block counts."""
+        self._numbers = header.cast("Q")
+        self._marks = header[-MARKS_BYTES:].cast("Q")
+        self._in_use = 0
+        self._marks[SWITCH] = 1
+
+    def replace(self, removed: int, added: int) -> None:
+        """Make readers count some blocks instead of others, in one store; each is a bit mask."""
+        self._in_use = in_use = self._in_use & ~removed | added
+        switch = self._marks[SWITCH] + 1
+        first = MASKS + switch % 2 * MASK_WORDS
+        for word in range(MASK_WORDS):
+            self._marks[first + word] = in_use >> 64 * word & _U64
+        self._marks[SWITCH] = switch
+        self._numbers[UNUSED] = ~in_use & _U64
+
+    def count_left_out(self, pools: int) -> None:
+        """Tell readers how many pools have no block."""
+        self._marks[LEFT_OUT] = pools
 
 
 def build_header(table: SlotTable, notes: dict[str, str], header: Header) -> bytes:
@@ -139,8 +182,9 @@ def build_header(table: SlotTable, notes: dict[str, str], header: Header) -> byt
     )
     packed = b"".join(number.to_bytes(8, sys.byteorder) for number in numbers)
     built = packed + table_text + notes_text
-    if len(built) > HEADER_BYTES:
-        raise ValueError(f"a header of {len(built)} bytes, at most {HEADER_BYTES} fit")
+    room = HEADER_BYTES - MARKS_BYTES
+    if len(built) > room:
+        raise ValueError(f"a header of {len(built)} bytes, at most {room} fit")
     return built.ljust(HEADER_BYTES, b"\0")
 
 
@@ -184,7 +228,7 @@ def read_contents(data: bytes, now_ns: int) -> FileContents:
     Raises:
         UnreadableFile: The bytes are damaged, or are not in our format.
     """
-    header, in_use, needed = _parse(data[: _NUMBERS.size])
+    header, in_use, needed, left_out = _parse(data)
     if needed > len(data):
         raise UnreadableFile(f"{len(data)} bytes, but its header claims {needed}")
     view = memoryview(data)
@@ -204,35 +248,46 @@ def read_contents(data: bytes, now_ns: int) -> FileContents:
         complete=complete,
         pools=tuple(pools),
         bytes_in_use=needed,
+        left_out=left_out,
     )
 
 
 def size_in_use(data: bytes) -> int:
-    """Return how many bytes to read, going by the first bytes of a file; 0 if it is not ours."""
+    """Return how many bytes to read, going by the first bytes of a file; 0 if it is not ours.
+
+    If they are not the whole header, that is the size of the header.
+    """
     try:
-        return _parse(data[: _NUMBERS.size]).needed
+        return _parse(data).needed
     except UnreadableFile:
         return 0
 
 
 def count_blocks(data: bytes) -> int:
-    """Return how many blocks are in use, going by a file's first bytes; 0 if it is not ours."""
+    """Return how many blocks are in use, going by a file's header; 0 if it is not ours."""
     try:
-        return len(_parse(data[: _NUMBERS.size]).in_use)
+        return len(_parse(data).in_use)
     except UnreadableFile:
         return 0
 
 
 class _Parsed(NamedTuple):
-    """The numbers of a header, the blocks in use, and how many bytes are in use."""
+    """The numbers of a header, the blocks in use, how many bytes are in use, and the marks."""
 
     header: Header
     in_use: Sequence[int]
     needed: int
+    left_out: int
+
+
+def _parse(data: bytes) -> _Parsed:
+    header = _parse_numbers(data[: _NUMBERS.size])
+    end = header.header_bytes
+    return _parse_marks(header, data[max(end - MARKS_BYTES, TEXTS_OFFSET) : end])
 
 
 @lru_cache(maxsize=4096)
-def _parse(numbers: bytes) -> _Parsed:
+def _parse_numbers(numbers: bytes) -> Header:
     """Parse the first bytes of a file. Cached: they are mostly the same at each scrape."""
     if len(numbers) < _NUMBERS.size:
         raise UnreadableFile(f"{len(numbers)} bytes, a header has {HEADER_BYTES}")
@@ -244,14 +299,29 @@ def _parse(numbers: bytes) -> _Parsed:
     if header.major != MAJOR_VERSION:
         raise OtherVersion(f"format {header.major}, this version reads {MAJOR_VERSION}")
     _check_sizes(header)
-    in_use = _list_in_use(header)
-    blocks = header.blocks if header.merged_count else max(in_use, default=-1) + 1
+    return header
+
+
+@lru_cache(maxsize=4096)
+def _parse_marks(header: Header, marks: bytes) -> _Parsed:
+    """Find the blocks in use. Cached like the numbers."""
+    if header.header_bytes >= TEXTS_OFFSET + MARKS_BYTES and len(marks) < MARKS_BYTES:
+        return _Parsed(header, (), header.header_bytes, 0)
+    numbers = _MARKS.unpack(marks) if len(marks) == MARKS_BYTES else (0,) * 2
+    in_use = _list_marked(numbers) if numbers[SWITCH] else _list_unmarked(header)
+    blocks = max(in_use, default=-1) + 1
+    if header.merged_count:
+        blocks = max(blocks, header.blocks)
     needed = header.header_bytes + blocks * header.block_bytes + 8 * header.merged_count
-    return _Parsed(header, in_use, needed)
+    return _Parsed(header, in_use, needed, numbers[LEFT_OUT])
 
 
-def _list_in_use(header: Header) -> Sequence[int]:
-    """Return the numbers of the blocks that count; only the first 64 can be marked as unused."""
+def _list_marked(marks: Sequence[int]) -> Sequence[int]:
+    first = MASKS + marks[SWITCH] % 2 * MASK_WORDS
+    return [n for n in range(64 * MASK_WORDS) if marks[first + n // 64] >> n % 64 & 1]
+
+
+def _list_unmarked(header: Header) -> Sequence[int]:
     if not header.unused:
         return range(header.blocks)
     return [number for number in range(header.blocks) if not header.unused >> number & 1]
@@ -262,7 +332,7 @@ def _check_sizes(header: Header) -> None:
         TEXTS_OFFSET <= header.header_bytes <= MAX_BLOCK_BYTES
         and 8 <= header.slots_offset <= header.block_bytes <= MAX_BLOCK_BYTES
         and not (header.header_bytes | header.block_bytes | header.slots_offset) % 8
-        and header.blocks <= (64 if header.unused else MAX_BLOCKS)
+        and header.blocks <= (UNMARKED_BLOCKS if header.unused else MAX_BLOCKS)
     ):
         raise UnreadableFile("its sizes make no sense")
 
@@ -293,7 +363,7 @@ def _read_table(text: bytes, slots: int) -> tuple[SlotTable, bool]:
         name, kind, offset, length, bounds_ns = entry
         regions.append(_check_region(name, kind, [offset, length], _as_list(bounds_ns), slots))
     table = SlotTable(regions)
-    return table, all(_is_known(region) for region in regions if region.kind in _ADDITIVE_KINDS)
+    return table, all(_is_known(each) for each in regions if each.kind not in _COUNTLESS_KINDS)
 
 
 def _is_known(region: Region) -> bool:
@@ -325,4 +395,5 @@ def _read_description(block: memoryview) -> PoolDescription:
 
 
 _NUMBERS = struct.Struct(f"={len(Header._fields)}Q")
+_MARKS = struct.Struct(f"={MARKS_BYTES // 8}Q")
 _OWN_TABLE_TAG = build_text_tag(_encode_table(TABLE))

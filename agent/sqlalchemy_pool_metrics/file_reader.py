@@ -82,8 +82,12 @@ def read_bytes(descriptor: int) -> bytes:
     """Return the part of a file that its header says is in use, at most MAX_FILE_BYTES."""
     # pread() instead of a mapping, which raises SIGBUS when the file is truncated.
     data = os.pread(descriptor, HEADER_BYTES + FIRST_BLOCKS * BLOCK_BYTES, 0)
-    more = min(size_in_use(data), MAX_FILE_BYTES) - len(data)
-    return data if more <= 0 else data + os.pread(descriptor, more, len(data))
+    while (missing := min(size_in_use(data), MAX_FILE_BYTES) - len(data)) > 0:
+        more = os.pread(descriptor, missing, len(data))
+        if not more:
+            break
+        data += more
+    return data
 
 
 def read_stable(descriptor: int) -> bytes:

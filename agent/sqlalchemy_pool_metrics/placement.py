@@ -98,7 +98,7 @@ class Placement:
         self.store.move()
         self._share_counters(left_out)
         in_use = [block for block in left_out if block.is_in_use]
-        self.store.warn_about([block.description.name for block in in_use])
+        self.store.report_left_out([block.description.name for block in in_use])
         now_ns = monotonic_ns()
         self._retry_at_ns = now_ns + _PAUSES * (now_ns - began_ns) if left_out else 0
 

@@ -1,8 +1,10 @@
 """The shared file of this process: create it, place pools in its blocks, watch over it.
 
-The file is created under a temporary name, allocated, filled, locked and then renamed, so that
-readers only ever see a complete one. Its lock (flock) is the sign of life: the kernel drops it
-however the process ends, and a reader sees that in another container and through a read-only mount.
+The file is created under a temporary name, filled, locked and then renamed, so that readers only
+ever see a complete one. Its lock (flock) is the sign of life: the kernel drops it however the
+process ends, and a reader sees that in another container and through a read-only mount.
+
+The file is sparse. A block takes up space on the volume from its first use on.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import stat
 import sys
 import time
 from collections import deque
@@ -21,7 +24,8 @@ from .file_format import (
     BLOCK_BYTES,
     HEADER_BYTES,
     SLOTS_OFFSET,
-    UNUSED,
+    UNMARKED_BLOCKS,
+    BlockMarks,
     Header,
     build_header,
 )
@@ -34,8 +38,10 @@ from .tagged_text import encode_description
 __all__ = ["BLOCKS", "FILE_BYTES", "FOLDER_VARIABLE", "MODE", "MappedSlotBuffer", "ProcessFile"]
 
 FOLDER_VARIABLE = "SQLALCHEMY_POOL_METRICS_DIR"
-BLOCKS = 15
+BLOCKS = 257
 FILE_BYTES = HEADER_BYTES + BLOCKS * BLOCK_BYTES
+RESTING_BLOCKS = 4
+"""Free blocks to use in turn: readers may still be copying one that was just freed."""
 MODE = 0o444
 """All users may read a file, whatever the umask, and only root can truncate it by mistake: a mapped
 file that shrinks kills its process with SIGBUS."""
@@ -51,7 +57,7 @@ class MappedSlotBuffer(SlotBuffer):
 
     Attributes:
         file: The file.
-        bit: The bit of this block in the header's mask of unused blocks.
+        bit: The bit of this block in `BlockMarks`.
     """
 
     def __init__(self, file: ProcessFile, number: int, block: memoryview) -> None:
@@ -79,6 +85,7 @@ class ProcessFile:
     Attributes:
         path: Where the file is.
         id: Its random id, the hex digits in its name.
+        marks: Which blocks readers count.
         check_is_due: Whether to check `is_locked` and `is_linked` at the next event; set at the
             first event of each peak window.
     """
@@ -95,17 +102,16 @@ class ProcessFile:
         self.id = identity
         self.check_is_due = False
         self._request_maintenance = request_maintenance
-        self._numbers = mapping[:HEADER_BYTES].cast("Q")
+        self.marks = BlockMarks(mapping[:HEADER_BYTES])
+        self._mapping = mapping
         self._lock: int | None = lock
         self._inode = _inode(os.fstat(lock))
-        starts = range(HEADER_BYTES, FILE_BYTES, BLOCK_BYTES)
-        self._free = deque(
-            MappedSlotBuffer(self, number, mapping[start : start + BLOCK_BYTES])
-            for number, start in enumerate(starts)
-        )
+        self._free: deque[MappedSlotBuffer] = deque()
+        self._blocks = 0
 
     def __repr__(self) -> str:
-        return f"<ProcessFile {self.path} free={len(self._free)}/{BLOCKS}>"
+        free = len(self._free) + BLOCKS - self._blocks
+        return f"<ProcessFile {self.path} free={free}/{BLOCKS}>"
 
     @classmethod
     def create(
@@ -134,14 +140,16 @@ class ProcessFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor, lock = os.open(temporary, flags, MODE), None
         try:
-            os.fchmod(descriptor, MODE)
-            _allocate(descriptor)
+            os.fchmod(descriptor, MODE | stat.S_IWUSR)
+            os.ftruncate(descriptor, FILE_BYTES)
+            _allocate(descriptor, 0, HEADER_BYTES + RESTING_BLOCKS * BLOCK_BYTES)
             os.pwrite(descriptor, _build_header(identity, notes), 0)
             mapping = _map(descriptor)
             # Lock a second opening that is never mapped. A forked child inherits the mapping, and
             # with it the opening behind it: a lock on that one would outlive this process.
-            lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            lock = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.fchmod(lock, MODE)
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -160,35 +168,53 @@ class ProcessFile:
     def take(self, spare: int = 0) -> MappedSlotBuffer | None:
         """Return an unpublished, cleared block; None if no more than `spare` are free.
 
-        It is the block that has been free for longest: readers may still be copying one that was
-        just freed.
+        It is the block that has been free for longest.
         """
+        while len(self._free) < RESTING_BLOCKS and self._add_block():
+            pass
         if len(self._free) <= spare:
             return None
         buffer = self._free.popleft()
         buffer.clear()
         return buffer
 
+    def _add_block(self) -> bool:
+        """Allocate the next block; return False if there is none or the volume is full."""
+        lock = self._find_lock()
+        if lock is None or self._blocks == BLOCKS:
+            return False
+        start = HEADER_BYTES + self._blocks * BLOCK_BYTES
+        try:
+            _allocate(lock, start, BLOCK_BYTES)
+        except OSError:
+            return False
+        block = self._mapping[start : start + BLOCK_BYTES]
+        self._free.append(MappedSlotBuffer(self, self._blocks, block))
+        self._blocks += 1
+        return True
+
     def publish(self, buffer: MappedSlotBuffer, replaces: Iterable[MappedSlotBuffer] = ()) -> None:
         """Make readers count a block instead of those that it replaces, in one store."""
         replaced = list(replaces)
-        unused = self._numbers[UNUSED] & ~buffer.bit
-        for other in replaced:
-            unused |= other.bit
-        self._numbers[UNUSED] = unused
+        self.marks.replace(sum(each.bit for each in replaced), buffer.bit)
         self._free.extend(replaced)
 
     def free(self, buffer: MappedSlotBuffer) -> None:
         """Make readers stop counting a block."""
-        self._numbers[UNUSED] |= buffer.bit
+        self.marks.replace(buffer.bit, 0)
         self._free.append(buffer)
 
     def is_locked(self) -> bool:
         """Return whether the lock still exists; a daemonizer may have closed all descriptors."""
+        return self._find_lock() is not None
+
+    def _find_lock(self) -> int | None:
+        """Return the descriptor of the lock; None if it is closed, or another file's by now."""
         try:
-            return self._lock is not None and _inode(os.fstat(self._lock)) == self._inode
+            is_ours = self._lock is not None and _inode(os.fstat(self._lock)) == self._inode
         except OSError:
-            return False
+            return None
+        return self._lock if is_ours else None
 
     def is_linked(self) -> bool:
         """Return whether the file still exists under its name."""
@@ -200,18 +226,18 @@ class ProcessFile:
     def close(self) -> None:
         """Drop the lock; in a forked child only the child's share of it.
 
-        Never LOCK_UN: in a child it would unlock the parent's file. The number may be another
-        file's by now, if all descriptors were closed, so it is checked first.
+        Never LOCK_UN: in a child it would unlock the parent's file.
         """
-        if self.is_locked() and self._lock is not None:
-            os.close(self._lock)
+        lock = self._find_lock()
+        if lock is not None:
+            os.close(lock)
         self._lock = None
 
 
 def _build_header(identity: int, notes: dict[str, str]) -> bytes:
     header = Header(
-        blocks=BLOCKS,
-        unused=(1 << BLOCKS) - 1,
+        blocks=UNMARKED_BLOCKS,
+        unused=(1 << UNMARKED_BLOCKS) - 1,
         id=identity,
         pid=os.getpid(),
         created_ns=time.time_ns(),
@@ -220,13 +246,13 @@ def _build_header(identity: int, notes: dict[str, str]) -> bytes:
     return build_header(TABLE, notes, header)
 
 
-def _allocate(descriptor: int) -> None:
+def _allocate(descriptor: int, start: int, size: int) -> None:
     # A store into a mapped page for which the volume has no room kills the process with SIGBUS.
     # Allocating in advance turns a full volume into a plain ENOSPC.
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, FILE_BYTES)
+        os.posix_fallocate(descriptor, start, size)
     else:
-        os.pwrite(descriptor, bytes(FILE_BYTES), 0)
+        os.pwrite(descriptor, bytes(size), start)
 
 
 def _map(descriptor: int) -> memoryview:

@@ -19,7 +19,6 @@ from sqlalchemy_pool_metrics import (
     read_pool,
     read_pools,
 )
-from sqlalchemy_pool_metrics.block_store import MAX_SHARED_POOLS
 from sqlalchemy_pool_metrics.registry import PROCESS
 from sqlalchemy_pool_metrics.sharing import FOLDER_VARIABLE
 from sqlalchemy_pool_metrics.snapshot import merge
@@ -37,17 +36,23 @@ from tests.agent.stub_driver import build_engine
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs fork, and locks as Linux has them"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
-    pytest.mark.usefixtures("folder"),
+    pytest.mark.usefixtures("folder", "few_blocks"),
 ]
+
+PLACES = 14
+
+
+@pytest.fixture
+def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave room for few pools, so that a test need not build hundreds."""
+    monkeypatch.setattr(process_file, "BLOCKS", PLACES + 1)
 
 
 def test_pools_beyond_the_blocks_of_the_file_are_counted_privately_and_each_is_logged_once(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def work() -> Any:
-        engines = [
-            build_shared_engine(f"tenant{number:02}") for number in range(MAX_SHARED_POOLS + 3)
-        ]
+        engines = [build_shared_engine(f"tenant{number:02}") for number in range(PLACES + 3)]
         with caplog.at_level(logging.WARNING):
             for engine in engines:
                 use(engine)
@@ -56,28 +61,28 @@ def test_pools_beyond_the_blocks_of_the_file_are_counted_privately_and_each_is_l
 
     with Child(work) as child:
         logged, checkouts = child.answer
-        assert checkouts == MAX_SHARED_POOLS + 3
-        assert all(line.startswith(f"more than {MAX_SHARED_POOLS} pools") for line in logged)
-        names = [f"'tenant{MAX_SHARED_POOLS + more}'" for more in range(3)]
+        assert checkouts == PLACES + 3
+        assert all(line.startswith("not shared, as this process has more than") for line in logged)
+        names = [f"'tenant{PLACES + more}'" for more in range(3)]
         assert [[name in line for name in names] for line in logged] == [
             [True, False, False],
             [False, True, False],
             [False, False, True],
         ]
-        assert len(read_files(folder)[True][0].pools) == MAX_SHARED_POOLS
+        assert len(read_files(folder)[True][0].pools) == PLACES
 
 
 def test_pool_names_that_come_and_go_never_fill_the_file(folder: Path) -> None:
     def work() -> None:
-        for number in range(3 * MAX_SHARED_POOLS):
+        for number in range(3 * PLACES):
             use(build_shared_engine(f"tenant{number}"))
             gc.collect()
 
     with Child(work):
         pools = {pool.pool.name: pool for pool in read_files(folder)[True][0].pools}
-        assert len(pools) == MAX_SHARED_POOLS
+        assert len(pools) == PLACES
         assert pools["dropped"].processes == 0
-        assert sum(pool.checkouts for pool in pools.values()) == 3 * MAX_SHARED_POOLS
+        assert sum(pool.checkouts for pool in pools.values()) == 3 * PLACES
 
 
 def test_a_thousand_engines_leave_nothing_behind(folder: Path) -> None:
@@ -122,7 +127,7 @@ def test_names_that_come_and_go_are_bounded_even_when_the_file_is_full(
         monkeypatch.delenv(FOLDER_VARIABLE)
 
     def work() -> list[int]:
-        engines = [build_shared_engine(f"live{number}") for number in range(MAX_SHARED_POOLS)]
+        engines = [build_shared_engine(f"live{number}") for number in range(PLACES)]
         for engine in engines:
             use(engine)
         for number in range(40):
@@ -130,7 +135,7 @@ def test_names_that_come_and_go_are_bounded_even_when_the_file_is_full(
             gc.collect()
         PROCESS.run_maintenance()
         counted = sum(each.checkouts for each in read_pools())
-        return [len(PROCESS._placement.store.kept), counted - MAX_SHARED_POOLS]
+        return [len(PROCESS._placement.store.kept), counted - PLACES]
 
     kept, counted = in_child(work)
     assert kept <= 10
@@ -204,12 +209,12 @@ def test_an_engine_for_each_operation_needs_one_place_and_none_of_its_counts_is_
     folder: Path,
 ) -> None:
     def work() -> None:
-        for _ in range(3 * MAX_SHARED_POOLS):
+        for _ in range(3 * PLACES):
             use(instrument(build_engine(NullPool), name="each"))
 
     with Child(collects_no_garbage(work)):
         (contents,) = read_files(folder)[True]
-        assert find_pool(contents, "each").checkouts == 3 * MAX_SHARED_POOLS
+        assert find_pool(contents, "each").checkouts == 3 * PLACES
 
 
 @pytest.mark.parametrize("names", ["short", "short{}"])
@@ -218,7 +223,7 @@ def test_a_pool_with_connections_takes_the_place_of_engines_without(
     folder: Path, names: str, disposes: bool
 ) -> None:
     def work() -> None:
-        for number in range(2 * MAX_SHARED_POOLS):
+        for number in range(2 * PLACES):
             pool_class: Any = QueuePool if disposes else NullPool
             engine = instrument(build_engine(pool_class), name=names.format(number))
             use(engine)
@@ -231,12 +236,12 @@ def test_a_pool_with_connections_takes_the_place_of_engines_without(
         assert find_pool(contents, "stays").checkouts == 7
         others = [pool for pool in contents.pools if pool.pool.name != "stays"]
         if disposes or names == "short":  # else they may be used again, and are too many
-            assert sum(pool.checkouts for pool in others) == 2 * MAX_SHARED_POOLS
+            assert sum(pool.checkouts for pool in others) == 2 * PLACES
 
 
 def test_a_place_that_becomes_free_goes_to_the_busiest_pool_without_one(folder: Path) -> None:
     def work() -> None:
-        first = [build_shared_engine(f"first{number}") for number in range(MAX_SHARED_POOLS)]
+        first = [build_shared_engine(f"first{number}") for number in range(PLACES)]
         late = [build_shared_engine(name) for name in ("idle", "busy", "less busy")]
         for engine in first:
             use(engine)
@@ -255,7 +260,7 @@ def test_a_place_that_becomes_free_goes_to_the_busiest_pool_without_one(folder: 
 
 def test_counts_of_an_engine_without_a_place_are_in_that_of_an_equal_one(folder: Path) -> None:
     def work() -> None:
-        keep = [build_shared_engine(f"pool{number}") for number in range(MAX_SHARED_POOLS)]
+        keep = [build_shared_engine(f"pool{number}") for number in range(PLACES)]
         for engine in keep:
             use(engine)
         more = build_shared_engine("pool0")
@@ -283,7 +288,7 @@ def test_a_child_places_the_pools_that_its_parent_used_most(folder: Path) -> Non
 
         return in_child(child)  # type: ignore[no-any-return]
 
-    used_most = [f"pool{number:02}" for number in range(40 - MAX_SHARED_POOLS, 40)]
+    used_most = [f"pool{number:02}" for number in range(40 - PLACES, 40)]
     assert in_child(parent) == used_most
 
 

@@ -240,11 +240,10 @@ def test_a_file_of_a_later_major_version_is_left_alone(tmp_path: Path) -> None:
     assert list_files(tmp_path) == [str(path)]
 
 
-def test_a_file_with_a_counter_of_a_later_version_is_left_alone(
-    tmp_path: Path,
-) -> None:
+@pytest.mark.parametrize("kind", ["counter", "a kind of later"])
+def test_a_file_with_a_counter_of_a_later_version_is_left_alone(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "shop-17-0000000000aa.pool"
-    table = SlotTable([Region("later", "counter", 0)])
+    table = SlotTable([Region("later", kind, 0)])
     path.write_bytes(build_header(table, {}, Header(id=0xAA)))
     make_dead(tmp_path)
     merge_dead_files(tmp_path)

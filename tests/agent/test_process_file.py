@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,15 @@ from sqlalchemy_pool_metrics import (
     read_pool,
     read_pools,
 )
-from sqlalchemy_pool_metrics.file_format import read_contents
-from sqlalchemy_pool_metrics.process_file import FILE_BYTES
+from sqlalchemy_pool_metrics.file_format import (
+    BLOCK_BYTES,
+    HEADER_BYTES,
+    MARKS_BYTES,
+    read_contents,
+)
+from sqlalchemy_pool_metrics.layout import SLOT
+from sqlalchemy_pool_metrics.process_file import RESTING_BLOCKS, MappedSlotBuffer, ProcessFile
+from sqlalchemy_pool_metrics.snapshot import PoolDescription
 from tests.agent.children import (
     Child,
     build_shared_engine,
@@ -48,7 +56,65 @@ def test_the_file_is_created_at_the_first_event_and_not_before(folder: Path) -> 
         assert after[1:] == ["gc.lock"]
         status = (folder / after[0]).stat()
         assert stat.S_IMODE(status.st_mode) == 0o444
-        assert (status.st_size, status.st_blocks * 512 >= FILE_BYTES) == (FILE_BYTES, True)
+        assert status.st_blocks * 512 == HEADER_BYTES + RESTING_BLOCKS * BLOCK_BYTES
+
+
+def test_256_pools_have_a_block_and_those_beyond_are_counted(folder: Path) -> None:
+    def work() -> None:
+        engines = [build_shared_engine(f"tenant{number}") for number in range(258)]
+        for engine in engines:
+            use(engine)
+        engines[0].others = engines
+
+    with Child(work):
+        (contents,) = read_files(folder)[True]
+    assert {pool.pool.name for pool in contents.pools} == {f"tenant{each}" for each in range(256)}
+    assert sum(pool.checkouts for pool in contents.pools) == 256
+    assert contents.left_out == 2
+
+
+def test_readers_of_before_the_marks_find_the_first_64_blocks(folder: Path) -> None:
+    def work() -> None:
+        engines = [build_shared_engine(f"tenant{number}") for number in range(70)]
+        for engine in engines:
+            use(engine)
+        engines[0].others = engines[:2] + engines[3:]
+
+    with Child(work):
+        (path,) = folder.glob("*.pool")
+        data = path.read_bytes()
+    unmarked = data[: HEADER_BYTES - MARKS_BYTES] + bytes(MARKS_BYTES) + data[HEADER_BYTES:]
+    pools = read_contents(unmarked, time.monotonic_ns()).pools
+    assert [pool.pool.name for pool in pools] == [f"tenant{number}" for number in range(64)]
+
+
+def test_a_process_killed_while_blocks_are_merged_loses_and_doubles_nothing(folder: Path) -> None:
+    def work() -> list[list[int]]:
+        file = ProcessFile.create(folder, "shop", {}, lambda: None)
+        blocks = [take(file, 1) for _ in range(200)]
+        for block in blocks:
+            file.publish(block)
+        total, seen = take(file, 3), set()
+
+        def look(*_: object) -> Any:
+            pools = read_contents(file.path.read_bytes(), time.monotonic_ns()).pools
+            seen.add((len(pools), sum(pool.counter("leaked_connections") for pool in pools)))
+            return look
+
+        sys.settrace(look)
+        file.publish(total, replaces=(blocks[0], blocks[100], blocks[199]))
+        sys.settrace(None)
+        return sorted(seen)  # type: ignore[arg-type]
+
+    assert in_child(work) == [[198, 200], [200, 200]]
+
+
+def take(file: ProcessFile, leaked: int) -> MappedSlotBuffer:
+    buffer = file.take()
+    assert buffer is not None
+    buffer.slots[SLOT["leaked_connections"]] = leaked
+    buffer.describe(PoolDescription())
+    return buffer
 
 
 def test_the_file_says_the_same_as_the_process(folder: Path) -> None:

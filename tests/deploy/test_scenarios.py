@@ -49,7 +49,7 @@ def count_lines(scenario: str) -> Counter[str]:
                 'value: "/run/sqlalchemy-pool-metrics-agent"': 1,
                 "value: :9723": 1,
                 "- containerPort: 9723": 1,
-                'sizeLimit: "16Mi"': 1,
+                'sizeLimit: "64Mi"': 1,
             },
             {
                 "- /run/pools-agent": 1,
@@ -62,7 +62,7 @@ def count_lines(scenario: str) -> Counter[str]:
                 'value: "/run/pools-agent:/srv/shop:/srv/lib"': 1,
                 "value: :9800": 1,
                 "- containerPort: 9800": 1,
-                'sizeLimit: "64Mi"': 1,
+                'sizeLimit: "128Mi"': 1,
             },
         ),
         # Only the order of the containers is another.

@@ -48,6 +48,22 @@ with Child(work):
     print(json.dumps([fitted, len(read_files(folder)[True]), read_total(folder).checkouts]))
 """
 
+# 9 pools, of which 7 have a block: one more is for merging, and the header takes a page, too.
+OVERFILL = """
+import json, os
+from pathlib import Path
+from sqlalchemy.pool import QueuePool
+from sqlalchemy_pool_metrics import instrument, read_pools
+from tests.agent.children import read_files, use
+from tests.agent.stub_driver import build_engine
+engines = [instrument(build_engine(QueuePool), name=f"tenant{each}") for each in range(9)]
+for engine in engines:
+    use(engine)
+(contents,) = read_files(Path(os.environ["SQLALCHEMY_POOL_METRICS_DIR"]))[True]
+checkouts = sum(pool.checkouts for pool in read_pools())
+print(json.dumps([checkouts, len(contents.pools), contents.left_out]))
+"""
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
@@ -129,7 +145,7 @@ def test_a_full_volume_is_logged_once_and_the_pool_works(folder: Path) -> None:
 
 
 def test_a_volume_full_of_dead_files_has_room_for_the_next_process(folder: Path) -> None:
-    mount = f"mount -t tmpfs -o size=520k tmpfs {folder}"
+    mount = f"mount -t tmpfs -o size=168k tmpfs {folder}"
     answer = subprocess.run(
         [*build_container(mount), sys.executable, "-c", OUTLIVE],
         cwd=ROOT,
@@ -152,6 +168,22 @@ def test_a_volume_that_fills_up_later_harms_no_process_with_a_file(folder: Path)
         assert worker.send("use 50")
         assert worker.send("read") == 51
         assert worker.read_log() == []
+
+
+def test_pools_for_which_a_volume_has_no_room_are_counted_and_work(folder: Path) -> None:
+    mount = f"mount -t tmpfs -o size=36k tmpfs {folder}"
+    answer = subprocess.run(
+        [*build_container(mount), sys.executable, "-c", OVERFILL],
+        cwd=ROOT,
+        env={**os.environ, "SQLALCHEMY_POOL_METRICS_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "the volume is full: 'tenant8'" in answer.stderr
+    assert json.loads(answer.stdout) == [9, 7, 2]
 
 
 def test_a_read_only_folder_is_logged_once_and_the_pool_works(folder: Path) -> None:

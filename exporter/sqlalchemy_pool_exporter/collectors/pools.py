@@ -37,11 +37,12 @@ class PoolCollector(Collector):
         self._sums = PoolSums(probes.values(), per_process=per_process)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families of the agent's catalogue and the one about files."""
+        """Yield the families of the agent's catalogue and those about files."""
         reading = self._read_app()
         rows = [*self._read_probe_pools(), *self._sums.sum(reading)]
         yield from build_families(rows, self._sums.label_names)
         yield build_app_files(reading.files)
+        yield build_pools_not_shown(reading)
 
     def _read_probe_pools(self) -> Iterator[Row]:
         for name, probe in self._shown_probes.items():
@@ -62,3 +63,13 @@ def build_app_files(files: Mapping[FileState, int]) -> GaugeMetricFamily:
     for state, count in files.items():
         family.add_metric([state], count)
     return family
+
+
+def build_pools_not_shown(reading: AppReading) -> GaugeMetricFamily:
+    """Return how many pools there is no room for; no sample if no folder is configured."""
+    return GaugeMetricFamily(
+        "sqlalchemy_pool_exporter_app_pools_not_shown",
+        "Pools of running processes that are missing here: their process has more than 256, or the "
+        "volume of app.dir is full. Absent when app.dir is not set.",
+        value=reading.pools_not_shown if reading.files else None,
+    )

@@ -65,11 +65,13 @@ class AppReading:
         processes: The processes with their pools.
         files: The number of files by state; empty if no folder is configured.
         problem: Why the folder cannot be read.
+        pools_not_shown: How many pools of live processes have no place in their files.
     """
 
     processes: Sequence[ProcessPools]
     files: Mapping[FileState, int]
     problem: str = ""
+    pools_not_shown: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -207,7 +209,7 @@ class FolderScan:
         return reading
 
     def _build_reading(self, identities: Identities, retired: MergedFile) -> AppReading:
-        processes, states = [ProcessPools("", retired.pools)], []
+        processes, states, left_out = [ProcessPools("", retired.pools)], [], 0
         if retired.problem:
             states.append(FileState.UNREADABLE)
             self.problems[RETIRED] = retired.problem
@@ -217,11 +219,13 @@ class FolderScan:
             if file is None or identity in retired.merged_ids:
                 continue
             states.append(file.state)
+            left_out += file.left_out
             if file.problem:
                 self.problems[name] = file.problem
             else:
                 processes.append(ProcessPools(f"{file.pid}-{identity:012x}", file.pools))
-        return AppReading(processes, {state: states.count(state) for state in FileState})
+        files = {state: states.count(state) for state in FileState}
+        return AppReading(processes, files, pools_not_shown=left_out)
 
 
 def list_identities(folder: Path) -> dict[str, int | None]:

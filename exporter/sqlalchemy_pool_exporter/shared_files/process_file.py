@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.file_format import (
-    HEADER_BYTES,
+    MAX_BLOCK_BYTES,
     FileContents,
     UnreadableFile,
     count_blocks,
@@ -43,6 +43,7 @@ class FileReading:
         pools: Only with counters if the process is dead.
         problem: Why the file is unreadable.
         pages: The cost of reading it, even if it is unreadable.
+        left_out: How many pools of a live process are not in its file.
     """
 
     state: FileState
@@ -50,6 +51,7 @@ class FileReading:
     pools: tuple[Snapshot, ...] = ()
     problem: str = ""
     pages: int = 0
+    left_out: int = 0
 
 
 def read_file(path: str, identity: int, last_alive: dict[int, int] | None = None) -> FileReading:
@@ -66,11 +68,11 @@ def read_file(path: str, identity: int, last_alive: dict[int, int] | None = None
         contents = read_sane(descriptor, choose_time(state, identity, last_alive))
         if contents.id != identity:
             raise UnreadableFile(f"its id is {contents.id:012x}, its name says {identity:012x}")
-        pools = contents.pools
+        pools, left_out = contents.pools, contents.left_out
         if state is FileState.DEAD:
-            pools = tuple(map(keep_counters, pools))
+            pools, left_out = tuple(map(keep_counters, pools)), 0
         pages = max(contents.bytes_in_use // PAGE_BYTES, len(pools))
-        return FileReading(state, contents.pid, pools, pages=pages)
+        return FileReading(state, contents.pid, pools, pages=pages, left_out=left_out)
     except Exception as error:  # a scrape must survive every file
         pages = count_pages(descriptor)
         return FileReading(FileState.UNREADABLE, problem=str(error), pages=pages)
@@ -124,7 +126,7 @@ def count_pages(descriptor: int) -> int:
     Blocks can be tiny, and each takes the time and memory of a pool.
     """
     try:
-        data = os.pread(descriptor, HEADER_BYTES, 0)
+        data = os.pread(descriptor, MAX_BLOCK_BYTES, 0)
     except OSError:
         return 0
     return max(count_blocks(data), size_in_use(data) // PAGE_BYTES)

@@ -61,14 +61,15 @@ def _list_exporters() -> PanelBuilder:
         Column("Loaded", f"1000 * {loaded}", "dateTimeFromNow"),
         Column("Collectors", at(f"min by ({POD}) ({collectors})"), names=failed),
         Column("Unreadable files", of_pod("app_files", 'state="unreadable"'), steps=NONE_IS_GOOD),
+        Column("Pools not shown", of_pod("app_pools_not_shown"), steps=NONE_IS_GOOD),
         Column("CPU", at(of_exporters(f"sum by ({POD}) ({processor})")), "percentunit", 1),
     ]
     return build_table(
         "Can each exporter be believed?",
         "**Good:** everything is ok, with one version everywhere. **Bad:** configuration failed: "
         "the exporter continues with the previous one, and its log names each mistake; a collector "
-        "failed or files are unreadable: some metrics are missing. **Do:** read the log of the "
-        "container pool-exporter in that pod.",
+        "failed, files are unreadable or pools are not shown: some metrics are missing. **Do:** "
+        "read the log of the container pool-exporter in that pod; for pools, the application's.",
         columns,
         first=("at", "namespace", "version", "python", "sqlalchemy"),
         sort="Pod",

@@ -1,9 +1,14 @@
 """The exporter's pools and the application's side by side."""
 
+import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_pool_exporter.collectors.pools import PoolCollector, build_app_files
+from sqlalchemy_pool_exporter.collectors.pools import (
+    PoolCollector,
+    build_app_files,
+    build_pools_not_shown,
+)
 from sqlalchemy_pool_exporter.shared_files import AppReading, FileState, ProcessPools
 from sqlalchemy_pool_metrics import Snapshot, instrument, read_pool
 from tests.exporter.collectors.pools import PROCESSES, SIZE, collect, read_app_pool, read_labels
@@ -68,5 +73,12 @@ def test_files_are_counted_by_state_from_0() -> None:
     }
 
 
-def test_without_a_folder_there_are_no_files_to_count() -> None:
-    assert read_series(collect([]), "sqlalchemy_pool_exporter_app_files") == {}
+def test_pools_that_are_not_shown_are_counted() -> None:
+    reading = AppReading((), {FileState.LIVE: 2}, pools_not_shown=3)
+    (sample,) = build_pools_not_shown(reading).samples
+    assert (sample.labels, sample.value) == ({}, 3)
+
+
+@pytest.mark.parametrize("family", ["app_files", "app_pools_not_shown"])
+def test_without_a_folder_there_are_no_files_to_count(family: str) -> None:
+    assert read_series(collect([]), f"sqlalchemy_pool_exporter_{family}") == {}

@@ -22,6 +22,7 @@ from sqlalchemy_pool_metrics.dead_files import merge_dead_files
 from sqlalchemy_pool_metrics.file_format import (
     BLOCK_BYTES,
     HEADER_BYTES,
+    MARKS_BYTES,
     SLOTS_OFFSET,
     TEXTS_OFFSET,
     Header,
@@ -102,6 +103,11 @@ def set_header(draw: st.DrawFn, data: bytes) -> bytes:
     return put_number(data, 8 * draw(st.integers(0, WORDS - 1)), draw(numbers))
 
 
+def set_mark(draw: st.DrawFn, data: bytes) -> bytes:
+    word = draw(st.integers(0, MARKS_BYTES // 8 - 1))
+    return put_number(data, HEADER_BYTES - MARKS_BYTES + 8 * word, draw(numbers))
+
+
 def set_slot(draw: st.DrawFn, data: bytes) -> bytes:
     return put_number(data, SLOTS_START + 8 * draw(st.integers(0, TABLE.slots - 1)), draw(numbers))
 
@@ -135,7 +141,7 @@ def set_table(draw: st.DrawFn, data: bytes) -> bytes:
     )
 
 
-CHANGES = (truncate, flip, set_header, set_slot, set_description, set_table)
+CHANGES = (truncate, flip, set_header, set_mark, set_slot, set_description, set_table)
 contents = st.binary(max_size=2 * BLOCK_BYTES) | changed(FILE) | changed(RETIRED)
 
 
@@ -218,6 +224,7 @@ def build_biggest(blocks: int) -> bytes:
     header = FILE[:HEADER_BYTES]
     for name, number in {"blocks": blocks, "unused": 0}.items():
         header = put_number(header, 8 * Header._fields.index(name), number)
+    header = header[:-MARKS_BYTES] + bytes(MARKS_BYTES)
     block = FILE[HEADER_BYTES : HEADER_BYTES + BLOCK_BYTES]
     return header + b"".join(
         put_text(block, 0, 8, SLOTS_OFFSET - 8, {"name": f"p{number}", "waits": True})

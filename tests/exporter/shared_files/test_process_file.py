@@ -1,5 +1,6 @@
 """Reading one file: what is understood of it, and what makes it unreadable."""
 
+import gzip
 import json
 import sys
 import zlib
@@ -10,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from sqlalchemy_pool_exporter.shared_files import FileState
-from sqlalchemy_pool_exporter.shared_files.process_file import FileReading, read_file
+from sqlalchemy_pool_exporter.shared_files.process_file import FileReading, MergedFile, read_file
 from sqlalchemy_pool_metrics import PoolDescription
 from sqlalchemy_pool_metrics.file_format import (
     BLOCK_BYTES,
     HEADER_BYTES,
+    MARKS_BYTES,
     SLOTS_OFFSET,
     Header,
     build_header,
@@ -22,6 +24,7 @@ from sqlalchemy_pool_metrics.file_format import (
 from sqlalchemy_pool_metrics.layout import HISTOGRAMS, TABLE, Region, SlotTable
 from tests.exporter.shared_files.shared_files import POOL, SharedFile
 
+DATA = Path(__file__).parents[2] / "data/shared_files"
 ID = 0xABC
 SLOTS = 1024
 REGIONS = tuple(TABLE.regions.values())
@@ -64,6 +67,11 @@ def read(tmp_path: Path, data: bytes) -> FileReading:
     file = tmp_path / f"shop-7-{ID:012x}.pool"
     file.write_bytes(data)
     return read_file(str(file), ID)
+
+
+def change_number(data: bytes, name: str, number: int) -> bytes:
+    at = 8 * Header._fields.index(name)
+    return data[:at] + number.to_bytes(8, sys.byteorder) + data[at + 8 :]
 
 
 def append(name: str, kind: str, length: int = 1, bounds_ns: tuple[int, ...] = ()) -> Change:
@@ -188,6 +196,58 @@ def test_a_truncated_file_is_unreadable(tmp_path: Path) -> None:
     whole = [HEADER_BYTES, HEADER_BYTES + BLOCK_BYTES, len(data)]
     for size in (0, 1, 127, 128, 136, *whole[:-1], *(each - 1 for each in whole)):
         assert read(tmp_path, data[:size]).state is FileState.UNREADABLE
+
+
+def test_a_file_of_before_the_marks_is_read(tmp_path: Path) -> None:
+    """The file was written by a process with three pools, of which one was gone."""
+    data = gzip.decompress((DATA / "before-256-pools.pool.gz").read_bytes())
+    reading = read(tmp_path, change_number(data, "id", ID))
+    assert reading.state is FileState.DEAD
+    pools = {pool.pool.name: pool for pool in reading.pools}
+    assert {name: pool.checkouts for name, pool in pools.items()} == {
+        "orders": 5,
+        "articles": 6,
+        "gone": 1,
+    }
+    assert {pool.pool.application for pool in reading.pools} == {"shop"}
+    assert pools["orders"].histogram("hold").count == 3
+    assert pools["orders"].histogram("connect").count == 2
+
+
+def test_counters_that_were_merged_before_the_marks_are_read(tmp_path: Path) -> None:
+    data = gzip.decompress((DATA / "before-256-pools.retired.gz").read_bytes())
+    path = tmp_path / "retired"
+    path.write_bytes(data)
+    with MergedFile(path) as merged:
+        assert {pool.pool.name: pool.checkouts for pool in merged.pools} == {
+            "orders": 5,
+            "articles": 6,
+            "gone": 1,
+        }
+        assert len(merged.merged_ids) == 1
+
+
+def test_a_longer_header_and_bigger_blocks_of_a_later_version_are_read(tmp_path: Path) -> None:
+    data = SharedFile(tmp_path, *(replace(POOL, name=f"pool{each}") for each in range(70))).data
+    header, blocks = data[:HEADER_BYTES], data[HEADER_BYTES:]
+    header = change_number(change_number(header, "id", ID), "header_bytes", 4 * HEADER_BYTES)
+    header = change_number(header, "block_bytes", 2 * BLOCK_BYTES)
+    longer = header[:-MARKS_BYTES].ljust(4 * HEADER_BYTES - MARKS_BYTES, b"+")
+    bigger = (
+        blocks[start : start + BLOCK_BYTES] + b"+" * BLOCK_BYTES
+        for start in range(0, 71 * BLOCK_BYTES, BLOCK_BYTES)
+    )
+    reading = read(tmp_path, longer + header[-MARKS_BYTES:] + b"".join(bigger))
+    assert reading.problem == ""
+    assert [pool.pool.name for pool in reading.pools] == [f"pool{each}" for each in range(70)]
+
+
+def test_pools_without_a_block_are_counted_while_their_process_lives(tmp_path: Path) -> None:
+    shared = SharedFile(tmp_path)
+    shared.file.marks.count_left_out(3)
+    assert read_file(str(shared.path), shared.id).left_out == 3
+    shared.end()
+    assert read_file(str(shared.path), shared.id).left_out == 0
 
 
 def test_a_description_that_is_being_written_is_read_again(
