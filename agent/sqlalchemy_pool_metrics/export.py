@@ -20,6 +20,7 @@ __all__ = ["ENTRY_POINTS", "MANIFEST", "ForeignFileError", "export"]
 PACKAGE = "sqlalchemy_pool_metrics"
 SWITCHES = ("sitecustomize.py", "usercustomize.py")
 """The same file twice: Python imports both modules, but finds only the first of each name."""
+SUBFOLDERS = ("failures/", "injected/")
 MANIFEST = f"{PACKAGE}/.exported"
 """Lists the files that an export wrote, so that a later export deletes those it no longer has."""
 ENTRY_POINTS = f"""\
@@ -105,9 +106,9 @@ def _write(folder: Path) -> None:
 def _read_files() -> Iterator[tuple[str, bytes]]:
     """Yield the files that switch nothing on by themselves, with their paths in the folder."""
     package = resources.files(PACKAGE)
-    for parent, prefix in ((package, PACKAGE), (package / "injected", f"{PACKAGE}/injected")):
-        for file in _list_sorted(parent):
-            name = f"{prefix}/{file.name}"
+    for parent in ("", *SUBFOLDERS):
+        for file in _list_sorted(package / parent):
+            name = f"{PACKAGE}/{parent}{file.name}"
             if _OURS.fullmatch(name) and file.is_file():
                 yield name, file.read_bytes()
     yield f"{_DISTRIBUTION}/METADATA", _METADATA.encode()

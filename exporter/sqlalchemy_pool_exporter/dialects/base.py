@@ -20,8 +20,8 @@ from sqlalchemy_pool_exporter.dialects.arguments import (
     accept_any_name,
     convert_arguments,
 )
-from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.urls import Host, Parameters, URLParts
+from sqlalchemy_pool_metrics.failures.classify import Classifier, find_no_reason
 
 APPLICATION_NAME: Final = "sqlalchemy-pool-exporter"
 # The states of client connections; `other` is every state that the rest does not cover.
@@ -111,11 +111,6 @@ def read_version(connection: Connection, metrics: bool) -> ServerStatus:  # noqa
     return ServerStatus(version=".".join(str(part) for part in parts))
 
 
-def find_no_reason(_error: BaseException) -> Reason | None:
-    """Return None: no error belongs to an unknown dialect."""
-    return None
-
-
 def find_no_text(_error: BaseException) -> str | None:
     """Return None: no error belongs to an unknown dialect."""
     return None
@@ -199,8 +194,8 @@ class Dialect:
     session_limit: Callable[[float], str] | None = None
     transaction_limit: Callable[[float], str] | None = None
     read_status: Callable[[Connection, bool], ServerStatus] = read_version
-    classify_exact: Callable[[BaseException], Reason | None] = find_no_reason
-    classify_heuristic: Callable[[BaseException], Reason | None] = find_no_reason
+    classify_exact: Classifier = find_no_reason
+    classify_heuristic: Classifier = find_no_reason
     describe_error: Callable[[BaseException], str | None] = find_no_text
 
 

@@ -10,12 +10,11 @@ from sqlalchemy_pool_exporter.dialects.base import Dialect, Driver
 from sqlalchemy_pool_exporter.dialects.mysql import MYSQL
 from sqlalchemy_pool_exporter.dialects.postgresql import POSTGRESQL
 from sqlalchemy_pool_exporter.dialects.sqlite import SQLITE
-from sqlalchemy_pool_exporter.failures.exceptions import raising_module, read_text
 from sqlalchemy_pool_exporter.redaction import escape_unprintable
 from sqlalchemy_pool_exporter.urls import URLError
+from sqlalchemy_pool_metrics.failures.exceptions import raising_module, read_text
 
-# The first dialect that classifies an error decides. MySQL comes before PostgreSQL: its drivers'
-# errors have an SQLSTATE, too, which says less than MySQL's number.
+# In the order in which they classify errors, see the agent's list.
 DIALECTS: tuple[Dialect, ...] = (
     MYSQL,
     POSTGRESQL,

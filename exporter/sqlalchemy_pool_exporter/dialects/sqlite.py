@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -26,9 +25,9 @@ from sqlalchemy_pool_exporter.dialects.base import (
     ServerStatus,
     Translation,
 )
-from sqlalchemy_pool_exporter.failures import Reason
 from sqlalchemy_pool_exporter.redaction import MASK
 from sqlalchemy_pool_exporter.urls import Parameters, URLError, URLParts
+from sqlalchemy_pool_metrics.failures.sqlite import DRIVER_MODULES, classify_exact
 
 MEMORY: Final = ":memory:"
 DRIVER_PARAMETERS: Final = (
@@ -46,23 +45,6 @@ ARGUMENT_TYPES: Final[Mapping[str, ArgumentType]] = {
 # https://www.sqlite.org/uri.html
 URI_PARAMETERS: Final = ("mode", "cache", "immutable", "nolock", "psow", "vfs", "modeof")
 READ_ONLY_OPTIONS: Final = (("mode", "ro"), ("immutable", "1"))
-# https://www.sqlite.org/rescode.html
-PRIMARY_CODE: Final = 0xFF
-REASONS: Final = {
-    sqlite3.SQLITE_PERM: Reason.AUTH,
-    sqlite3.SQLITE_AUTH: Reason.AUTH,
-    # Another connection held its lock for longer than the busy timeout.
-    sqlite3.SQLITE_BUSY: Reason.TIMEOUT,
-    sqlite3.SQLITE_LOCKED: Reason.TIMEOUT,
-    sqlite3.SQLITE_READONLY: Reason.READ_ONLY,
-    sqlite3.SQLITE_CANTOPEN: Reason.NO_DATABASE,
-    # The file holds something else, or is encrypted.
-    sqlite3.SQLITE_NOTADB: Reason.NO_DATABASE,
-    sqlite3.SQLITE_IOERR: Reason.OTHER,
-    sqlite3.SQLITE_CORRUPT: Reason.OTHER,
-    sqlite3.SQLITE_FULL: Reason.OTHER,
-    sqlite3.SQLITE_NOMEM: Reason.OTHER,
-}
 
 
 def translate_url(parts: URLParts, parameters: Parameters) -> Translation:
@@ -135,14 +117,6 @@ def is_writable(connection: Connection) -> bool:
     return all(os.access(path, os.W_OK) for _, name, path in files if name == "main" and path)
 
 
-def classify_exact(error: BaseException) -> Reason | None:
-    """Return the reason of SQLite's result code; None for errors without one."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if not isinstance(error, sqlite3.Error) or not isinstance(code, int):
-        return None
-    return REASONS.get(code & PRIMARY_CODE, Reason.QUERY)
-
-
 SQLITE = Dialect(
     names=("sqlite",),
     drivers=(
@@ -163,7 +137,7 @@ SQLITE = Dialect(
             abort=interrupt_wrapped,
         ),
     ),
-    driver_modules=frozenset({"aiosqlite", "sqlite3"}),
+    driver_modules=DRIVER_MODULES,
     find_file=find_file,
     read_status=read_status,
     classify_exact=classify_exact,

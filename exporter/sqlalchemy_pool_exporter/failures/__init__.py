@@ -1,8 +1,8 @@
-"""Why a database did not answer: a reason from a closed set and a line for a person.
+"""What the exporter says about a failure: a reason from a closed set and a line for a person.
 
-What depends on the dialect is in the records of the package dialects.
+The agent finds the reasons, because it counts the application's own failures by them, too.
 """
 
-from sqlalchemy_pool_exporter.failures.reason import Failure, Reason
+from sqlalchemy_pool_exporter.failures.reason import MEANINGS, Failure, Reason
 
-__all__ = ["Failure", "Reason"]
+__all__ = ["MEANINGS", "Failure", "Reason"]

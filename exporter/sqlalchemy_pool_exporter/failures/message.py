@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from sqlalchemy import exc
 
-from sqlalchemy_pool_exporter.failures.exceptions import iter_exception_chain, read_text
 from sqlalchemy_pool_exporter.redaction import escape_unprintable, mask_secrets
+from sqlalchemy_pool_metrics.failures.exceptions import iter_exception_chain, read_text
 
 MAX_LENGTH = 300
 _ELLIPSIS = "…"
+# The lines that PostgreSQL, and others like it, add to a message.
+_FURTHER_LINES: Final = re.compile(r"\n(?:DETAIL|HINT|CONTEXT|QUERY|LINE \d+):.*", re.DOTALL)
 
 
 def build_message(error: BaseException, text: str, secrets: Iterable[str]) -> str:
@@ -42,3 +46,14 @@ def _flatten(parameters: object) -> Iterator[str]:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1] + _ELLIPSIS
+
+
+def read_first_lines(error: BaseException) -> str:
+    """Return an error's text without statements, parameters and values of rows.
+
+    SQLAlchemy appends the statement, its parameters and a link; servers append further lines.
+    """
+    text: object = error
+    if isinstance(error, exc.SQLAlchemyError):
+        text = error.args[0] if error.args else ""
+    return _FURTHER_LINES.sub("", read_text(text)).strip()

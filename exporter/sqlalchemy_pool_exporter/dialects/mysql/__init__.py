@@ -21,14 +21,14 @@ from sqlalchemy_pool_exporter.dialects.mysql.connection import (
     limit_session,
     shut_down_socket,
 )
-from sqlalchemy_pool_exporter.dialects.mysql.errors import (
+from sqlalchemy_pool_exporter.dialects.mysql.errors import describe_error
+from sqlalchemy_pool_exporter.dialects.mysql.status import read_status
+from sqlalchemy_pool_exporter.dialects.mysql.url import translate_url
+from sqlalchemy_pool_metrics.failures.mysql import (
     DRIVER_MODULES,
     classify_exact,
     classify_heuristic,
-    describe_error,
 )
-from sqlalchemy_pool_exporter.dialects.mysql.status import read_status
-from sqlalchemy_pool_exporter.dialects.mysql.url import translate_url
 
 __all__ = ["MYSQL"]
 

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, NotSupportedError, ProgrammingError
 
 from sqlalchemy_pool_exporter.dialects.base import STATES, ServerStatus
-from sqlalchemy_pool_exporter.dialects.mysql.errors import classify_exact
 from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_metrics.failures.mysql import classify_exact
 
 # SHOW skips variables that a version lacks, on which SELECT @@... would fail: two are the old and
 # the new name of one variable, and innodb_read_only is set on readers of Amazon Aurora.

@@ -17,17 +17,17 @@ from sqlalchemy_pool_exporter.dialects.postgresql.connection import (
     limit_transaction,
     terminate,
 )
-from sqlalchemy_pool_exporter.dialects.postgresql.errors import (
-    DRIVER_MODULES,
-    classify_exact,
-    classify_heuristic,
-    describe_error,
-)
+from sqlalchemy_pool_exporter.dialects.postgresql.errors import describe_error
 from sqlalchemy_pool_exporter.dialects.postgresql.status import read_status
 from sqlalchemy_pool_exporter.dialects.postgresql.url import (
     DEFAULT_PORT,
     translate_for_asyncpg,
     translate_for_libpq,
+)
+from sqlalchemy_pool_metrics.failures.postgresql import (
+    DRIVER_MODULES,
+    classify_exact,
+    classify_heuristic,
 )
 
 __all__ = ["POSTGRESQL"]

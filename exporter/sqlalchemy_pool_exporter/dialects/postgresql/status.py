@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_pool_exporter.dialects.base import STATES, ServerStatus
-from sqlalchemy_pool_exporter.dialects.postgresql.errors import read_sqlstate
+from sqlalchemy_pool_metrics.failures.postgresql import read_sqlstate
 
 _BASICS = """
     current_setting('server_version') AS version,

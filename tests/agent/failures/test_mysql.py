@@ -3,12 +3,12 @@ from __future__ import annotations
 import pymysql
 import pytest
 
-from sqlalchemy_pool_exporter.dialects.mysql.errors import (
+from sqlalchemy_pool_metrics.failures.mysql import (
     classify_exact,
     classify_heuristic,
     read_number,
 )
-from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_metrics.failures.reason import Reason
 
 NUMBERS = [
     *((number, Reason.AUTH) for number in (1044, 1045, 1130, 1698, 1820, 3118, 4151)),

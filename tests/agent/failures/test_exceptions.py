@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sqlalchemy_pool_exporter.failures.exceptions import iter_exception_chain
+from sqlalchemy_pool_metrics.failures.exceptions import iter_exception_chain
 
 
 def raise_within(inner: Exception, outer: Exception, *, is_hidden: bool = False) -> Exception:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_exporter.failures import Reason
-from sqlalchemy_pool_exporter.failures.network import classify_exact
+from sqlalchemy_pool_metrics.failures.network import classify_exact
+from sqlalchemy_pool_metrics.failures.reason import Reason
 
 NUMBERS = [
     (errno.ECONNREFUSED, Reason.REFUSED),

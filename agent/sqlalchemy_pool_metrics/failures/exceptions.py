@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import traceback
-from collections.abc import Callable, Collection, Iterator
-from typing import Final
+from collections.abc import Collection, Iterator
+from typing import Callable
 
-from sqlalchemy import exc
-
-# The lines that PostgreSQL, and others like it, add to a message.
-_FURTHER_LINES: Final = re.compile(r"\n(?:DETAIL|HINT|CONTEXT|QUERY|LINE \d+):.*", re.DOTALL)
+__all__ = ["is_class_of", "iter_exception_chain", "raising_module", "read_text"]
 
 
 def iter_exception_chain(error: BaseException) -> Iterator[BaseException]:
@@ -28,10 +23,11 @@ def iter_exception_chain(error: BaseException) -> Iterator[BaseException]:
 def _read_inner(error: BaseException) -> list[BaseException]:
     """Return the errors directly within one: SQLAlchemy's `orig`, the cause, a group's members."""
     context = None if error.__suppress_context__ else error.__context__
+    members = getattr(error, "exceptions", ())  # of an ExceptionGroup, since Python 3.11
     found: list[object] = [
         getattr(error, "orig", None),
         error.__cause__,
-        *(error.exceptions if isinstance(error, BaseExceptionGroup) else ()),
+        *(members if isinstance(members, tuple) else ()),
         context,
     ]
     return [each for each in found if isinstance(each, BaseException)]
@@ -39,11 +35,10 @@ def _read_inner(error: BaseException) -> list[BaseException]:
 
 def raising_module(error: BaseException) -> str:
     """Return the top-level module whose code raised the error; empty if it was not raised."""
-    modules = [
-        str(frame.f_globals.get("__name__", ""))
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-    ]
-    return _top(modules[-1]) if modules else ""
+    trace, module = error.__traceback__, ""
+    while trace is not None:
+        module, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return _top(module)
 
 
 def is_class_of(error: BaseException, modules: Collection[str]) -> bool:
@@ -61,14 +56,3 @@ def read_text(value: object, write: Callable[[object], str] = str) -> str:
         return write(value)
     except Exception:
         return ""
-
-
-def read_first_lines(error: BaseException) -> str:
-    """Return an error's text without statements, parameters and values of rows.
-
-    SQLAlchemy appends the statement, its parameters and a link; servers append further lines.
-    """
-    text: object = error
-    if isinstance(error, exc.SQLAlchemyError):
-        text = error.args[0] if error.args else ""
-    return _FURTHER_LINES.sub("", read_text(text)).strip()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import re
 import socket
-import ssl
 
-from sqlalchemy_pool_exporter.failures.exceptions import raising_module, read_text
-from sqlalchemy_pool_exporter.failures.reason import Reason
+from .exceptions import is_class_of, raising_module, read_text
+from .reason import Reason
+
+__all__ = ["classify_exact"]
 
 _BY_ERRNO = {
     # A socket file that is missing.
@@ -30,23 +31,30 @@ _BY_ERRNO = {
 # asyncio joins the failures of several addresses into one text: the most specific counts.
 _ERRNO_IN_TEXT = re.compile(r"\[Errno (-?\d+)\]")
 _MOST_SPECIFIC = (Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE)
+# Until Python 3.10 asyncio and socket had timeouts of their own.
+_TIMEOUT_MODULES = frozenset({"asyncio", "socket", "builtins"})
 
 
 def classify_exact(error: BaseException) -> Reason | None:
     """Return the reason; None for an error of another kind."""
-    match error:
-        case UnicodeError() if "idna" in read_text(error):
-            # An invalid name: socket.getaddrinfo() fails to encode it.
-            return Reason.DNS
-        case socket.gaierror():
-            return Reason.DNS
-        case ssl.SSLError():
-            return Reason.TLS
-        case TimeoutError():
-            return Reason.TIMEOUT
-        case OSError():
-            return _read_os_error(error)
-    return None
+    if isinstance(error, UnicodeError) and "idna" in read_text(error):
+        # An invalid name: socket.getaddrinfo() fails to encode it.
+        return Reason.DNS
+    if isinstance(error, socket.gaierror):
+        return Reason.DNS
+    if is_class_of(error, ("ssl",)):  # a Python may lack the module
+        return Reason.TLS
+    if _is_timeout(error):
+        return Reason.TIMEOUT
+    return _read_os_error(error) if isinstance(error, OSError) else None
+
+
+def _is_timeout(error: BaseException) -> bool:
+    return any(
+        base.__name__ in ("TimeoutError", "timeout")
+        and base.__module__.partition(".")[0] in _TIMEOUT_MODULES
+        for base in type(error).__mro__
+    )
 
 
 def _read_os_error(error: OSError) -> Reason | None:

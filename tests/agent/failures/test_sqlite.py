@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from sqlalchemy_pool_metrics.failures.reason import Reason
+from sqlalchemy_pool_metrics.failures.sqlite import classify_exact
+
+
+def build_error(code: int) -> sqlite3.Error:
+    error = sqlite3.OperationalError("a text")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (sqlite3.SQLITE_ERROR, Reason.QUERY),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, Reason.QUERY),
+        (sqlite3.SQLITE_INTERRUPT, Reason.QUERY),
+        (sqlite3.SQLITE_BUSY, Reason.TIMEOUT),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, Reason.TIMEOUT),
+        (sqlite3.SQLITE_LOCKED, Reason.TIMEOUT),
+        (sqlite3.SQLITE_READONLY, Reason.READ_ONLY),
+        (sqlite3.SQLITE_READONLY_DBMOVED, Reason.READ_ONLY),
+        (sqlite3.SQLITE_CANTOPEN, Reason.NO_DATABASE),
+        (sqlite3.SQLITE_NOTADB, Reason.NO_DATABASE),
+        (sqlite3.SQLITE_AUTH, Reason.AUTH),
+        (sqlite3.SQLITE_PERM, Reason.AUTH),
+        (sqlite3.SQLITE_IOERR_READ, Reason.OTHER),
+        (sqlite3.SQLITE_CORRUPT, Reason.OTHER),
+        (sqlite3.SQLITE_FULL, Reason.OTHER),
+        (sqlite3.SQLITE_NOMEM, Reason.OTHER),
+    ],
+)
+def test_the_primary_result_code_decides(code: int, reason: Reason) -> None:
+    assert classify_exact(build_error(code)) is reason
+
+
+@pytest.mark.parametrize("error", [sqlite3.ProgrammingError("a closed database"), KeyError()])
+def test_an_error_without_a_result_code_has_no_reason(error: Exception) -> None:
+    assert classify_exact(error) is None
