@@ -22,7 +22,6 @@ from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker
 from sqlalchemy_pool_exporter.databases.engine import (
     build_engine,
     build_unpooled_engine,
-    get_sync_engine,
     recreate_pool,
 )
 from sqlalchemy_pool_exporter.databases.executors import AsyncExecutor, ThreadExecutor
@@ -65,7 +64,7 @@ class Database:
         self.dialect = self.engine.dialect.name
         self.driver = self.engine.dialect.driver
         instrument(self.engine, name=name)
-        self._pooled = self._track(get_sync_engine(self.engine))
+        self._pooled = self._track(self.engine)
         self._fresh = self._track(build_unpooled_engine(url.url, name=name, is_async=url.is_async))
         driver = find_driver(self.dialect, self.driver)
         executor = AsyncExecutor(name, driver) if url.is_async else ThreadExecutor(name)
@@ -107,7 +106,7 @@ class Database:
 
     def has_driver_of(self, url: DatabaseURL) -> bool:
         """Return whether the engine was built for the driver that this URL names."""
-        built: str = get_sync_engine(self.engine).url.drivername
+        built: str = self.engine.url.drivername
         return url.url.drivername == built
 
     def _read_url(self) -> DatabaseURL:

@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 from sqlalchemy import URL, Engine, Pool, create_engine, select
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import (
     AssertionPool,
     AsyncAdaptedQueuePool,
@@ -31,42 +30,29 @@ class PoolClassError(ValueError):
     """A pool class that cannot be used with the database's driver."""
 
 
-def build_engine(
-    url: URL, pool: PoolSettings, *, name: str, is_async: bool
-) -> Engine | AsyncEngine:
+def build_engine(url: URL, pool: PoolSettings, *, name: str, is_async: bool) -> Engine:
     """Return an engine that has not connected yet. Raises PoolClassError."""
     if is_async and pool.pool_class is PoolClass.SINGLETON_THREAD:
         raise PoolClassError(
             f"pool class {pool.pool_class.value}: {url.drivername} is an async driver, for which "
             f"SQLAlchemy has no such pool; expected queue, null, static or assertion"
         )
-    create = create_async_engine if is_async else create_engine
-    options = build_pool_options(pool, is_async=is_async)
-    engine = create(url, pool_logging_name=name, **options)
-    silence(engine.pool)
-    return engine
+    return _build(url, name, is_async, build_pool_options(pool, is_async=is_async))
 
 
 def build_unpooled_engine(url: URL, *, name: str, is_async: bool) -> Engine:
     """Return an engine that opens a connection for every checkout and closes it on return."""
-    create = create_async_engine if is_async else create_engine
-    engine = create(url, poolclass=NullPool, pool_logging_name=name)
-    silence(engine.pool)
-    return get_sync_engine(engine)
+    return _build(url, name, is_async, {"poolclass": NullPool})
 
 
-def get_sync_engine(engine: Engine | AsyncEngine) -> Engine:
-    """Return the engine itself, or the one that an async engine wraps."""
-    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-
-
-def silence(pool: Pool) -> None:
-    """Turn off the log of a pool that has a name: probes report its failures, in one line each.
-
-    SQLAlchemy logs a traceback when a connection cannot be reset or closed.
-    """
-    if isinstance(pool.logger, logging.Logger):
-        pool.logger.setLevel(logging.CRITICAL)
+def _build(url: URL, name: str, is_async: bool, options: dict[str, Any]) -> Engine:
+    # As create_async_engine() does, whose module imports the ORM: 6 MB that nothing here needs.
+    engine = create_engine(url, pool_logging_name=name, _is_async=is_async, **options)
+    # Probes report failures, in one line each. SQLAlchemy would log a traceback when a connection
+    # cannot be reset or closed. setLevel() would visit every logger of the process.
+    if isinstance(engine.pool.logger, logging.Logger):
+        engine.pool.logger.disabled = True
+    return engine
 
 
 def build_pool_options(pool: PoolSettings, *, is_async: bool) -> dict[str, Any]:

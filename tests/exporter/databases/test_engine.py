@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,18 @@ async def test_an_async_driver_has_no_singleton_thread_pool() -> None:
     settings = build_settings("postgresql+asyncpg://h/d", pool={"class": "singleton_thread"})
     with pytest.raises(PoolClassError, match="expected queue, null, static or assertion"):
         Database("shop", settings)
+
+
+def test_an_engine_for_asyncio_does_not_load_the_orm() -> None:
+    code = (
+        "import sys, sqlalchemy, sqlalchemy_pool_exporter.cli\n"
+        "from sqlalchemy_pool_exporter.databases.engine import build_engine\n"
+        "from sqlalchemy_pool_exporter.settings import PoolSettings\n"
+        "url = sqlalchemy.make_url('postgresql+asyncpg://h/d')\n"
+        "build_engine(url, PoolSettings(), name='shop', is_async=True)\n"
+        "sys.exit('sqlalchemy.orm' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("driver", [ASYNC, SYNC])
