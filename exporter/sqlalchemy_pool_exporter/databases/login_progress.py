@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import product
-from pathlib import Path
 
-DESCRIPTORS = Path("/proc/self/fd")
+DESCRIPTORS = "/proc/self/fd"
 # Where tcpi_unacked and tcpi_bytes_received are in struct tcp_info, Linux 4.1 and later:
 # https://github.com/torvalds/linux/blob/master/include/uapi/linux/tcp.h
 UNACKED = slice(24, 28)
@@ -41,17 +41,21 @@ class LoginProgress:
         )
 
 
-def list_sockets() -> Iterator[tuple[int, str]]:
-    """Yield the descriptors of this process's sockets, each with the kernel's name for the socket.
+def list_sockets() -> Iterator[tuple[int, int]]:
+    """Yield the descriptors of this process's sockets, each with the kernel's number of the socket.
 
-    A descriptor may be reused for another socket; that name ("socket:[4711]") may not.
+    A descriptor may be reused for another socket; that number may not.
     """
+    descriptors: list[str] = []
     with suppress(OSError):
-        for entry in DESCRIPTORS.iterdir():
-            with suppress(OSError):  # closed meanwhile
-                inode = str(entry.readlink())
-                if inode.startswith("socket:"):
-                    yield int(entry.name), inode
+        # With hundreds of databases as many sockets are listed at every login: not by pathlib,
+        # which takes eight times as long.
+        descriptors = os.listdir(DESCRIPTORS)  # noqa: PTH208
+    for descriptor in map(int, descriptors):
+        with suppress(OSError):  # closed meanwhile
+            status = os.fstat(descriptor)
+            if stat.S_ISSOCK(status.st_mode):
+                yield descriptor, status.st_ino
 
 
 def peer_has_answered(descriptor: int, peers: frozenset[tuple[str, int]]) -> bool:
