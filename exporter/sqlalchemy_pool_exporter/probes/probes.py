@@ -24,6 +24,7 @@ class ProbeSet:
         self.probes = {database.name: Probe(database) for database in databases}
         self._tasks: dict[Probe, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._beginning = asyncio.Lock()
 
     def get(self, name: str) -> Probe:
         """Return the probe with this name. Raises KeyError that lists the existing names."""
@@ -39,7 +40,12 @@ class ProbeSet:
             self._start(probe)
 
     def _start(self, probe: Probe) -> None:
-        self._tasks[probe] = asyncio.create_task(probe.run(), name=f"probes of {probe.name}")
+        self._tasks[probe] = asyncio.create_task(self._run(probe), name=f"probes of {probe.name}")
+
+    async def _run(self, probe: Probe) -> None:
+        async with self._beginning:  # hundreds at once would hold up the event loop for seconds
+            await asyncio.sleep(0)
+        await probe.run()
 
     async def prepare(self, databases: Mapping[str, Database]) -> dict[str, Probe]:
         """Return the probes of these databases for `replace`: present ones, else new ones.

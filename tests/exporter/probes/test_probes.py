@@ -34,6 +34,19 @@ async def test_started_probes_run_until_stopped(postgres: EmbeddedPostgres) -> N
         } == set()
 
 
+async def test_probes_begin_one_after_the_other(silent_port: int) -> None:
+    urls = {f"shop{n}": f"postgresql+asyncpg://user@127.0.0.1:{silent_port}/d" for n in range(20)}
+    async with open_probes(urls) as probes:
+        await probes.start()
+        for _ in range(6):  # turns of the event loop, in which it serves others as well
+            await asyncio.sleep(0)
+        begun = sum("busy" in repr(each.database) for each in probes.probes.values())
+        assert 1 <= begun <= 6
+        await wait_for(
+            lambda: all("busy" in repr(each.database) for each in probes.probes.values())
+        )
+
+
 async def test_an_unknown_name_is_an_error_that_lists_the_names() -> None:
     async with open_probes({"primary": "sqlite://", "replica": "sqlite://"}) as probes:
         with pytest.raises(KeyError, match="no database 'shop'; known: primary, replica"):
