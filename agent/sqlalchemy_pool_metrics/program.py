@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 __all__ = ["find_program"]
@@ -24,7 +25,12 @@ def find_program(arguments: Sequence[str] | None = None) -> str:
 
     It is the same in all processes of a server, and in children that were spawned.
     """
-    first, *rest = list(sys.argv if arguments is None else arguments) or [""]
+    return _find(tuple(sys.argv if arguments is None else arguments))
+
+
+@lru_cache(maxsize=1)  # it looks for files, and a process with many engines asks for each of them
+def _find(arguments: tuple[str, ...]) -> str:
+    first, *rest = arguments or ("",)
     program = _find_module(Path(first)) if first not in ("", "-c", "-m") else first and "python"
     top, *_ = program.split(".")
     return (

@@ -28,8 +28,10 @@ DIALECTS: tuple[Dialect, ...] = (
 
 def find_dialect(name: str) -> Dialect:
     """Return the dialect of a URL's scheme or of an engine; an empty one if it is unknown."""
-    known = (each for each in DIALECTS if name in each.names or name in each.aliases)
-    return next(known, Dialect(names=(name,)))
+    for each in DIALECTS:
+        if name in each.names or name in each.aliases:
+            return each
+    return Dialect(names=(name,))
 
 
 def find_driver(dialect: str, name: str) -> Driver:
@@ -37,9 +39,11 @@ def find_driver(dialect: str, name: str) -> Driver:
 
     A dialect that does not list the driver shares it with one that does: cockroachdb+asyncpg.
     """
-    dialects = (find_dialect(dialect), *DIALECTS)
-    known = (driver for each in dialects for driver in each.drivers if driver.name == name)
-    return next(known, Driver(name))
+    for each in (find_dialect(dialect), *DIALECTS):
+        for driver in each.drivers:
+            if driver.name == name:
+                return driver
+    return Driver(name)
 
 
 def choose_driver(scheme: str, driver: str | None) -> type[sqlalchemy.Dialect]:
