@@ -181,10 +181,10 @@ def run_serve(options: argparse.Namespace) -> int:
         configure_logging(settings.log.level, settings.log.format)
         listener = open_listener(parse_address(settings.listen))
         app = create_app(settings, source, watcher, wait_for_config=options.wait_for_config)
+        log_start(str(read_address(listener)), None if options.wait_for_config else settings)
+        serve(app, listener, exit_within=EXIT_SECONDS)
     except (SettingsErrors, AddressError, EnginesError) as error:
         return complain(str(error))
-    log_start(str(read_address(listener)), None if options.wait_for_config else settings)
-    serve(app, listener, exit_within=EXIT_SECONDS)
     return 0
 
 

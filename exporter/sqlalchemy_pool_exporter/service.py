@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
+from functools import partial
+from typing import Final
 
 from sqlalchemy_pool_exporter.collectors.databases import DatabaseCollector
 from sqlalchemy_pool_exporter.collectors.exporter import ExporterCollector, ReloadStatus
@@ -15,7 +18,11 @@ from sqlalchemy_pool_exporter.logs import configure_logging
 from sqlalchemy_pool_exporter.probes import ProbeSet
 from sqlalchemy_pool_exporter.settings import Settings
 from sqlalchemy_pool_exporter.shared_files import SharedFolder
+from sqlalchemy_pool_exporter.threads import run_in_daemon_thread
 from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
+
+# How long requests wait for the start; five hundred engines take half a second.
+START_SECONDS: Final = 5.0
 
 
 class State(StrEnum):
@@ -46,7 +53,7 @@ class Service:
     """
 
     def __init__(self, settings: Settings, *, wait_for_config: bool = False) -> None:
-        """Build every engine without connecting.
+        """Read the web configuration; `start` does the rest.
 
         Args:
             settings: The first settings.
@@ -55,13 +62,11 @@ class Service:
 
         Raises:
             SettingsErrors: The web configuration is not valid.
-            EnginesError: An engine cannot be built.
         """
         self.settings = settings
         self.state = State.STARTING
         self.web_policy = WebPolicy(settings.web.config_file, deny_all=wait_for_config)
         self.databases = DatabaseRegistry()
-        self.databases.replace(self.databases.prepare(settings.databases))
         self.probes = ProbeSet(self.databases)
         self.shared_folder = SharedFolder(settings.app.dir)
         self.reload_status = ReloadStatus()
@@ -71,6 +76,8 @@ class Service:
         self._wait_for_config = wait_for_config
         self._first_listen = self._announced_listen = settings.listen
         self._stopping = asyncio.Lock()
+        self._has_settled = asyncio.Event()
+        self._has_settled.set()
         self._build_collectors()
 
     def _build_collectors(self) -> None:
@@ -98,14 +105,40 @@ class Service:
         """Whether it is between start and stop, with or without a configuration."""
         return self.state in (State.READY, State.WAITING)
 
+    async def build_databases(self) -> None:
+        """Build every engine without connecting, in a thread: hundreds take a while.
+
+        Raises:
+            EnginesError: An engine cannot be built.
+        """
+        self._has_settled.clear()
+        build = partial(self.databases.prepare, self.settings.databases)
+        self.databases.replace(await run_in_daemon_thread(build, "building engines"))
+        self.probes = ProbeSet(self.databases)
+        self._build_collectors()
+
     async def start(self) -> None:
-        """Start the probes, without waiting for their first answers."""
+        """Start the probes, without waiting for their first answers.
+
+        Raises:
+            EnginesError: An engine cannot be built.
+        """
+        if not list(self.databases):  # the server has built them, an application alone has not
+            await self.build_databases()
         await self.probes.start()
         self.state = State.WAITING if self._wait_for_config else State.READY
+        self._has_settled.set()
+
+    async def wait_for_start(self) -> None:
+        """Wait while engines are being built, for START_SECONDS at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                await self._has_settled.wait()
 
     async def stop(self) -> None:
         """Stop the probes and close every connection, in bounded time; a second call waits, too."""
         self.state = State.STOPPING
+        self._has_settled.set()
         async with self._stopping:
             await self.probes.stop()
             await self.databases.close_all()

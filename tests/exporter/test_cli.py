@@ -4,6 +4,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from sqlalchemy_pool_exporter.cli import (
     run_serve,
 )
 from tests.exporter.app_workers import run_worker
-from tests.exporter.commands import run_command, run_exporter
+from tests.exporter.commands import build_environment, run_command, run_exporter
 from tests.servers.endpoints import open_silent_port
 
 CANARY = "cAnArY-7"
@@ -42,6 +44,33 @@ def database(tmp_path: Path) -> dict[str, str]:
 def hang(port: int, number: int, scheme: str) -> dict[str, str]:
     url = f"{scheme}://app:{CANARY}@127.0.0.1:{port}/shop"
     return {f"DATABASES__DB{number}__URL": url, f"DATABASES__DB{number}__PROBE__TIMEOUT": "10s"}
+
+
+UNBUILDABLE = """
+import sys
+from sqlalchemy.dialects.sqlite import pysqlite
+from sqlalchemy_pool_exporter import cli
+
+def refuse(*_):
+    raise TypeError("no such engine")
+
+pysqlite.SQLiteDialect_pysqlite.engine_created = refuse
+sys.exit(cli.main(["--listen", "127.0.0.1:0"]))
+"""
+
+
+def test_an_engine_that_cannot_be_built_ends_the_start(database: dict[str, str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", UNBUILDABLE],
+        env=build_environment(database),
+        timeout=60,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].endswith(" databases.shop: no such engine")
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.anyio
 
 async def test_the_services_repr_has_its_state(up: dict[str, Any]) -> None:
     service = read_service(build_app({"shop": up}))
+    assert repr(service) == "<Service starting <ProbeSet 0 of 0 up>>"
+    await service.build_databases()
     assert repr(service) == "<Service starting <ProbeSet 0 of 1 up>>"
     await service.start()
     await service.probes.get("shop").check()

@@ -56,9 +56,12 @@ def check(file: Path | None, environ: Mapping[str, str], *, syntax_only: bool) -
 
 def build(settings: Settings) -> Starlette | None:
     try:
-        return create_app(settings)
+        app = create_app(settings)
+        asyncio.run(app.state.service.build_databases())
     except (EnginesError, SettingsErrors) as error:
         text = str(error)
+    else:
+        return app
     assert CANARY not in text
     return None
 

@@ -54,14 +54,20 @@ class Server(uvicorn.Server):
         self._reloading: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve; from now on SIGHUP reloads a configuration that has a source."""
-        await super().startup([])  # starts the application, and listens nowhere
+        """Begin to serve, then start the application, and from now on reload it on SIGHUP.
+
+        Raises:
+            EnginesError: An engine cannot be built.
+        """
         loop = asyncio.get_running_loop()
         for name in CLIENT_LOGGERS:
             logging.getLogger(name).addFilter(self._log_filter)
         for listener in sockets or ():
             listener.setblocking(False)
             self._accepting.add(loop.create_task(self._accept(listener), name="accept clients"))
+        # Not left to the application's start: of an error in there uvicorn logs the traceback.
+        await self._service.build_databases()
+        await super().startup([])  # listens nowhere
         if self._reloader.has_source and threading.current_thread() is threading.main_thread():
             loop.add_signal_handler(signal.SIGHUP, self._reload)
 
@@ -154,6 +160,9 @@ def serve(app: Starlette, listener: socket.socket, *, exit_within: float | None 
         listener: Where clients wait to be accepted.
         exit_within: Seconds after the signal until the whole process ends, whatever still hangs.
             For callers that have nothing left to do.
+
+    Raises:
+        EnginesError: An engine cannot be built.
     """
     server = build_server(app, exit_within=exit_within)
     handlers: Handlers = dict.fromkeys((signal.SIGTERM, signal.SIGINT), server.handle_exit)

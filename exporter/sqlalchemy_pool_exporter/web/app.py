@@ -18,7 +18,11 @@ from sqlalchemy_pool_exporter.web.lifecycle import (
     answer_reload,
 )
 from sqlalchemy_pool_exporter.web.metrics import answer_metrics
-from sqlalchemy_pool_exporter.web.middleware import AccessMiddleware, HeadersMiddleware
+from sqlalchemy_pool_exporter.web.middleware import (
+    AccessMiddleware,
+    HeadersMiddleware,
+    StartMiddleware,
+)
 from sqlalchemy_pool_exporter.web.responses import (
     HEALTHY,
     answer_method_not_allowed,
@@ -35,7 +39,7 @@ def create_app(
     wait_for_config: bool = False,
     poll_seconds: float = POLL_SECONDS,
 ) -> Starlette:
-    """Return the application. Its lifespan starts the probes and stops them, in bounded time.
+    """Return the application. Its lifespan starts the service and stops it, in bounded time.
 
     Args:
         settings: The first settings.
@@ -46,7 +50,6 @@ def create_app(
 
     Raises:
         SettingsErrors: The web configuration is not valid.
-        EnginesError: An engine cannot be built.
     """
     watcher = watcher or FileWatcher()
     watcher.add([settings.web.config_file] if settings.web.config_file else [])
@@ -58,6 +61,7 @@ def create_app(
         middleware=[
             Middleware(HeadersMiddleware, policy=service.web_policy),
             Middleware(AccessMiddleware, policy=service.web_policy),
+            Middleware(StartMiddleware, service=service),
         ],
         exception_handlers={404: answer_not_found, 405: answer_method_not_allowed},
         lifespan=run_service,
@@ -71,7 +75,7 @@ def create_app(
 
 @asynccontextmanager
 async def run_service(app: Starlette) -> AsyncIterator[None]:
-    """Run the app's service and its reloads."""
+    """Run the app's service and its reloads. Raises EnginesError."""
     try:
         await app.state.service.start()
         await app.state.reloader.start()

@@ -11,7 +11,7 @@ from sqlalchemy_pool_exporter.collectors.pool_sums import read_endpoint
 from sqlalchemy_pool_exporter.logs import format_timestamp
 from sqlalchemy_pool_exporter.probes import Check, Probe
 from sqlalchemy_pool_exporter.probes.probe import is_cancelled
-from sqlalchemy_pool_exporter.service import Service, State
+from sqlalchemy_pool_exporter.service import Service
 from sqlalchemy_pool_exporter.web.responses import Row, answer_json, read_service
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.layout import CHECKOUT_FAILURE_REASONS
@@ -57,8 +57,8 @@ async def answer_health(request: Request) -> Response:
 
 
 def answer_unknown(service: Service, name: str) -> Response:
-    """Answer 404 with the names of the databases; 503 while none has been read yet."""
-    if service.state is State.WAITING:
+    """Answer 404 with the names of the databases; 503 while the probes do not run."""
+    if not service.is_ready:
         return answer_not_ready(service, name)
     names = list(service.probes.probes)
     return answer_json({"error": f"no database {name!r}", "databases": names}, 404)

@@ -1,4 +1,4 @@
-"""ASGI middleware: headers on every answer, and access control.
+"""ASGI middleware: headers on every answer, access control, and requests that come too early.
 
 Every path is protected, the ones for Kubernetes too, as in Prometheus' exporter-toolkit.
 """
@@ -18,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sqlalchemy_pool_exporter.service import Service
 from sqlalchemy_pool_exporter.threads import run_in_daemon_thread
 from sqlalchemy_pool_exporter.web.responses import HEALTHY, answer_text
 from sqlalchemy_pool_exporter.web_config import RateLimit
@@ -120,6 +121,20 @@ class AccessMiddleware:
         except TooManyPasswordsError:
             return answer_text(TOO_MANY_PASSWORDS, 503, {"Retry-After": "1"})
         return answer_text(UNAUTHORIZED, 401, {"WWW-Authenticate": "Basic"})
+
+
+class StartMiddleware:
+    """Lets requests wait for the service to start, except those about the process itself."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the server's lifespan."""
+        if scope["type"] == "http" and not scope["path"].startswith("/-/"):
+            await self._service.wait_for_start()
+        await self._app(scope, receive, send)
 
 
 def parse_credentials(values: list[str]) -> tuple[str | None, bytes]:

@@ -100,7 +100,8 @@ async def test_the_app_starts_with_databases_that_do_not_answer(
         assert (await client.get("/-/ready")).status_code == 200
 
 
-def test_one_error_names_all_databases_that_cannot_be_built(
+@pytest.mark.anyio
+async def test_one_error_names_all_databases_that_cannot_be_built(
     up: dict[str, Any], tmp_path: Path
 ) -> None:
     malformed = tmp_path / "url"
@@ -112,7 +113,7 @@ def test_one_error_names_all_databases_that_cannot_be_built(
         "thread": {"url": "postgresql+asyncpg://db/shop", "pool": {"class": "singleton_thread"}},
     }
     with pytest.raises(EnginesError) as caught:
-        build_app(databases)
+        await read_service(build_app(databases)).start()
     lines = str(caught.value).splitlines()
     assert [line.split(":")[0] for line in lines] == [
         "databases.gone.url_file",

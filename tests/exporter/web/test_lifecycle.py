@@ -99,6 +99,7 @@ async def test_recreate_does_nothing_before_the_start_and_after_the_stop(
     up: dict[str, Any], state: str
 ) -> None:
     app = build_app({"shop": up}, **ENABLED)
+    await read_service(app).build_databases()
     engine = read_service(app).databases.get("shop").engine
     if state == "stopping":
         async with app.router.lifespan_context(app):
