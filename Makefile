@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check dashboards generated golden image-test bench pictures clean
+.PHONY: run test check dashboards generated golden image-test applications bench pictures clean
 
 run: .venv/ready
 	$(BIN)/sqlalchemy-pool-exporter demo
@@ -42,6 +42,10 @@ golden: .venv/tools
 image-test: .venv/tools
 	deploy/image/build --base-from-debian localhost/sqlalchemy-pool-exporter:test
 	POOL_EXPORTER_TEST_IMAGE=localhost/sqlalchemy-pool-exporter:test $(BIN)/pytest tests/image $(ARGS)
+
+# Real applications with the injected agent; the larger ones take ten minutes to install, and stay in build/applications.
+applications: .venv/tools
+	$(BIN)/pytest --log-cli-level=INFO tests/applications/test_applications.py tests/applications/on_demand.py $(ARGS)
 
 # What it costs, beside others; benchmarks/README.md has the numbers. Takes minutes, and wants the machine for itself.
 bench: .venv/tools

@@ -77,7 +77,7 @@ class Program:
             self._process.kill()
             self._process.wait()
 
-    def wait_until_ready(self, is_ready: Callable[[], bool]) -> None:
+    def wait_until_ready(self, is_ready: Callable[[], bool], seconds: float = 30.0) -> None:
         """Wait until it is ready; raises RuntimeError with the end of its log if it exits."""
 
         def check_ready() -> bool:
@@ -86,4 +86,4 @@ class Program:
                 raise RuntimeError(f"{self._process.args!r} ended: {log[-2000:]}")
             return is_ready()
 
-        wait_until(check_ready, f"{self._process.args!r} to be ready")
+        wait_until(check_ready, f"{self._process.args!r} to be ready", seconds)

@@ -46,13 +46,24 @@ class Exporter:
 
     def read(self) -> Numbers:
         """Scrape once; missing numbers are 0."""
-        answer = self._client.get("/metrics")
-        assert answer.status_code == 200
         found: dict[str, float] = {}
-        for name, labels, value in read_samples(answer.text):
+        for name, labels, value in read_samples(self._scrape()):
             for key in (name, f"{name} {labels.get('reason', '')}"):
                 found[key] = found.get(key, 0) + value
         return build_numbers({key.removeprefix(PREFIX): int(value) for key, value in found.items()})
+
+    def list_pools(self) -> set[tuple[str, str]]:
+        """Return application and name of each pool that was used."""
+        return {
+            (labels["application"], labels["pool"])
+            for name, labels, value in read_samples(self._scrape())
+            if name == f"{PREFIX}checkouts_total" and value
+        }
+
+    def _scrape(self) -> str:
+        answer = self._client.get("/metrics")
+        assert answer.status_code == 200
+        return answer.text
 
 
 def read_samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
