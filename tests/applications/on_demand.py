@@ -23,7 +23,8 @@ def test_mlflow(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
         result = stage.run("python", PROGRAMS / "experiment.py", MLFLOW_TRACKING_URI=url, **quiet)
 
         assert result.endswith("\n1 19.0\n")
-        assert stage.stop() == {("mlflow", "mlflow")}
+        # Its jobs may have used the database, too.
+        assert ("mlflow", "mlflow") in stage.stop()
 
 
 def test_prefect(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
