@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import PROBE_REASONS, Reason
 from tests.faults.catalogue import CATALOGUE, Fault, Lasts, Noticed
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ def read_table(heading: str) -> list[str]:
 
 def build_row(fault: Fault) -> str:
     """Return the row of a fault."""
-    reasons = [reason.value for reason in Reason if reason in fault.reasons]
+    reasons = [reason.value for reason in PROBE_REASONS if reason in fault.reasons]
     shown = " or ".join(f"`{reason}`" for reason in reasons)
     timeout = " + timeout" if Reason.TIMEOUT in fault.reasons else ""
     noticed = NOTICED[fault.noticed] + timeout

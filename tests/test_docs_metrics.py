@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import PROBE_REASONS
 from sqlalchemy_pool_exporter.shared_files import FileState
-from sqlalchemy_pool_metrics.layout import CLOSE_REASONS
+from sqlalchemy_pool_metrics.layout import CLOSE_REASONS, FAILURE_REASONS
 from tests.exporter.web.clients import build_app, open_client
 from tests.servers.accounts import DATABASE, MONITOR
 from tests.servers.embedded_postgres import EmbeddedPostgres
@@ -107,7 +107,10 @@ async def test_the_documented_buckets_are_the_exported_ones(families: list[Metri
 
 def test_every_reason_is_documented() -> None:
     assert read_documented_reasons("Why a connection leaves the pool") == list(CLOSE_REASONS)
-    assert read_documented_reasons("Why a probe failed") == [reason.value for reason in Reason]
+    of_probes = read_documented_reasons("Why a probe failed")
+    assert of_probes == [reason.value for reason in PROBE_REASONS]
+    of_statements = read_documented_reasons("What the reasons of statements mean")
+    assert {*of_probes, *of_statements} == set(FAILURE_REASONS)
 
 
 def test_every_state_of_a_file_is_documented() -> None:

@@ -66,7 +66,7 @@ __all__ = [
 MAGIC = int.from_bytes(b"sqlapool", sys.byteorder)
 BYTE_ORDER_MARK = 0x0102030405060708
 MAJOR_VERSION = 1
-HEADER_BYTES = BLOCK_BYTES = 4096
+HEADER_BYTES, BLOCK_BYTES = 8192, 4096
 SLOTS_OFFSET = BLOCK_BYTES - 8 * TABLE.slots
 RETIRED_BLOCK_BYTES = 2048
 """Of dead processes only the additive slots are kept."""

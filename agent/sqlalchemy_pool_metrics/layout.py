@@ -37,9 +37,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["CHECKOUT_FAILURE_REASONS", "CLOSE_REASONS", "HISTOGRAMS", "INVALIDATION_KINDS"]
+from .failures.reason import Reason
+
+__all__ = [
+    "CHECKOUT_FAILURE_REASONS",
+    "CLOSE_REASONS",
+    "FAILURE_REASONS",
+    "HISTOGRAMS",
+    "INVALIDATION_KINDS",
+]
 
 CHECKOUT_FAILURE_REASONS = ("timeout", "cancelled", "error")
+FAILURE_REASONS = tuple(reason.value for reason in Reason)
 INVALIDATION_KINDS = ("hard", "soft")
 CLOSE_REASONS = (
     "overflow",
@@ -57,7 +66,8 @@ CLOSE_REASONS = (
 
 COUNTERS = (
     *(f"checkout_failures_{reason}" for reason in CHECKOUT_FAILURE_REASONS),
-    "connection_failures",
+    *(f"connection_failures_{reason}" for reason in FAILURE_REASONS),
+    *(f"statement_failures_{reason}" for reason in FAILURE_REASONS),
     *(f"connections_closed_{reason}" for reason in CLOSE_REASONS),
     *(f"invalidations_{kind}" for kind in INVALIDATION_KINDS),
     "leaked_connections",

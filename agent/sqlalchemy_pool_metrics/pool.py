@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool
 from sqlalchemy.util.queue import Queue
 
-from . import listeners
+from . import listeners, statements
 from .block import Block
 from .clock import monotonic_ns
 from .description import describe, find_module
@@ -131,6 +131,7 @@ class RecordsMetrics(Pool):
 
     def _begin_recording(self) -> None:
         listeners.attach(self)
+        statements.observe(self)
         self._set_recorder(self._recorder)
         description, block = describe(self), self._recorder.block
         self._recorder.describe(description)
@@ -284,12 +285,12 @@ def _build_timed_creator(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIC
         if owner is None:  # the pool was copied and the original dropped
             return creator(record)  # type: ignore[no-any-return]
         recorder: Recorder = owner._recorder
-        block = _begin_open(recorder)
+        block = _begin_open(owner)
         began_ns = monotonic_ns()
         try:
             connection: DBAPIConnection = creator(record)
-        except BaseException:
-            recorder.record_failure("connection_failures")
+        except BaseException as error:
+            recorder.record_connection_failure(error)
             raise
         else:
             try:
@@ -303,10 +304,11 @@ def _build_timed_creator(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIC
     return open_connection
 
 
-def _begin_open(recorder: Recorder) -> Block | None:
+def _begin_open(pool: Any) -> Block | None:
     """Note that a connection is being opened; the first one of a pool gives it its place."""
     try:
-        block = recorder.begin_open()
+        statements.observe(pool)  # here: create_engine() builds the pool before it has a dialect
+        block: Block = pool._recorder.begin_open()
         if not block.is_placed:
             PROCESS.find_place(block)
     except Exception as fault:

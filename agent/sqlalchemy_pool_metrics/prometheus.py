@@ -18,7 +18,7 @@ from prometheus_client.core import (
 )
 
 from .instrumentation import read_pools
-from .layout import CHECKOUT_FAILURE_REASONS, CLOSE_REASONS, INVALIDATION_KINDS
+from .layout import CHECKOUT_FAILURE_REASONS, CLOSE_REASONS, FAILURE_REASONS, INVALIDATION_KINDS
 from .snapshot import Histogram, Snapshot
 
 __all__ = ["POOL_LABELS", "PoolCollector", "build_families"]
@@ -172,10 +172,18 @@ FAMILIES: tuple[_Gauge | _AppGauge | _Counter | _SplitCounter | _Histogram, ...]
     _Counter(
         "connections_opened", "Connections that the driver opened.", lambda s: s.connections_opened
     ),
-    _Counter(
+    _SplitCounter(
         "connection_failures",
-        "Attempts to open a connection that failed.",
-        lambda s: s.counter("connection_failures"),
+        "Attempts to open a connection that failed, by reason.",
+        "reason",
+        FAILURE_REASONS,
+    ),
+    _SplitCounter(
+        "statement_failures",
+        "Statements that failed, commits included, by reason; "
+        "other: anything else, such as a violated constraint.",
+        "reason",
+        FAILURE_REASONS,
     ),
     _SplitCounter(
         "connections_closed",

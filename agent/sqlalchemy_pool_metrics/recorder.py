@@ -20,6 +20,7 @@ from .block import (
     Block,
 )
 from .clock import monotonic_ns
+from .failures.classify import classify
 from .faults import log_fault
 from .layout import CHECKED_IN, ENDED
 from .snapshot import PoolDescription
@@ -126,6 +127,13 @@ class Recorder:
             self.count(counter)
         except Exception as fault:
             log_fault("recording a failure", fault)
+
+    def record_connection_failure(self, error: BaseException) -> None:
+        """Count a connection that the driver could not open. Never raises."""
+        try:
+            self.count(f"connection_failures_{classify(error)}")
+        except Exception as fault:
+            log_fault("recording a failed connection", fault)
 
     def begin_open(self) -> Block:
         """Note that the driver is opening a connection; return the block that uses it."""

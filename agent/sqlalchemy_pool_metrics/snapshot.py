@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
-from .layout import HISTOGRAM_SLOTS, HISTOGRAMS, SLOT
+from .layout import FAILURE_REASONS, HISTOGRAM_SLOTS, HISTOGRAMS, SLOT
 
 __all__ = ["Histogram", "PoolDescription", "Snapshot", "build_snapshot", "keep_counters", "merge"]
 
@@ -127,6 +127,11 @@ class Snapshot:
     def connections_opened(self) -> int:
         """Connections that the driver opened."""
         return self.histogram("connect").count
+
+    @property
+    def connection_failures(self) -> int:
+        """Attempts to open a connection that failed, for any reason."""
+        return sum(self.counter(f"connection_failures_{reason}") for reason in FAILURE_REASONS)
 
     @property
     def checked_out_ns(self) -> int:

@@ -257,7 +257,7 @@ class SyncPool(RuleBasedStateMachine):
         assert now.checkouts == self.checkouts
         assert now.histogram("hold").count == self.returned
         assert now.connections_opened == self.driver.opened
-        assert now.counter("connection_failures") == self.driver.failed
+        assert now.counter("connection_failures_other") == self.driver.failed
         assert now.counter("leaked_connections") == self.leaked
         for reason in CHECKOUT_FAILURE_REASONS:
             assert now.counter(f"checkout_failures_{reason}") == self.failures[reason], reason

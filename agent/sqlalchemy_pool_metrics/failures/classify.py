@@ -19,6 +19,7 @@ __all__ = [
     "classify_class",
     "classify_heuristic",
     "classify_sqlalchemy_error",
+    "classify_statement",
     "find_no_reason",
     "find_reason",
     "is_wrapper",
@@ -66,7 +67,7 @@ DIALECTS: tuple[DialectErrors, ...] = (
 # The classes of PEP 249, which each driver defines for itself, and SQLAlchemy for its wrappers.
 _BY_CLASS_NAME = {
     "DataError": Reason.QUERY,
-    "IntegrityError": Reason.QUERY,
+    "IntegrityError": Reason.OTHER,
     "NotSupportedError": Reason.QUERY,
     "ProgrammingError": Reason.QUERY,
     "InterfaceError": Reason.DRIVER,
@@ -74,9 +75,29 @@ _BY_CLASS_NAME = {
 }
 
 
+# What an error that only says that something failed may mean.
+_VAGUE = (Reason.DRIVER, Reason.QUERY, Reason.OTHER)
+
+
 def classify(error: BaseException) -> Reason:
     """Return the reason of an error."""
+    if not isinstance(error, Exception):  # CancelledError, GreenletExit, KeyboardInterrupt
+        return Reason.CANCELLED
     reason, _ = find_reason(list_errors(error), DIALECTS)
+    return reason
+
+
+def classify_statement(error: BaseException, is_disconnect: bool) -> Reason:
+    """Return the reason of a statement's error.
+
+    Args:
+        error: The driver's error.
+        is_disconnect: Whether SQLAlchemy takes the connection for broken.
+    """
+    reason = classify(error)
+    # The statement had a connection: what refuses another one broke this one.
+    if reason is Reason.REFUSED or (is_disconnect and reason in _VAGUE):
+        return Reason.DISCONNECTED
     return reason
 
 

@@ -35,12 +35,20 @@ _BY_NUMBER = {
     ),
     # Lock wait; statement (3024 MySQL, 1969 MariaDB); NOWAIT; idle for too long.
     **dict.fromkeys((1205, 1969, 3024, 3572, 4031), Reason.TIMEOUT),
+    1213: Reason.DEADLOCK,
+    # The row has changed since the transaction's snapshot.
+    1020: Reason.SERIALIZATION,
+    # KILL QUERY.
+    1317: Reason.CANCELLED,
     # Read-only transaction; server started read-only.
     **dict.fromkeys((1792, 1836), Reason.READ_ONLY),
     2005: Reason.DNS,
     **dict.fromkeys((2026, 3159), Reason.TLS),
     # Disk full, storage engine, memory.
     **dict.fromkeys((1021, 1030, 1037, 1038, 1041, 1114), Reason.OTHER),
+    # Unique and foreign keys, NOT NULL; CHECK (3819 MySQL, 4025 MariaDB).
+    **dict.fromkeys((1048, 1062, 1169, 1216, 1217, 1451, 1452, 1586), Reason.OTHER),
+    **dict.fromkeys((1761, 1762, 3819, 4025), Reason.OTHER),
 }
 # An option of the server prevents the statement: --read-only, or something else.
 _OPTION_PREVENTS = 1290

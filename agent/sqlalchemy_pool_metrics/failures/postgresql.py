@@ -25,9 +25,9 @@ __all__ = [
 DRIVER_MODULES: Final = frozenset({"asyncpg", "psycopg", "psycopg2", "psycopg_pool", "pg8000"})
 
 # SQLSTATEs with two meanings. 57014 in a language other than English counts as a timeout, since
-# people rarely cancel the statement of a probe.
+# people rarely cancel statements.
 _BY_STATE_AND_TEXT = {
-    ("57014", "user request"): Reason.QUERY,
+    ("57014", "user request"): Reason.CANCELLED,
     ("55000", "not currently accepting connections"): Reason.REFUSED,
     ("42501", "permission denied for database"): Reason.AUTH,
 }
@@ -40,9 +40,13 @@ _BY_STATE = {
     # Shutdown by an administrator or a crash; starting up, shutting down or in recovery.
     **dict.fromkeys(("57P01", "57P02", "57P03"), Reason.REFUSED),
     "57P04": Reason.NO_DATABASE,
+    "40P01": Reason.DEADLOCK,
+    "40001": Reason.SERIALIZATION,
 }
 _BY_CLASS = {
     "28": Reason.AUTH,
+    # Constraints.
+    "23": Reason.OTHER,
     # Out of resources, operator intervention, broken configuration, I/O, internal errors.
     **dict.fromkeys(("53", "57", "58", "F0", "XX"), Reason.OTHER),
 }

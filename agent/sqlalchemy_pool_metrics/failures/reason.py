@@ -12,8 +12,8 @@ class Reason(str, Enum):
 
     # The name does not resolve: DNS, or a typing mistake in the host.
     DNS = "dns"
-    # The address turns us away or closes a working connection: nothing listens there, the server is
-    # starting, stopping or restarting, a session was killed.
+    # The address turns us away or closes a new connection: nothing listens there, the server is
+    # starting, stopping or restarting.
     REFUSED = "refused"
     # No route to the address: the network, or a policy of this machine.
     UNREACHABLE = "unreachable"
@@ -31,10 +31,19 @@ class Reason(str, Enum):
     POOL_TIMEOUT = "pool_timeout"
     # The statement writes, but the server is read-only.
     READ_ONLY = "read_only"
-    # The server rejected the statement, or it was cancelled.
+    # The connection broke under a statement: a restart, a failover, a killed session, a firewall.
+    DISCONNECTED = "disconnected"
+    # Somebody stopped it: a task was cancelled, a user cancelled the statement.
+    CANCELLED = "cancelled"
+    # Two transactions waited for each other, and the server ended this one.
+    DEADLOCK = "deadlock"
+    # The transaction conflicts with another one; the application should repeat it.
+    SERIALIZATION = "serialization"
+    # The server rejected the statement: a mistake in it, a missing table or privilege.
     QUERY = "query"
     # The driver is missing or broken, or the server speaks another protocol.
     DRIVER = "driver"
+    # Anything else, such as a constraint that a row violates.
     OTHER = "other"
 
     def __str__(self) -> str:

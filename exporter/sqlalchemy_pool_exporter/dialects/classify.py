@@ -10,6 +10,7 @@ from sqlalchemy import exc
 from sqlalchemy_pool_exporter.dialects import registry
 from sqlalchemy_pool_exporter.failures import MEANINGS, Failure
 from sqlalchemy_pool_exporter.failures.message import build_message, read_first_lines
+from sqlalchemy_pool_exporter.failures.reason import broaden
 from sqlalchemy_pool_metrics.failures.classify import (
     classify_heuristic,
     find_reason,
@@ -23,7 +24,8 @@ def classify(error: BaseException, secrets: Iterable[str] = ()) -> Failure:
     `secrets` never appear in the message in any form.
     """
     errors = list_errors(error)
-    reason, deciding = find_reason(errors, registry.DIALECTS)
+    found, deciding = find_reason(errors, registry.DIALECTS)
+    reason = broaden(found)
     message = build_message(error, _choose_text(errors, deciding), secrets)
     return Failure(reason, message or MEANINGS[reason])
 

@@ -3,6 +3,6 @@
 The agent finds the reasons, because it counts the application's own failures by them, too.
 """
 
-from sqlalchemy_pool_exporter.failures.reason import MEANINGS, Failure, Reason
+from sqlalchemy_pool_exporter.failures.reason import MEANINGS, PROBE_REASONS, Failure, Reason
 
-__all__ = ["MEANINGS", "Failure", "Reason"]
+__all__ = ["MEANINGS", "PROBE_REASONS", "Failure", "Reason"]

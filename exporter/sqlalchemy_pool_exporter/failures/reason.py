@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy_pool_metrics.failures.reason import Reason
 
-__all__ = ["MEANINGS", "Failure", "Reason"]
+__all__ = ["MEANINGS", "PROBE_REASONS", "Failure", "Reason", "broaden"]
 
 MEANINGS: Final = {
     Reason.DNS: "the host name does not resolve",
@@ -25,6 +25,20 @@ MEANINGS: Final = {
     Reason.OTHER: "an error without a text",
 }
 """The messages to show for errors that have none themselves."""
+PROBE_REASONS: Final = tuple(MEANINGS)
+"""The reasons of failed probes. A probe repeats no transaction: it needs fewer than statements."""
+
+_BROADER: Final = {
+    Reason.DISCONNECTED: Reason.REFUSED,
+    Reason.CANCELLED: Reason.QUERY,
+    Reason.DEADLOCK: Reason.QUERY,
+    Reason.SERIALIZATION: Reason.QUERY,
+}
+
+
+def broaden(reason: Reason) -> Reason:
+    """Return the one of `PROBE_REASONS` that includes the reason."""
+    return _BROADER.get(reason, reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.dialects import ServerStatus, classify
-from sqlalchemy_pool_exporter.failures import Failure, Reason
+from sqlalchemy_pool_exporter.failures import PROBE_REASONS, Failure, Reason
 from sqlalchemy_pool_exporter.probes.check import (
     Check,
     DurationHistogram,
@@ -53,7 +53,7 @@ class Probe:
         self.last: Check | None = None
         self.last_success_timestamp: float | None = None
         self.probes_total = {(kind, result): 0 for kind in Kind for result in Result}
-        self.probe_errors_total = dict.fromkeys(Reason, 0)
+        self.probe_errors_total = dict.fromkeys(PROBE_REASONS, 0)
         self.durations = {phase: DurationHistogram() for phase in Phase}
         self._fresh_due = time.monotonic()
         self._in_flight: asyncio.Task[Check] | None = None

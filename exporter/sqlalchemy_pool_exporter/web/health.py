@@ -147,5 +147,5 @@ def build_app_pool(labels: Mapping[str, str], pool: Snapshot) -> Health:
             reason: pool.counter(f"checkout_failures_{reason}")
             for reason in CHECKOUT_FAILURE_REASONS
         },
-        "connection_failures": pool.counter("connection_failures"),
+        "connection_failures": pool.connection_failures,
     }

@@ -262,7 +262,7 @@ def describe_failures(pool: Snapshot) -> tuple[str, str]:
     checkouts = {
         reason: pool.counter(f"checkout_failures_{reason}") for reason in CHECKOUT_FAILURE_REASONS
     }
-    failed, unopened = sum(checkouts.values()), pool.counter("connection_failures")
+    failed, unopened = sum(checkouts.values()), pool.connection_failures
     if not failed and not unopened:
         return "0", ""
     kinds = [f"{count} {reason}" for reason, count in checkouts.items() if count]

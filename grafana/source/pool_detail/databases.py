@@ -2,7 +2,7 @@
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import build_time_series, build_timeline
-from grafana.source.pool_detail.selection import NO_DATABASE
+from grafana.source.pool_detail.selection import NO_DATABASE, SELECTED
 from grafana.source.queries import (
     DATABASE,
     POD_DATABASE,
@@ -22,7 +22,7 @@ _BY_POD = "{{database}} · {{at}}"
 def build_database_row() -> Row:
     """Return the row of the databases."""
     lines = [
-        Line(8, [_show_up(), _show_phases(), _show_reasons()]),
+        Line(8, [_show_up(), _show_phases(), _show_reasons(), _show_failures()]),
         Line(8, [_show_role(), _show_lag(), _show_probes(), _list_servers()], widths=(6, 5, 5, 8)),
     ]
     return Row("Database", lines)
@@ -64,6 +64,25 @@ def _show_reasons() -> PanelBuilder:
         Query(f"60 * ({errors} > 0)", "{{database}} · {{reason}}"),
         bars=True,
         no_value="no probe fails",
+    )
+
+
+def _show_failures() -> PanelBuilder:
+    def per_minute(counter: str) -> str:
+        return f"60 * (sum by (reason) ({SELECTED.rate(counter)}) > 0)"
+
+    return build_time_series(
+        "Why do connections and statements fail?",
+        "The pools' own failures per minute: connections that could not be opened, and statements. "
+        "**Good:** none, or a few with the reason other, such as violated constraints. **Bad:** "
+        "read_only: the pool writes to a replica or a demoted primary; disconnected: something "
+        "cuts connections; timeout, deadlock: locks. **Do:** look the reason up in "
+        "docs/metrics.md.",
+        "cpm",
+        Query(per_minute("connection_failures_total"), "connection · {{reason}}"),
+        Query(per_minute("statement_failures_total"), "statement · {{reason}}"),
+        bars=True,
+        no_value="nothing fails",
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import sqlite3
 import struct
@@ -14,6 +15,7 @@ from sqlalchemy_pool_metrics.failures.classify import (
     classify,
     classify_class,
     classify_sqlalchemy_error,
+    classify_statement,
     is_wrapper,
 )
 from sqlalchemy_pool_metrics.failures.reason import Reason
@@ -28,7 +30,7 @@ def build_sqlite_error(code: int) -> sqlite3.Error:
 def test_the_reasons_are_the_closed_set_of_the_design() -> None:
     design = (
         "dns refused unreachable timeout tls auth no_database too_many_connections pool_timeout "
-        "read_only query driver other"
+        "read_only disconnected cancelled deadlock serialization query driver other"
     )
     assert [str(reason) for reason in Reason] == design.split()
 
@@ -55,6 +57,28 @@ def test_the_number_of_a_mysql_error_says_more_than_its_sqlstate() -> None:
     error = pymysql.OperationalError(1044, "Access denied")
     error.sqlstate = "42000"
     assert classify(error) is Reason.AUTH
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt()])
+def test_what_is_no_mistake_is_cancelled(error: BaseException) -> None:
+    assert classify(error) is Reason.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("error", "is_disconnect", "reason"),
+    [
+        (psycopg.OperationalError("the connection is closed"), False, Reason.DISCONNECTED),
+        (pymysql.OperationalError(2013, "Lost connection"), True, Reason.DISCONNECTED),
+        (psycopg.InterfaceError("something"), True, Reason.DISCONNECTED),
+        (psycopg.InterfaceError("something"), False, Reason.DRIVER),
+        (psycopg.errors.ReadOnlySqlTransaction("a text"), True, Reason.READ_ONLY),
+        (asyncio.CancelledError(), True, Reason.CANCELLED),
+    ],
+)
+def test_a_statement_whose_connection_broke_is_disconnected(
+    error: BaseException, is_disconnect: bool, reason: Reason
+) -> None:
+    assert classify_statement(error, is_disconnect) is reason
 
 
 def test_an_exact_inner_error_counts_more_than_a_guess_about_the_outer_one() -> None:
@@ -115,7 +139,7 @@ def test_sqlalchemys_own_errors_have_their_reasons(error: Exception, reason: Rea
     [
         (DataError(), Reason.QUERY),
         (UniqueError(), Reason.QUERY),
-        (IntegrityError(), Reason.QUERY),
+        (IntegrityError(), Reason.OTHER),
         (NotSupportedError(), Reason.QUERY),
         (ProgrammingError(), Reason.QUERY),
         (InterfaceError(), Reason.DRIVER),

@@ -20,8 +20,11 @@ NUMBERS = [
     *((number, Reason.TLS) for number in (2026, 3159)),
     (2005, Reason.DNS),
     (2027, Reason.DRIVER),
-    *((number, Reason.QUERY) for number in (1064, 1146, 1213, 1227, 1317)),
-    (1021, Reason.OTHER),
+    *((number, Reason.QUERY) for number in (1064, 1146, 1227)),
+    (1213, Reason.DEADLOCK),
+    (1020, Reason.SERIALIZATION),
+    (1317, Reason.CANCELLED),
+    *((number, Reason.OTHER) for number in (1021, 1062, 1451, 4025)),
     *((number, None) for number in (2002, 2003, 2006, 2013)),
 ]
 

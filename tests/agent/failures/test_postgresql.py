@@ -24,7 +24,9 @@ STATES = [
     ("25006", Reason.READ_ONLY),
     ("42601", Reason.QUERY),
     ("42501", Reason.QUERY),
-    ("40001", Reason.QUERY),
+    ("40001", Reason.SERIALIZATION),
+    ("40P01", Reason.DEADLOCK),
+    ("23505", Reason.OTHER),
     ("55000", Reason.QUERY),
     ("25P02", Reason.QUERY),
     ("53100", Reason.OTHER),
@@ -76,7 +78,7 @@ def test_every_driver_has_the_sqlstate(state: str, reason: Reason | None) -> Non
 @pytest.mark.parametrize(
     ("state", "text", "reason"),
     [
-        ("57014", "canceling statement due to user request", Reason.QUERY),
+        ("57014", "canceling statement due to user request", Reason.CANCELLED),
         ("57014", "canceling statement due to statement timeout", Reason.TIMEOUT),
         ("42501", 'permission denied for database "shop"', Reason.AUTH),
         ("42501", 'permission denied for table "orders"', Reason.QUERY),

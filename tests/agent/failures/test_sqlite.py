@@ -18,8 +18,8 @@ def build_error(code: int) -> sqlite3.Error:
     ("code", "reason"),
     [
         (sqlite3.SQLITE_ERROR, Reason.QUERY),
-        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, Reason.QUERY),
-        (sqlite3.SQLITE_INTERRUPT, Reason.QUERY),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, Reason.OTHER),
+        (sqlite3.SQLITE_INTERRUPT, Reason.CANCELLED),
         (sqlite3.SQLITE_BUSY, Reason.TIMEOUT),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, Reason.TIMEOUT),
         (sqlite3.SQLITE_LOCKED, Reason.TIMEOUT),
@@ -42,3 +42,17 @@ def test_the_primary_result_code_decides(code: int, reason: Reason) -> None:
 @pytest.mark.parametrize("error", [sqlite3.ProgrammingError("a closed database"), KeyError()])
 def test_an_error_without_a_result_code_has_no_reason(error: Exception) -> None:
     assert classify_exact(error) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("database is locked", Reason.TIMEOUT),
+        ("attempt to write a readonly database", Reason.READ_ONLY),
+        ("interrupted", Reason.CANCELLED),
+        ("unable to open database file", Reason.NO_DATABASE),
+        ("no such table: orders", None),
+    ],
+)
+def test_before_python_311_the_text_decides(text: str, reason: Reason | None) -> None:
+    assert classify_exact(sqlite3.OperationalError(text)) is reason

@@ -16,7 +16,7 @@ from sqlalchemy_pool_metrics.layout import ADDITIVE_SLOTS, SLOT
 from tests.exporter.collectors.probes import build_registry, read_series
 
 SIZE = "sqlalchemy_pool_size"
-FAILURES = "sqlalchemy_pool_connection_failures_total"
+LEAKS = "sqlalchemy_pool_leaked_connections_total"
 PROCESSES = "sqlalchemy_pool_processes"
 ENGINES = "sqlalchemy_pool_engines"
 SATURATED = "sqlalchemy_pool_saturated_processes"
@@ -61,10 +61,10 @@ def read_app_pool(url: str, name: str = "main", size: int = 5) -> Snapshot:
     return read_pool(engine)
 
 
-def build_pool(name: str = "main", failures: int = 0, **keys: Any) -> Snapshot:
-    """A pool of one process that counted so many failed connections."""
+def build_pool(name: str = "main", leaks: int = 0, **keys: Any) -> Snapshot:
+    """A pool of one process that counted so many leaked connections."""
     counters = [0] * ADDITIVE_SLOTS
-    counters[SLOT["connection_failures"]] = failures
+    counters[SLOT["leaked_connections"]] = leaks
     pool = PoolDescription(name=name, application="shop", database="orders", size=5, waits=True)
     described = replace(pool, **keys)
     return Snapshot(described, processes=1, additive=tuple(counters), engines=1, checked_out=1)

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sqlalchemy_pool_exporter.collectors.databases import DatabaseCollector
-from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import PROBE_REASONS, Reason
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.probes.check import CONNECT_BOUNDS, Kind, Phase, Result
 from tests.exporter.collectors.probes import (
@@ -116,7 +116,9 @@ def test_every_reason_counts_from_zero() -> None:
     probe = build_probe()
     probe.probe_errors_total[Reason.AUTH] += 2
     series = read_series(collect(probe), f"{PREFIX}_probe_errors_total")
-    assert series == {("shop", str(reason)): 2 * (reason == Reason.AUTH) for reason in Reason}
+    assert series == {
+        ("shop", str(reason)): 2 * (reason == Reason.AUTH) for reason in PROBE_REASONS
+    }
 
 
 def test_each_phase_has_a_cumulative_histogram() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy_pool_metrics.snapshot import keep_counters
 from tests.exporter.collectors.pools import (
     CHECKED_OUT,
     ENGINES,
-    FAILURES,
+    LEAKS,
     PROCESSES,
     SATURATED,
     SIZE,
@@ -93,8 +93,8 @@ def test_a_pool_is_joined_to_the_first_of_two_databases_with_one_endpoint() -> N
 
 
 def test_processes_of_one_pool_are_summed_and_counted() -> None:
-    registry = collect_processes({"1-a": [build_pool(failures=1)], "2-b": [build_pool(failures=2)]})
-    assert read_values(registry, FAILURES) == [3]
+    registry = collect_processes({"1-a": [build_pool(leaks=1)], "2-b": [build_pool(leaks=2)]})
+    assert read_values(registry, LEAKS) == [3]
     assert read_values(registry, SIZE) == [10]
     assert read_values(registry, PROCESSES) == [2]
 
@@ -117,21 +117,21 @@ def test_full_processes_are_counted_and_each_once() -> None:
 
 
 def test_a_dead_process_counts_and_is_in_no_gauge() -> None:
-    dead = keep_counters(build_pool(failures=2))
-    registry = collect_processes({"": [dead], "1-a": [dead], "2-b": [build_pool(failures=1)]})
-    assert read_values(registry, FAILURES) == [5]
+    dead = keep_counters(build_pool(leaks=2))
+    registry = collect_processes({"": [dead], "1-a": [dead], "2-b": [build_pool(leaks=1)]})
+    assert read_values(registry, LEAKS) == [5]
     assert read_values(registry, SIZE) == [5]
     assert read_values(registry, CHECKED_OUT) == [1]
     assert read_values(registry, PROCESSES) == [1]
 
 
 def test_a_pool_whose_processes_are_all_dead_has_no_gauge() -> None:
-    dead = keep_counters(build_pool(failures=2))
+    dead = keep_counters(build_pool(leaks=2))
     registry = collect_processes({"1-a": [dead]})
     samples = [sample for family in registry.collect() if family.type == "gauge"
                for sample in family.samples]  # fmt: skip
     assert samples == []
-    assert read_values(registry, FAILURES) == [2]
+    assert read_values(registry, LEAKS) == [2]
 
 
 def test_waits_are_shown_whichever_process_comes_first() -> None:
@@ -143,36 +143,36 @@ def test_waits_are_shown_whichever_process_comes_first() -> None:
 
 def test_each_process_has_its_own_label() -> None:
     processes = {
-        "": [keep_counters(build_pool(failures=4))],
-        "1-a": [build_pool(failures=1)],
-        "2-b": [keep_counters(build_pool(failures=2))],
+        "": [keep_counters(build_pool(leaks=4))],
+        "1-a": [build_pool(leaks=1)],
+        "2-b": [keep_counters(build_pool(leaks=2))],
     }
     registry = collect_processes(processes, per_process=True)
     labels = {"origin": "app", "pool": "main", "database": "orders", "application": "shop"}
-    assert registry.get_sample_value(FAILURES, {**labels, "process": "1-a"}) == 1
-    assert registry.get_sample_value(FAILURES, {**labels, "process": "2-b"}) == 2
-    assert len(read_values(registry, FAILURES)) == 2
+    assert registry.get_sample_value(LEAKS, {**labels, "process": "1-a"}) == 1
+    assert registry.get_sample_value(LEAKS, {**labels, "process": "2-b"}) == 2
+    assert len(read_values(registry, LEAKS)) == 2
     assert registry.get_sample_value(CHECKED_OUT, {**labels, "process": "1-a"}) == 1
     assert len(read_values(registry, CHECKED_OUT)) == 1
 
 
 def test_pools_beyond_the_limit_are_summed_as_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sqlalchemy_pool_exporter.collectors.pool_sums.MAX_LABEL_SETS", 2)
-    pools = [build_pool(f"p{number}", failures=10**number) for number in range(4)]
+    pools = [build_pool(f"p{number}", leaks=10**number) for number in range(4)]
     registry = collect([], pools)
     assert [labels["pool"] for labels in read_labels(registry)] == ["p0", "p1", "dropped"]
     (*_, labels) = read_labels(registry)
     assert labels == {"origin": "app", "pool": "dropped", "database": ""}
-    assert read_values(registry, FAILURES) == [1, 10, 1100]
+    assert read_values(registry, LEAKS) == [1, 10, 1100]
 
 
 def test_pools_that_processes_dropped_are_added_to_those_dropped_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sqlalchemy_pool_exporter.collectors.pool_sums.MAX_LABEL_SETS", 1)
-    dropped = Snapshot(PoolDescription(name="dropped"), 0, build_pool(failures=5).additive)
-    registry = collect([], [dropped, build_pool("p0", failures=1), build_pool("p1", failures=2)])
-    assert read_values(registry, FAILURES) == [1, 7]
+    dropped = Snapshot(PoolDescription(name="dropped"), 0, build_pool(leaks=5).additive)
+    registry = collect([], [dropped, build_pool("p0", leaks=1), build_pool("p1", leaks=2)])
+    assert read_values(registry, LEAKS) == [1, 7]
 
 
 def test_a_pool_that_is_shown_keeps_its_place_when_others_come(

@@ -10,13 +10,27 @@ from sqlalchemy import exc
 
 from sqlalchemy_pool_exporter.dialects import classify
 from sqlalchemy_pool_exporter.dialects.classify import describe
-from sqlalchemy_pool_exporter.failures import MEANINGS, Failure, Reason
+from sqlalchemy_pool_exporter.failures import MEANINGS, PROBE_REASONS, Failure, Reason
+from sqlalchemy_pool_exporter.failures.reason import broaden
 from tests.exporter.open_databases import ask, open_database
 
 
+def test_the_reasons_of_probes_are_the_closed_set_of_the_design() -> None:
+    design = (
+        "dns refused unreachable timeout tls auth no_database too_many_connections pool_timeout "
+        "read_only query driver other"
+    )
+    assert [str(reason) for reason in PROBE_REASONS] == design.split()
+
+
 @pytest.mark.parametrize("reason", Reason)
-def test_every_reason_has_a_meaning_for_errors_that_say_nothing(reason: Reason) -> None:
-    assert MEANINGS[reason]
+def test_every_reason_of_a_statement_has_one_of_a_probe(reason: Reason) -> None:
+    assert broaden(reason) in PROBE_REASONS
+
+
+def test_a_probe_whose_query_was_cancelled_has_the_reason_query() -> None:
+    error = psycopg.errors.QueryCanceled("canceling statement due to user request")
+    assert classify(error).reason is Reason.QUERY
 
 
 def test_an_unknown_error_is_other_and_shows_its_class() -> None:

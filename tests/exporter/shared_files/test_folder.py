@@ -211,7 +211,7 @@ def test_the_log_line_about_unreadable_files_is_short_and_printable(
     assert record["files"] == 1
     assert record["first"].startswith(r"sh\nop\udcff\u202exxx")
     assert len(record["first"]) == MAX_SHOWN
-    assert record["problem"] == "0 bytes, a header has 4096"
+    assert record["problem"] == "0 bytes, a header has 8192"
 
 
 def test_a_folder_without_an_expected_process_is_logged_once_and_so_is_the_first_one(

@@ -32,7 +32,7 @@ from sqlalchemy_pool_metrics.file_format import (
 from sqlalchemy_pool_metrics.layout import TABLE
 from tests.exporter.shared_files.shared_files import POOL, SharedFile
 
-LINES_OF_A_POOL = 130
+LINES_OF_A_POOL = 170
 OTHER_LINES = 100
 NAME = f"shop-1-{1:012x}.pool"
 WORDS = len(Header._fields)

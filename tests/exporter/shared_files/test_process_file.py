@@ -119,7 +119,7 @@ def test_a_file_of_another_version_is_read_as_far_as_it_is_understood(
     reading = read(tmp_path, build(change))
     assert reading.state is FileState.DEAD
     (pool,) = reading.pools
-    assert pool.counter("connection_failures") == 1
+    assert pool.counter("connection_failures_refused") == 1
     assert pool.histogram("connect").count == len(HISTOGRAMS["connect"]) + 1
     assert pool.histogram("hold").count == len(HISTOGRAMS["hold"]) + 1
 
@@ -127,7 +127,7 @@ def test_a_file_of_another_version_is_read_as_far_as_it_is_understood(
 @pytest.mark.parametrize("name", ["leaked_connections", "wait", "held", "checked_in"])
 def test_a_counter_that_a_version_lacks_is_0(tmp_path: Path, name: str) -> None:
     (pool,) = read(tmp_path, build(remove(name))).pools
-    assert pool.counter("connection_failures") == 1
+    assert pool.counter("connection_failures_refused") == 1
     assert pool.counter("leaked_connections") == (name != "leaked_connections")
     assert pool.histogram("wait").count == (0 if name == "wait" else len(HISTOGRAMS["wait"]) + 1)
 
@@ -178,7 +178,7 @@ def test_a_file_under_the_name_of_another_is_unreadable(tmp_path: Path) -> None:
         ("checked_in", 1 << 32),
         ("held_spilled", (1 << 64) - 1),
         ("waiting_spilled", 1 << 40),
-        ("connection_failures", 1 << 63),
+        ("connection_failures_refused", 1 << 63),
         ("hold", (1 << 64) - 1),
     ],
 )

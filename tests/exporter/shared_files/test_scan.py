@@ -17,7 +17,7 @@ from tests.exporter.shared_files.shared_files import SharedFile
 def share(folder: Path, failures: int, *, ended: bool = True) -> SharedFile:
     """A file that counts so many failed connections."""
     shared = SharedFile(folder)
-    shared.set("connection_failures", failures)
+    shared.set("connection_failures_refused", failures)
     if ended:
         shared.end()
     return shared
@@ -25,7 +25,7 @@ def share(folder: Path, failures: int, *, ended: bool = True) -> SharedFile:
 
 def count_failures(reading: AppReading) -> int:
     pools = [pool for process in reading.processes for pool in process.pools]
-    return sum(pool.counter("connection_failures") for pool in pools)
+    return sum(pool.connection_failures for pool in pools)
 
 
 @pytest.fixture

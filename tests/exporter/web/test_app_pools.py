@@ -135,7 +135,7 @@ def replace_workers(folder: Path, number: int) -> Iterator[threading.Thread]:
 @pytest.mark.parametrize("kind", ["overwrite", "truncate", "unlink", "grow", "replace"])
 async def test_a_scrape_is_complete_while_files_are_damaged(tmp_path: Path, kind: str) -> None:
     kept = SharedFile(tmp_path)
-    kept.set("connection_failures", 7)
+    kept.set("leaked_connections", 7)
     victim = SharedFile(tmp_path).path
     whole = victim.read_bytes()
     victim.unlink()
@@ -143,7 +143,7 @@ async def test_a_scrape_is_complete_while_files_are_damaged(tmp_path: Path, kind
         async with open_client(build_app({}, app={"dir": str(tmp_path)})) as client:
             for _ in range(SCRAPES):
                 text = await scrape(client)
-                assert read(text, "sqlalchemy_pool_connection_failures_total") == [7]
+                assert read(text, "sqlalchemy_pool_leaked_connections_total") == [7]
 
 
 @contextmanager

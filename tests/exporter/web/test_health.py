@@ -56,7 +56,8 @@ async def test_the_pools_of_the_application_stand_beside_the_exporters(
         full.set(name, value)
     failing = SharedFile(tmp_path, main, replace(main, name="unlimited", max_connections=None))
     failing.set("checkout_failures_error", 7)
-    failing.set("connection_failures", 8)
+    failing.set("connection_failures_auth", 6)
+    failing.set("connection_failures_dns", 2)
     SharedFile(tmp_path, replace(main, name="ended")).end()
     databases = {"shop": build_down(closed_port), "lake": up}
     async with open_client(build_app(databases, app={"dir": str(tmp_path)})) as client:

@@ -167,9 +167,14 @@ async def test_pools_without_processes_have_ended_and_come_last(tmp_path: Path) 
 
 async def test_failures_of_every_kind_are_shown(tmp_path: Path) -> None:
     """A wrong password of the application: no pool is full, nobody waits, no timeout."""
-    share(tmp_path, checkout_failures_error=10169, connection_failures=10169)
+    share(tmp_path, checkout_failures_error=10169, connection_failures_auth=10169)
     share(tmp_path, replace(POOL, name="b"), checkout_failures_timeout=1, checkout=1000)
-    share(tmp_path, replace(POOL, name="c"), checkout_failures_cancelled=2, connection_failures=1)
+    share(
+        tmp_path,
+        replace(POOL, name="c"),
+        checkout_failures_cancelled=2,
+        connection_failures_cancelled=1,
+    )
     share(tmp_path, replace(POOL, name="d"), checkout=1000)
     page = Page(await load(tmp_path))
     shown = [row[-1] for row in page.rows if len(row) == len(TITLES)]
