@@ -111,7 +111,7 @@ def test_lines_are_bounded(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("counters", 3), ("tiny blocks", 2), ("no sense", 6), ("texts", 17), ("ids", 16)],
+    [("counters", 6), ("tiny blocks", 2), ("no sense", 6), ("texts", 17), ("ids", 16)],
 )
 def test_files_are_read_up_to_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, expected: int
