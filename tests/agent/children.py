@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import time
@@ -32,6 +33,7 @@ class Child:
     """A forked child that has done its work and waits until the block ends or it is killed."""
 
     def __init__(self, work: Work, fork: Callable[[], int] = os.fork) -> None:
+        gc.collect()  # engines of earlier tests would take places in the child's file
         answer, say = os.pipe()
         listen, self._go = os.pipe()
         self.pid = fork()
