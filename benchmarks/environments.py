@@ -1,4 +1,6 @@
-"""Throwaway virtual environments under build/benchmarks, one per supported line of SQLAlchemy.
+"""Throwaway virtual environments under build/benchmarks.
+
+One for each supported line of SQLAlchemy, and one for query-exporter.
 
 They are created once; `rm -rf build/benchmarks` makes the next run install the newest again.
 """
@@ -10,7 +12,7 @@ import sys
 import venv
 from pathlib import Path
 
-__all__ = ["AGENT", "INSTALLED", "LINES", "ROOT", "find_python", "is_built"]
+__all__ = ["AGENT", "INSTALLED", "LINES", "QUERY_EXPORTER", "ROOT", "find_python", "is_built"]
 
 ROOT = Path(__file__).resolve().parents[1]
 AGENT = ROOT / "agent"
@@ -20,10 +22,11 @@ INSTALLED = "installed"
 """Stands for this very Python, with the SQLAlchemy that it has."""
 PEERS = ("prometheus-client", "opentelemetry-sdk", "opentelemetry-instrumentation-sqlalchemy")
 DRIVERS = ("psycopg[binary]", "asyncpg")
+QUERY_EXPORTER = "query-exporter"
 
 
 def find_python(line: str) -> Path:
-    """Return the Python with the newest SQLAlchemy of that line; create it if missing."""
+    """Return the Python of that environment, with the newest of everything; make it if missing."""
     if line == INSTALLED:
         return Path(sys.executable)
     if not is_built(line):
@@ -38,9 +41,11 @@ def is_built(line: str) -> bool:
 
 def _build(line: str) -> None:
     folder = CACHE / line
-    print(f"making {folder.relative_to(ROOT)} with the newest SQLAlchemy {line} ...", flush=True)
+    print(f"making {folder.relative_to(ROOT)} ...", flush=True)
     venv.create(folder, with_pip=True, clear=True)
     wanted = [f"sqlalchemy[asyncio]~={line}.0", *PEERS, *DRIVERS]
+    if line == QUERY_EXPORTER:
+        wanted = [QUERY_EXPORTER]
     options = ["--quiet", "--disable-pip-version-check"]
     subprocess.run([_python(line), "-m", "pip", "install", *options, *wanted], check=True)
     _stamp(line).touch()

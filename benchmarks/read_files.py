@@ -27,7 +27,8 @@ from prometheus_client.registry import Collector
 from benchmarks.read_files_case import NUMBERS
 from benchmarks.tables import print_table
 from sqlalchemy_pool_exporter.shared_files import AppReading, FileState, SharedFolder
-from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels, build_families
+from sqlalchemy_pool_metrics.families import APP_FAMILIES, FAMILIES
+from sqlalchemy_pool_metrics.prometheus import app_labels, build_metric
 from sqlalchemy_pool_metrics.snapshot import Snapshot, merge
 
 CASE = ("-m", "benchmarks.read_files_case")
@@ -72,7 +73,7 @@ def build_readers(one: Path, ours: Path, peers: Path) -> dict[str, Read]:
 def collect(folder: SharedFolder) -> list[Metric]:
     """Return the families of an application's pools, summed over its processes."""
     rows = [(app_labels(pools[0]), merge(pools)) for pools in group(folder.read()).values()]
-    return list(build_families(rows, POOL_LABELS))
+    return [build_metric(family, rows) for family in (*FAMILIES, *APP_FAMILIES)]
 
 
 def group(reading: AppReading) -> dict[str, list[Snapshot]]:

@@ -1,153 +1,197 @@
-"""The cost of GET /metrics with many pools, and of prometheus_client with its own metrics.
+"""The cost of GET /metrics over HTTP: of many pools, of many databases, and of many requests.
 
-    python -m benchmarks.scrape [--pools 100] [--rounds N]
+    python -m benchmarks.scrape [--parts pools databases requests] [--pools 100] [--databases 500]
 
-Requests reach the application without a network; it reads the pools from shared files. The peer
-renders as many lines of the same families from its own metrics.
+The exporter is a process of its own, and its CPU time counts, reading the application's files
+included. Between two scrapes every pool is used and every database probed. The peer is
+prometheus_client's `generate_latest`, which only prints: it gets the same families with the same
+numbers. query-exporter answers with its few lines about one database.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 from statistics import median
-from typing import Any
 
-import httpx
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
-from prometheus_client.core import Metric
-from starlette.applications import Starlette
+from prometheus_client import Metric, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
+from benchmarks.exporters import Client, Exporter, run_ours, run_query_exporter, scrape_for
 from benchmarks.tables import print_table
-from sqlalchemy_pool_exporter.settings import Settings
-from sqlalchemy_pool_exporter.web.app import create_app
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.process_file import ProcessFile
-from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels, build_families
-from sqlalchemy_pool_metrics.snapshot import PoolDescription, Snapshot
+from sqlalchemy_pool_metrics.snapshot import PoolDescription
+
+FILES = 10
+PEER = "prometheus_client's generate_latest"
+OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
+CONNECTIONS = (1, 4)
+GZIP = {"Accept-Encoding": "gzip"}
+FORMATS = {
+    "ours, text": {},
+    "ours, text, gzip": GZIP,
+    "ours, OpenMetrics": OPENMETRICS,
+    "ours, OpenMetrics, gzip": OPENMETRICS | GZIP,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print a table of milliseconds."""
+    """Print a table for each part."""
     options = parse(arguments)
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        peer = build_peer(share_pools(Path(folder), options.pools))
-        lines = generate_latest(peer).count(b"\n")
-        ours, ours_lines = asyncio.run(scrape(build_app(Path(folder)), options.rounds))
-    rows = [
-        ["prometheus_client's generate_latest", f"{lines}", f"{render(peer, options.rounds):.2f}"],
-        ["ours, GET /metrics", f"{ours_lines}", f"{ours:.2f}"],
-    ]
-    print_table(f"Showing {options.pools} pools", ["what", "lines", "ms"], rows)
+    for part in options.parts:
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+            PARTS[part](Path(name), options)
     return 0
 
 
-def share_pools(folder: Path, count: int) -> list[Snapshot]:
-    """Write pools of an application after a little work, into as many files as necessary."""
-    file, pools = create_file(folder), []
-    for number in range(count):
-        block, buffer = build_block(number), file.take()
-        if buffer is None:
-            file = create_file(folder)
-            buffer = file.take()
+def measure_pools(folder: Path, options: argparse.Namespace) -> None:
+    """Print the cost of an application's pools."""
+    pools = Pools(folder, options.pools)
+    with run_ours(folder, {}, folder) as exporter:
+        title = f"{options.pools} pools in {FILES} files"
+        print_costs(title, exporter, pools.use, options.rounds)
+
+
+def measure_databases(folder: Path, options: argparse.Namespace) -> None:
+    """Print the cost of databases, all of which were probed since the last scrape."""
+    files = [folder / f"db{number}.db" for number in range(options.databases)]
+    for file in files:
+        file.touch()
+    databases = {file.stem: {"url": f"sqlite:///{file}"} for file in files}
+    with run_ours(folder, databases, None) as exporter:
+        title = f"{options.databases} databases"
+        probe = lambda: Client(exporter.port).get("/health/db")  # noqa: E731
+        print_costs(title, exporter, probe, options.rounds)
+
+
+def measure_requests(folder: Path, options: argparse.Namespace) -> None:
+    """Print how many requests per second ours and query-exporter answer, with one database."""
+    file = folder / "shop.db"
+    file.touch()
+    url = f"sqlite:///{file}"
+    with ExitStack() as stack:
+        exporters = {
+            "query-exporter": stack.enter_context(run_query_exporter(folder, url)),
+            "ours": stack.enter_context(run_ours(folder, {"shop": {"url": url}}, None)),
+        }
+        clients = {
+            (name, count): [Client(exporter.port) for _ in range(count)]
+            for count in CONNECTIONS
+            for name, exporter in exporters.items()
+        }
+        rates: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
+        for _ in range(options.rounds):
+            for which, each in clients.items():
+                rates[which].append(scrape_for(each, options.seconds))
+        rows = []
+        for name, exporter in exporters.items():
+            lines = len(Client(exporter.port).get("/metrics").splitlines())
+            row = [name, f"{lines}"]
+            for count in CONNECTIONS:
+                own, peers = rates[name, count], rates["query-exporter", count]
+                row += [f"{median(own):.0f}", f"{median(map(divide, own, peers)):.2f}"]
+            rows.append(row)
+    header = ["exporter", "lines", "one connection", "ratio", "four", "ratio"]
+    print_table("Requests per second, one database", header, rows)
+
+
+PARTS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
+    "pools": measure_pools,
+    "databases": measure_databases,
+    "requests": measure_requests,
+}
+
+
+class Pools:
+    """Pools of an application, which lives as long as this process."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._random = Random(1)  # noqa: S311 - only durations
+        files = [ProcessFile.create(folder, "shop", {}, lambda: None) for _ in range(FILES)]
+        self._blocks = [self._share(number, files[number % FILES]) for number in range(count)]
+        for _ in range(20):
+            self.use()
+
+    def use(self) -> None:
+        """Check connections out of each pool, for times of any length."""
+        for block in self._blocks:
+            now_ns = time.monotonic_ns()
+            with block.lock:
+                for _ in range(20):
+                    wait_ns, hold_ns = (
+                        round(self._random.lognormvariate(mu, 2)) for mu in (12, 16)
+                    )
+                    started_ns = block.record_checkout(wait_ns, now_ns)
+                    block.record_return(started_ns, now_ns, now_ns + hold_ns)
+
+    @staticmethod
+    def _share(number: int, file: ProcessFile) -> Block:
+        pool = PoolDescription(f"pool-{number}", "shop", size=5, max_connections=15, waits=True)
+        block, buffer = Block(pool), file.take()
         assert buffer is not None
         block.move(buffer)
         file.publish(buffer)
-        pools.append(block.read())
-    return pools
+        return block
 
 
-def create_file(folder: Path) -> ProcessFile:
-    """Create the file of a process, which counts as alive while this process runs."""
-    return ProcessFile.create(folder, "shop", {}, lambda: None)
+class Families(Collector):
+    """The families in a text."""
+
+    def __init__(self, text: str) -> None:
+        self._families = list(text_string_to_metric_families(text))
+
+    def collect(self) -> Iterable[Metric]:
+        """Return them."""
+        return self._families
 
 
-def build_block(number: int) -> Block:
-    """Return the block of a pool that was used once."""
-    description = PoolDescription(
-        name=f"pool-{number}", application="shop", size=5, max_connections=15, waits=True
-    )
-    block, now_ns = Block(description), time.monotonic_ns()
-    with block.lock:
-        block.record_open(2_000_000)
-        block.record_return(block.record_checkout(50_000, now_ns), now_ns, now_ns + 3_000_000)
-    return block
-
-
-def build_app(folder: Path) -> Starlette:
-    """Return an exporter with an application's pools and no database."""
-    return create_app(Settings.model_validate({"databases": {}, "app": {"dir": str(folder)}}))
-
-
-def build_peer(pools: Sequence[Snapshot]) -> CollectorRegistry:
-    """Return metrics of prometheus_client with our names, labels and samples."""
-    # A line more for each counter and histogram, which ours do not have.
-    disable_created_metrics()  # type: ignore[no-untyped-call]
-    registry = CollectorRegistry()
-    for family in build_families([(app_labels(pool), pool) for pool in pools], POOL_LABELS):
-        if not family.samples:
-            continue
-        names = [name for name in family.samples[0].labels if name != "le"]
-        metric = _build_metric(family, names, registry)
-        for labels in {tuple(s.labels[name] for name in names) for s in family.samples}:
-            metric.labels(*labels)
-    return registry
-
-
-def _build_metric(family: Metric, names: list[str], registry: CollectorRegistry) -> Any:
-    if family.type == "histogram":
-        bounds = [float(s.labels["le"]) for s in family.samples if "le" in s.labels]
-        bounds = sorted(set(bounds))
-        return Histogram(
-            family.name, family.documentation, names, registry=registry, buckets=bounds
-        )
-    kind = Counter if family.type == "counter" else Gauge
-    return kind(family.name, family.documentation, names, registry=registry)
-
-
-def render(registry: CollectorRegistry, rounds: int) -> float:
-    """Return the median milliseconds of rendering the peer's text."""
-    spent_ns = []
+def print_costs(what: str, exporter: Exporter, change: Callable[[], object], rounds: int) -> None:
+    """Print the CPU time of a scrape in each format, and of the peer printing the same."""
+    client = Client(exporter.port)
+    body = client.get("/metrics")
+    families = Families(body.decode())
+    assert generate_latest(families) == body
+    spent_ns: defaultdict[str, list[int]] = defaultdict(list)
     for _ in range(rounds):
         began_ns = time.process_time_ns()
-        generate_latest(registry)
-        spent_ns.append(time.process_time_ns() - began_ns)
-    return median(spent_ns) / 1e6
+        generate_latest(families)
+        spent_ns[PEER].append(time.process_time_ns() - began_ns)
+        for name, headers in FORMATS.items():
+            change()
+            began_ns = exporter.read_cpu_ns()
+            client.get("/metrics", headers)
+            spent_ns[name].append(exporter.read_cpu_ns() - began_ns)
+    rows = [
+        [name, f"{median(spent) / 1e6:.2f}", f"{median(map(divide, spent_ns[PEER], spent)):.1f}"]
+        for name, spent in spent_ns.items()
+    ]
+    lines = body.count(b"\n")
+    title = f"A scrape of {what}, {lines} lines"
+    print_table(title, ["what", "ms", "times as fast"], rows)
 
 
-async def scrape(app: Starlette, rounds: int) -> tuple[float, int]:
-    """Return the median milliseconds of a scrape, and its lines about pools."""
-    transport = httpx.ASGITransport(app)
-    spent_ns = []
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://exporter") as client,
-    ):
-        for _ in range(rounds):
-            began_ns = time.process_time_ns()
-            response = await client.get("/metrics", headers={"Accept-Encoding": "identity"})
-            spent_ns.append(time.process_time_ns() - began_ns)
-    text = response.raise_for_status().text
-    return median(spent_ns) / 1e6, sum("sqlalchemy_pool_" in line for line in text.splitlines())
+def divide(first: float, second: float) -> float:
+    """Return the ratio of two measurements in one round."""
+    return first / second
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--pools", type=int, default=100)
+    parser.add_argument("--databases", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=0.2, help="of requests in each round")
     return parser.parse_args(arguments)
 
 

@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks import soak
+from benchmarks.environments import LINES, QUERY_EXPORTER, is_built
 
 ROOT = Path(__file__).parents[1]
 ONE_LAUNCH = ("--launches", "1", "--rounds", "1", "--cycles", "2")
 HERE = ("--sqlalchemy", "installed", *ONE_LAUNCH)
-LINES = ("2.0", "2.1")
+needs_environments = pytest.mark.skipif(
+    not os.environ.get("CI") and not all(map(is_built, (*LINES, QUERY_EXPORTER))),
+    reason="installs from the package index: only where CI is set, or when it was done before",
+)
 
 
 def run(script: str, *arguments: str) -> dict[str, list[str]]:
@@ -51,11 +55,7 @@ def test_a_checkout_is_measured_in_each_way_of_working(way: str) -> None:
     assert are_numbers(run("checkout", "--ways", way, *HERE)["ours, file mapped"])
 
 
-@pytest.mark.skipif(
-    not os.environ.get("CI")
-    and not all((ROOT / "build/benchmarks" / line / "ready").exists() for line in LINES),
-    reason="installs from the package index: only where CI is set, or when it was done before",
-)
+@needs_environments
 def test_opentelemetry_is_measured_on_sqlalchemy_2_0_and_refuses_2_1() -> None:
     cells = {
         line: run("checkout", "--ways", "one thread", "--sqlalchemy", line, *ONE_LAUNCH)
@@ -75,12 +75,23 @@ def test_files_are_read_while_their_processes_live_and_after() -> None:
         assert are_numbers(rows[reader])
 
 
-def test_a_scrape_has_the_lines_of_the_peer_and_those_about_the_exporter() -> None:
-    rows = run("scrape", "--pools", "3", "--rounds", "1")
-    peer = int(rows["prometheus_client's generate_latest"][0])
-    ours = int(rows["ours, GET /metrics"][0])
+@pytest.mark.parametrize("part", ["pools", "databases"])
+def test_a_scrape_is_measured_in_each_format(part: str) -> None:
+    rows = run("scrape", "--parts", part, "--pools", "3", "--databases", "2", "--rounds", "1")
 
-    assert peer <= ours <= peer + 50
+    assert rows["prometheus_client's generate_latest"][1] == "1.0"
+    for variant in ("text", "text, gzip", "OpenMetrics", "OpenMetrics, gzip"):
+        assert len(rows[f"ours, {variant}"]) == 2
+        assert are_numbers(rows[f"ours, {variant}"])
+
+
+@needs_environments
+def test_requests_are_counted_beside_query_exporter() -> None:
+    rows = run("scrape", "--parts", "requests", "--rounds", "1", "--seconds", "0.01")
+
+    for exporter in ("query-exporter", "ours"):
+        assert len(rows[exporter]) == 5
+        assert are_numbers(rows[exporter])
 
 
 def test_a_query_is_measured_with_both_drivers() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import count
 from operator import add, sub
 from typing import Any
@@ -27,7 +26,7 @@ from .layout import (
     TABLE,
 )
 from .slot_buffer import SlotBuffer
-from .snapshot import PoolDescription, Snapshot
+from .snapshot import PoolDescription, Snapshot, build_snapshot
 
 __all__ = ["Block"]
 
@@ -312,7 +311,8 @@ class Block:
         """
         with self.lock:
             snapshot, inherited = self.buffer.read(with_gauges=True), self._inherited
-        return replace(snapshot, additive=tuple(map(sub, snapshot.additive, inherited)))
+        own = tuple(map(sub, snapshot.additive, inherited))
+        return build_snapshot(**{**vars(snapshot), "additive": own})
 
     def read_buffer(self) -> Snapshot:
         """Return a consistent snapshot of the buffer, inherited counters included."""

@@ -12,7 +12,7 @@ from sqlalchemy_pool_exporter.collectors.exporter import ExporterCollector, Relo
 from sqlalchemy_pool_exporter.collectors.exposition import RenderQueue
 from sqlalchemy_pool_exporter.collectors.pool_sums import PoolSums
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
-from sqlalchemy_pool_exporter.collectors.registry import build_registry
+from sqlalchemy_pool_exporter.collectors.registry import build_collectors
 from sqlalchemy_pool_exporter.databases import Database, DatabaseRegistry
 from sqlalchemy_pool_exporter.logs import configure_logging
 from sqlalchemy_pool_exporter.probes import ProbeSet
@@ -47,7 +47,7 @@ class Service:
         databases: The configured databases by name.
         probes: One for each database.
         shared_folder: The files that the application's processes share.
-        registry: Everything that `/metrics` shows.
+        collectors: Everything that `/metrics` shows.
         pool_sums: The application's pools for the status page, never per process.
         reload_status: Whether loading the configuration succeeds.
     """
@@ -81,7 +81,7 @@ class Service:
         self._build_collectors()
 
     def _build_collectors(self) -> None:
-        self.registry = build_registry(
+        self.collectors = build_collectors(
             {
                 "pool": PoolCollector(
                     self.probes.probes,

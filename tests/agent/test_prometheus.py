@@ -8,8 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.pool import NullPool, QueuePool
 
 from sqlalchemy_pool_metrics import instrument, read_pool
+from sqlalchemy_pool_metrics.families import APP_FAMILIES, FAMILIES
 from sqlalchemy_pool_metrics.layout import CLOSE_REASONS
-from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, PoolCollector, build_families
+from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, PoolCollector, build_metric
 from sqlalchemy_pool_metrics.snapshot import keep_counters
 from tests.agent.children import use
 from tests.agent.stub_driver import build_engine
@@ -91,23 +92,13 @@ def test_two_engines_with_one_pool_name_count_as_one_process() -> None:
 def test_a_pool_that_is_gone_has_counters_and_no_gauges() -> None:
     engine = instrument(build_engine(QueuePool), name="gone")
     engine.raw_connection().close()
-    snapshots = [({"origin": "app", "pool": "gone"}, keep_counters(read_pool(engine)))]
-    families = {f.name: f for f in build_families(snapshots, ["origin", "pool"])}
+    pools = [({"pool": "gone"}, keep_counters(read_pool(engine)))]
+    families = {f.name: build_metric(f, pools) for f in (*FAMILIES, *APP_FAMILIES)}
 
     gauges = {name for name, family in families.items() if family.type == "gauge"}
     assert {name for name in gauges if families[name].samples} == set()
     assert {name for name in families.keys() - gauges if not families[name].samples} == set()
     assert families["sqlalchemy_pool_checkouts"].samples[0].value == 1
-
-
-def test_only_the_applications_pools_have_numbers_of_processes_and_engines() -> None:
-    snapshot = read_pool(instrument(build_engine(QueuePool), name="p"))
-    snapshots = [({"origin": origin, "pool": "p"}, snapshot) for origin in ("probe", "app")]
-    families = {f.name: f for f in build_families(snapshots, ["origin", "pool"])}
-
-    for name, expected in (("processes", 1), ("saturated_processes", 0), ("engines", 1)):
-        (sample,) = families[f"sqlalchemy_pool_{name}"].samples
-        assert (sample.labels["origin"], sample.value) == ("app", expected)
 
 
 def test_a_value_that_a_pool_cannot_know_is_absent() -> None:
@@ -125,15 +116,3 @@ def test_a_value_that_a_pool_cannot_know_is_absent() -> None:
         assert f"sqlalchemy_pool_{absent}" not in seen
     assert not [name for name in seen if "wait_duration" in name]
     assert seen["sqlalchemy_pool_checkouts_total"] == 1
-
-
-def test_a_configured_label_without_a_value_is_empty() -> None:
-    engine = instrument(build_engine(QueuePool), name="p")
-    snapshots = [
-        ({"pool": "p", "team": "core"}, read_pool(engine)),
-        ({"pool": "q"}, read_pool(engine)),
-    ]
-    families = {family.name: family for family in build_families(snapshots, ["pool", "team"])}
-    labels = [sample.labels for sample in families["sqlalchemy_pool_size"].samples]
-
-    assert labels == [{"pool": "p", "team": "core"}, {"pool": "q", "team": ""}]

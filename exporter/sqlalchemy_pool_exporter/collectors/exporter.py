@@ -2,14 +2,15 @@
 
 import platform
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from sqlalchemy_pool_exporter import read_version
+from sqlalchemy_pool_exporter.collectors.exposition import Scrape
+from sqlalchemy_pool_exporter.collectors.families import FamilyRenderer
+from sqlalchemy_pool_metrics.families import Family, single
 
 
 @dataclass(slots=True)
@@ -32,30 +33,37 @@ class ReloadStatus:
         self.is_successful = False
 
 
-class ExporterCollector(Collector):
+FAMILIES: Final[tuple[Family[ReloadStatus], ...]] = (
+    Family(
+        "sqlalchemy_pool_exporter_build_info",
+        "gauge",
+        "Versions of the exporter, of Python and of SQLAlchemy; the value is always 1.",
+        lambda _: ([(read_version(), platform.python_version(), sqlalchemy.__version__)], [1]),
+        labels=("version", "python", "sqlalchemy"),
+    ),
+    Family(
+        "sqlalchemy_pool_exporter_config_last_reload_successful",
+        "gauge",
+        "Whether the last attempt to load the configuration succeeded: 1 or 0.",
+        lambda status: single(status.is_successful),
+    ),
+    Family(
+        "sqlalchemy_pool_exporter_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "When the configuration in use was loaded, in unix seconds.",
+        lambda status: single(status.succeeded_at),
+    ),
+)
+
+
+class ExporterCollector:
     """Build and configuration of this process."""
 
     def __init__(self, reload_status: ReloadStatus) -> None:
         """Take the status, which may change between two scrapes."""
         self._reload_status = reload_status
+        self._renderer = FamilyRenderer(FAMILIES)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield the families, except those about collectors and files."""
-        build = GaugeMetricFamily(
-            "sqlalchemy_pool_exporter_build_info",
-            "Versions of the exporter, of Python and of SQLAlchemy; the value is always 1.",
-            labels=["version", "python", "sqlalchemy"],
-        )
-        build.add_metric([read_version(), platform.python_version(), sqlalchemy.__version__], 1)
-        yield build
-        yield GaugeMetricFamily(
-            "sqlalchemy_pool_exporter_config_last_reload_successful",
-            "Whether the last attempt to load the configuration succeeded: 1 or 0.",
-            value=self._reload_status.is_successful,
-        )
-        if self._reload_status.succeeded_at is not None:
-            yield GaugeMetricFamily(
-                "sqlalchemy_pool_exporter_config_last_reload_success_timestamp_seconds",
-                "When the configuration in use was loaded, in unix seconds.",
-                value=self._reload_status.succeeded_at,
-            )
+    def render(self, scrape: Scrape) -> list[str]:
+        """Return the families, except those about collectors and files."""
+        return self._renderer.render(scrape, [({}, self._reload_status)])

@@ -1,12 +1,14 @@
-"""Turn families into the body of a scrape: choose its format, and render one at a time."""
+"""What a client asks for, and how its answers are made: one at a time."""
 
 import asyncio
-import gzip
 import re
-from collections.abc import Callable, Hashable, Mapping, Set
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -18,16 +20,57 @@ _VERSIONS: Final[Mapping[str, Set[str]]] = {
     "*/*": set(),
 }
 _WEIGHT: Final = re.compile(";q=([^;]*)")
+GZIP: Final = zlib.MAX_WBITS + 16
+
+
+class Families(Collector):
+    """Families as prometheus_client's encoders take them."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families."""
+        yield from self._families
 
 
 @dataclass(frozen=True, slots=True)
 class Exposition:
-    """A format: its Content-Type and the function that renders the families of a collector."""
+    """A format.
+
+    Attributes:
+        content_type: Its Content-Type.
+        encode: prometheus_client's encoder.
+        end: The text after all families.
+    """
 
     content_type: str
-    render: Callable[[Collector], bytes]
+    encode: Callable[[Collector], bytes] = field(compare=False)
+    end: str
+
+    @property
+    def escaping(self) -> str:
+        """How names are escaped. Formats with the same escaping have the same lines of samples."""
+        return self.content_type.partition("escaping=")[2] or "underscores"
+
+    def render(self, families: Iterable[Metric]) -> str:
+        """Return prometheus_client's text of the families, without the end."""
+        return self.encode(Families(families)).decode().removesuffix(self.end)
 
 
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """What a client asks for: a format, and names of families or samples; without names all."""
+
+    exposition: Exposition
+    names: frozenset[str] = frozenset()
+
+    def selects(self, names: Iterable[str]) -> bool:
+        """Return whether a family is selected by any of its names."""
+        return not self.names or not self.names.isdisjoint(names)
+
+
+@lru_cache(maxsize=64)
 def choose_exposition(accept: str) -> Exposition:
     """Return the format that an Accept header prefers, Prometheus' text format when in doubt.
 
@@ -37,8 +80,8 @@ def choose_exposition(accept: str) -> Exposition:
     """
     ranges = [(entry, weight) for entry, weight in parse_weights(accept) if _is_supported(entry)]
     preferred, weight = max(ranges, key=lambda each: each[1], default=("", 0))
-    encoder, content_type = choose_encoder(preferred if weight else "")
-    return Exposition(content_type, encoder)
+    encode, content_type = choose_encoder(preferred if weight else "")
+    return Exposition(content_type, encode, end=encode(Families(())).decode())
 
 
 def _is_supported(media_range: str) -> bool:
@@ -65,6 +108,7 @@ def parse_weights(header: str) -> list[tuple[str, float]]:
     return weights
 
 
+@lru_cache(maxsize=64)
 def accepts_gzip(header: str) -> bool:
     """Return whether an Accept-Encoding header asks for gzip."""
     weights = dict(parse_weights(header))
@@ -72,30 +116,41 @@ def accepts_gzip(header: str) -> bool:
 
 
 def compress(body: bytes) -> bytes:
-    """Return `body` as gzip. Metrics repeat themselves: the fastest level is good enough."""
-    return gzip.compress(body, compresslevel=1, mtime=0)
+    """Return `body` as gzip. Metrics repeat themselves: a fast level is good enough."""
+    return zlib.compress(body, level=1, wbits=GZIP)
 
 
 class RenderQueue:
     """Renders one response at a time; equal requests that wait together share one.
 
     A rendering begins after the last request that shares it, so that no client gets a state older
-    than its request.
+    than its request. Other tasks get their turn between two renderings.
     """
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._waiting: dict[Hashable, asyncio.Task[bytes]] = {}
+        # Each client waits for a future of its own: one that hangs up cancels no other.
+        self._waiting: dict[Hashable, tuple[Callable[[], bytes], list[asyncio.Future[bytes]]]] = {}
 
     async def render(self, key: Hashable, render: Callable[[], bytes]) -> bytes:
         """Return what `render` returns, called once for all that wait with the same key."""
-        if key not in self._waiting:
-            self._waiting[key] = asyncio.create_task(self._render(key, render), name="scrape")
-        # A client that hangs up must not cancel the rendering that others wait for.
-        return await asyncio.shield(self._waiting[key])
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._render_next)
+        future: asyncio.Future[bytes] = loop.create_future()
+        _, futures = self._waiting.setdefault(key, (render, []))
+        futures.append(future)
+        return await future
 
-    async def _render(self, key: Hashable, render: Callable[[], bytes]) -> bytes:
-        async with self._turn:
-            await asyncio.sleep(0)  # other tasks get their turn between two renderings
-            del self._waiting[key]
-            return render()
+    def _render_next(self) -> None:
+        render, futures = self._waiting.pop(next(iter(self._waiting)))
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._render_next)
+        asking = [future for future in futures if not future.done()]
+        try:
+            body = render()
+        except Exception as error:
+            for future in asking:
+                future.set_exception(error)
+        else:
+            for future in asking:
+                future.set_result(body)

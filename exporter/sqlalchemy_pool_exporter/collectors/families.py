@@ -1,93 +1,156 @@
-"""Metric families with one set of series per probe, labelled with its database."""
+"""Renders families from prepared text, into which each scrape fills the numbers.
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
-from typing import TypeAlias, TypeVar
+prometheus_client builds two objects for each line and then prints it: fifteen times the work.
+"""
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-)
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Generic, TypeAlias, TypeVar
 
-from sqlalchemy_pool_exporter.probes import Probe
-from sqlalchemy_pool_exporter.probes.check import DurationHistogram
+from prometheus_client.utils import floatToGoString
 
-V = TypeVar("V")
-# The values of a family's own labels, in their order, and the value of each series.
-Values: TypeAlias = Mapping[tuple[str, ...], V]
-Read: TypeAlias = Callable[[Probe], Values[V]]
+from sqlalchemy_pool_exporter.collectors.exposition import Exposition, Scrape
+from sqlalchemy_pool_metrics.families import Family
+from sqlalchemy_pool_metrics.prometheus import build_metric
+
+# For each source: about twice the numbers that a pool has.
+MAX_ENDS: Final = 200
+
+Source = TypeVar("Source")
+Labels: TypeAlias = Mapping[str, str]
+# The values of a family's own labels, for each series of one source.
+OwnLabels: TypeAlias = Sequence[tuple[str, ...]]
 
 
-class ProbeFamilies:
-    """Builds the families of one scrape. A series that `read` does not return is absent."""
+class LineEnds(dict[float, str]):
+    """Ends of lines: a number as prometheus_client prints it, except that negative zero is zero.
 
-    def __init__(self, prefix: str, probes: Collection[Probe]) -> None:
-        """Take the prefix of every name, and the probes in the order of their series."""
-        self._prefix = prefix
-        self._probes = probes
-        self._configured = read_label_names(probe.labels for probe in probes)
+    Kept because most numbers of a scrape are also in the next one.
+    """
 
-    def gauge(
-        self, name: str, documentation: str, read: Read[float], labels: tuple[str, ...] = ()
-    ) -> GaugeMetricFamily:
-        """Return a gauge with `labels` between the database and the configured labels."""
-        names = self._label_names(labels)
-        family = GaugeMetricFamily(f"{self._prefix}_{name}", documentation, labels=names)
-        for values, value in self._read_series(read):
-            family.add_metric(values, value)
-        return family
+    def __missing__(self, number: float) -> str:
+        end = self[number] = f"{floatToGoString(number)}\n"  # type: ignore[no-untyped-call]
+        return end
 
-    def counter(
-        self, name: str, documentation: str, read: Read[float], labels: tuple[str, ...] = ()
-    ) -> CounterMetricFamily:
-        """Return a counter. Its samples end in _total, `name` does not."""
-        names = self._label_names(labels)
-        family = CounterMetricFamily(f"{self._prefix}_{name}", documentation, labels=names)
-        for values, value in self._read_series(read):
-            family.add_metric(values, value)
-        return family
 
-    def histogram(
+class FamilyRenderer(Generic[Source]):
+    """Renders the families of sources of one kind, such as pools, at each scrape."""
+
+    def __init__(self, families: Sequence[Family[Source]]) -> None:
+        self._families = families
+        self._ends = LineEnds()
+        self._labels: Sequence[Labels] = ()
+        # By escaping: formats with the same one have the same lines, except for comments.
+        self._prepared: dict[str, list[PreparedFamily[Source]]] = {}
+
+    def render(self, scrape: Scrape, labelled: Iterable[tuple[Labels, Source]]) -> list[str]:
+        """Return the text of each family that the scrape selects.
+
+        Args:
+            scrape: What the client asked for.
+            labelled: The labels and the source of each set of series.
+        """
+        labels, sources = [], []
+        for each, source in labelled:
+            labels.append(each)
+            sources.append(source)
+        if labels != self._labels:
+            self._labels = labels  # another list tells the families that it changed
+        if len(self._ends) > MAX_ENDS * (1 + len(sources)):
+            self._ends.clear()
+        escaping = scrape.exposition.escaping
+        if escaping not in self._prepared:
+            self._prepared[escaping] = [PreparedFamily(family) for family in self._families]
+        rendered: list[str] = []
+        for family in self._prepared[escaping]:
+            if scrape.selects(family.names):
+                rendered.append(family.find_comments(scrape.exposition))
+                rendered.append(
+                    family.render_lines(scrape.exposition, self._labels, sources, self._ends)
+                )
+        return rendered
+
+
+class PreparedFamily(Generic[Source]):
+    """A family's text around the numbers: what prometheus_client prints for zeros.
+
+    It is kept while the sources have the same labels and series, the whole text while their numbers
+    are the same, too.
+    """
+
+    def __init__(self, family: Family[Source]) -> None:
+        self.names = family.names
+        self._family = family
+        # By the format.
+        self._comments: dict[str, str] = {}
+        # The labels of each source, and those of its series.
+        self._labels: Sequence[Labels] = ()
+        self._own: list[OwnLabels] = []
+        # By both: the beginning of each line.
+        self._beginnings: dict[object, list[str]] = {}
+        # In turn the beginning of a line and its end.
+        self._pieces: list[str] = []
+        self._numbers: list[float] = []
+        self._text = ""
+
+    def find_comments(self, exposition: Exposition) -> str:
+        """Return HELP and TYPE."""
+        if exposition.content_type not in self._comments:
+            comments = exposition.render([build_metric(self._family, [])])
+            self._comments[exposition.content_type] = comments
+        return self._comments[exposition.content_type]
+
+    def render_lines(
         self,
-        name: str,
-        documentation: str,
-        read: Read[DurationHistogram],
-        labels: tuple[str, ...] = (),
-    ) -> HistogramMetricFamily:
-        """Return a histogram family of the histograms that `read` returns."""
-        names = self._label_names(labels)
-        family = HistogramMetricFamily(f"{self._prefix}_{name}", documentation, labels=names)
-        for values, histogram in self._read_series(read):
-            family.add_metric(values, build_buckets(histogram), histogram.sum)
-        return family
+        exposition: Exposition,
+        labels: Sequence[Labels],
+        sources: Iterable[Source],
+        ends: LineEnds,
+    ) -> str:
+        """Return a line for each number that the sources have now."""
+        own: list[OwnLabels] = []
+        numbers: list[float] = []
+        for source in sources:
+            of_source, more = self._family.read(source)
+            own.append(of_source)
+            numbers += more
+        if labels is not self._labels or own != self._own:
+            self._prepare(exposition, labels, own)
+        if numbers != self._numbers:
+            self._pieces[1::2] = map(ends.__getitem__, numbers)
+            self._numbers, self._text = numbers, "".join(self._pieces)
+        return self._text
 
-    def _label_names(self, labels: tuple[str, ...]) -> tuple[str, ...]:
-        return ("database", *labels, *self._configured)
+    def _prepare(
+        self, exposition: Exposition, labels: Sequence[Labels], own: list[OwnLabels]
+    ) -> None:
+        """Put the lines together, and prepare those of new sources and series."""
+        beginnings: dict[object, list[str]] = {}
+        for source_labels, source_own in zip(labels, own, strict=True):
+            key = tuple(source_labels.items()), tuple(source_own)
+            known = self._beginnings.get(key)
+            if known is None:
+                known = self._begin_lines(exposition, source_labels, source_own)
+            beginnings[key] = known
+        flat = [beginning for each in beginnings.values() for beginning in each]
+        self._pieces = [""] * (2 * len(flat))
+        self._pieces[::2] = flat
+        self._labels, self._own, self._beginnings = labels, own, beginnings
+        self._numbers, self._text = [], ""
 
-    def _read_series(self, read: Read[V]) -> Iterator[tuple[list[str], V]]:
-        for probe in self._probes:
-            configured = fill_labels(probe.labels, self._configured).values()
-            for values, value in read(probe).items():
-                yield [probe.name, *values, *configured], value
+    def _begin_lines(self, exposition: Exposition, labels: Labels, own: OwnLabels) -> list[str]:
+        metric = build_metric(self._family, [])
+        for name, all_labels in self._family.list_samples(labels, own):
+            metric.add_sample(name, all_labels, 0)
+        text = exposition.render([metric]).removeprefix(self.find_comments(exposition))
+        # Line feeds in label values are escaped, so that each of these ends a line.
+        return text.split("0.0\n")[:-1]
 
 
-def single(value: float | None) -> Values[float]:
-    """Return the one value of a family without further labels; None leaves it out."""
-    return {} if value is None else {(): float(value)}
-
-
-def build_buckets(histogram: DurationHistogram) -> list[tuple[str, float]]:
-    """Return the upper bounds as Prometheus writes them, with cumulative counts."""
-    bounds = (*map(repr, histogram.bounds), "+Inf")
-    return list(zip(bounds, accumulate(histogram.counts), strict=True))
-
-
-def read_label_names(labels: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+def read_label_names(labels: Iterable[Labels]) -> tuple[str, ...]:
     """Return the label names that any of the databases has, sorted."""
     return tuple(sorted({name for mapping in labels for name in mapping}))
 
 
-def fill_labels(labels: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+def fill_labels(labels: Labels, names: Sequence[str]) -> dict[str, str]:
     """Return a value for each of `names`, empty for one that is not in `labels`."""
     return {name: labels.get(name, "") for name in names}

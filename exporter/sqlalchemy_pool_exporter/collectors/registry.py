@@ -2,16 +2,49 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from sqlalchemy_pool_exporter.collectors.exposition import Scrape
+from sqlalchemy_pool_exporter.collectors.families import FamilyRenderer
+from sqlalchemy_pool_exporter.collectors.process import ProcessCollector, PythonCollector
+from sqlalchemy_pool_metrics.families import Family, single
 
 logger = logging.getLogger(__name__)
 
 
-class TimedCollectors(Collector):
+class Collector(Protocol):
+    """Reads what it knows at each scrape."""
+
+    def render(self, scrape: Scrape) -> Iterable[str]:
+        """Return the families that the scrape selects, as pieces of text."""
+
+
+class Outcome(NamedTuple):
+    """How a collector did in this scrape."""
+
+    seconds: float
+    is_successful: bool
+
+
+FAMILIES: Final[tuple[Family[Outcome], ...]] = (
+    Family(
+        "sqlalchemy_pool_exporter_collector_duration_seconds",
+        "gauge",
+        "Time the collector took in this scrape, in seconds.",
+        lambda outcome: single(outcome.seconds),
+    ),
+    Family(
+        "sqlalchemy_pool_exporter_collector_success",
+        "gauge",
+        "Whether the collector succeeded in this scrape: 1 or 0. "
+        "The families of one that failed are missing from the scrape.",
+        lambda outcome: single(outcome.is_successful),
+    ),
+)
+
+
+class TimedCollectors:
     """Collects from every collector; one that raises loses its own families and no others.
 
     Use it in one thread: scrapes run in the event loop's.
@@ -20,38 +53,30 @@ class TimedCollectors(Collector):
     def __init__(self, collectors: Mapping[str, Collector]) -> None:
         """Take the collectors by the value of their label."""
         self._collectors = dict(collectors)
+        self._outcomes = FamilyRenderer(FAMILIES)
         self._failing: set[str] = set()
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield all families, then how long each collector took and whether it succeeded."""
-        durations = GaugeMetricFamily(
-            "sqlalchemy_pool_exporter_collector_duration_seconds",
-            "Time the collector took in this scrape, in seconds.",
-            labels=["collector"],
-        )
-        successes = GaugeMetricFamily(
-            "sqlalchemy_pool_exporter_collector_success",
-            "Whether the collector succeeded in this scrape: 1 or 0. "
-            "The families of one that failed are missing from the scrape.",
-            labels=["collector"],
-        )
+    def render(self, scrape: Scrape) -> bytes:
+        """Return all families, then how long each collector took and whether it succeeded."""
+        pieces: list[str] = []
+        outcomes = []
         for name, collector in self._collectors.items():
             start = time.perf_counter()
-            families = self._collect_from(name, collector)
-            durations.add_metric([name], time.perf_counter() - start)
-            successes.add_metric([name], families is not None)
-            yield from families or ()
-        yield durations
-        yield successes
+            rendered = self._render_from(name, collector, scrape)
+            outcome = Outcome(time.perf_counter() - start, rendered is not None)
+            outcomes.append(({"collector": name}, outcome))
+            pieces += rendered or ()
+        pieces += self._outcomes.render(scrape, outcomes)
+        return "".join([*pieces, scrape.exposition.end]).encode()
 
-    def _collect_from(self, name: str, collector: Collector) -> list[Metric] | None:
+    def _render_from(self, name: str, collector: Collector, scrape: Scrape) -> list[str] | None:
         try:
-            families = list(collector.collect())
+            pieces = list(collector.render(scrape))
         except Exception:
             self._log_failure(name)
             return None
         self._failing.discard(name)
-        return families
+        return pieces
 
     def _log_failure(self, name: str) -> None:
         """Log a failure once until the collector succeeds again: scrapes are frequent."""
@@ -60,12 +85,8 @@ class TimedCollectors(Collector):
         self._failing.add(name)
 
 
-def build_registry(collectors: Mapping[str, Collector]) -> CollectorRegistry:
-    """Return a registry of these collectors by name, and of those about this process."""
-    about_process = {
-        "process": ProcessCollector(registry=None),
-        "python": PlatformCollector(registry=None),
-    }
-    registry = CollectorRegistry()
-    registry.register(TimedCollectors({**collectors, **about_process}))
-    return registry
+def build_collectors(collectors: Mapping[str, Collector]) -> TimedCollectors:
+    """Return these collectors by name, and those about this process."""
+    return TimedCollectors(
+        {**collectors, "process": ProcessCollector(), "python": PythonCollector()}
+    )

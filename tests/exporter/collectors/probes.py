@@ -1,10 +1,14 @@
 """Probes that were never run: their state is set by the test."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector as ClientCollector
 
+from sqlalchemy_pool_exporter.collectors.exposition import Scrape, choose_exposition
+from sqlalchemy_pool_exporter.collectors.registry import Collector
 from sqlalchemy_pool_exporter.databases import Database
 from sqlalchemy_pool_exporter.dialects import ServerStatus
 from sqlalchemy_pool_exporter.failures import Failure, Reason
@@ -52,14 +56,25 @@ def build_failure(reason: Reason = Reason.REFUSED) -> Check:
     )
 
 
+class Scraped(ClientCollector):
+    """The families in a collector's text."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def collect(self) -> Iterator[Metric]:
+        text = "".join(self._collector.render(Scrape(choose_exposition(""))))
+        yield from text_string_to_metric_families(text)
+
+
 def build_registry(collector: Collector) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(collector)
+    registry.register(Scraped(collector))
     return registry
 
 
 def read_series(registry: CollectorRegistry, name: str) -> dict[tuple[str, ...], float]:
-    """The samples of that name by the values of their labels, in the family's order."""
+    """The samples of that name by the values of their labels, in the order of the labels' names."""
     return {
         tuple(sample.labels.values()): sample.value
         for family in registry.collect()

@@ -127,9 +127,9 @@ def test_each_phase_has_a_cumulative_histogram() -> None:
         probe.durations[Phase.QUERY].observe(seconds)
     registry = collect(probe)
     buckets = read_series(registry, f"{PREFIX}_probe_duration_seconds_bucket")
-    bounds = [bound for _, phase, bound in buckets if phase == "query"]
+    bounds = [bound for _, bound, phase in buckets if phase == "query"]
     assert bounds == [*map(str, CONNECT_BOUNDS), "+Inf"]
-    assert [buckets["shop", "query", bound] for bound in ("0.001", "0.01", "0.025", "30.0")] == [
+    assert [buckets["shop", bound, "query"] for bound in ("0.001", "0.01", "0.025", "30.0")] == [
         1, 1, 2, 2,
     ]  # fmt: skip
     assert read_series(registry, f"{PREFIX}_probe_duration_seconds_count") == {

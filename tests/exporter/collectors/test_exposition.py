@@ -2,13 +2,11 @@
 
 import asyncio
 import gzip
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from sqlalchemy_pool_exporter.collectors.exposition import (
     RenderQueue,
@@ -30,13 +28,10 @@ PROMETHEUS_3 = (
 )
 
 
-class Requests(Collector):
-    """One counter."""
-
-    def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily("requests", "Requests.", labels=["path"])
-        family.add_metric(["/"], 3)
-        yield family
+def build_requests() -> Metric:
+    family = CounterMetricFamily("requests", "Requests.", labels=["path"])
+    family.add_metric(["/"], 3)
+    return family
 
 
 @pytest.mark.parametrize(
@@ -52,9 +47,10 @@ class Requests(Collector):
 def test_a_client_that_prefers_openmetrics_gets_it(accept: str) -> None:
     exposition = choose_exposition(accept)
     assert exposition.content_type.startswith(f"{OPENMETRICS}; version=1.0.0; charset=utf-8")
-    assert exposition.render(Requests()) == (
-        b'# HELP requests Requests.\n# TYPE requests counter\nrequests_total{path="/"} 3.0\n# EOF\n'
+    assert exposition.render([build_requests()]) == (
+        '# HELP requests Requests.\n# TYPE requests counter\nrequests_total{path="/"} 3.0\n'
     )
+    assert exposition.end == "# EOF\n"
 
 
 @pytest.mark.parametrize(
@@ -76,22 +72,23 @@ def test_a_client_that_prefers_openmetrics_gets_it(accept: str) -> None:
 def test_other_clients_get_the_text_format(accept: str) -> None:
     exposition = choose_exposition(accept)
     assert exposition.content_type == "text/plain; version=0.0.4; charset=utf-8"
-    assert exposition.render(Requests()) == (
-        b"# HELP requests_total Requests.\n# TYPE requests_total counter\n"
-        b'requests_total{path="/"} 3.0\n'
+    assert exposition.render([build_requests()]) == (
+        "# HELP requests_total Requests.\n# TYPE requests_total counter\n"
+        'requests_total{path="/"} 3.0\n'
     )
+    assert exposition.end == ""
 
 
 def test_a_newer_text_format_is_labelled_as_such() -> None:
     exposition = choose_exposition("text/plain;version=1.0.0;escaping=underscores")
     assert exposition.content_type.startswith("text/plain; version=")
-    assert b'requests_total{path="/"} 3.0\n' in exposition.render(Requests())
+    assert 'requests_total{path="/"} 3.0\n' in exposition.render([build_requests()])
 
 
 @given(st.text(alphabet=f"{OPENMETRICS};version=1.0,q", max_size=60) | st.text())
 def test_any_accept_header_gets_a_format(accept: str) -> None:
     exposition = choose_exposition(accept)
-    assert exposition.render(Requests())
+    assert exposition.render([build_requests()])
     assert exposition.content_type.startswith(("text/plain; version=", f"{OPENMETRICS}; version=1"))
 
 

@@ -4,14 +4,18 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_pool_exporter.collectors.pools import (
-    PoolCollector,
-    build_app_files,
-    build_pools_not_shown,
-)
+from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
 from sqlalchemy_pool_exporter.shared_files import AppReading, FileState, ProcessPools
 from sqlalchemy_pool_metrics import Snapshot, instrument, read_pool
-from tests.exporter.collectors.pools import PROCESSES, SIZE, collect, read_app_pool, read_labels
+from tests.exporter.collectors.pools import (
+    ENGINES,
+    PROCESSES,
+    SATURATED,
+    SIZE,
+    collect,
+    read_app_pool,
+    read_labels,
+)
 from tests.exporter.collectors.probes import build_probe, build_registry, read_series
 
 
@@ -43,8 +47,9 @@ def test_the_application_is_read_at_each_scrape() -> None:
     assert len(read_labels(registry)) == 1
 
 
-def test_a_probes_pool_counts_no_processes() -> None:
-    assert read_series(collect([build_probe("shop")]), PROCESSES) == {}
+@pytest.mark.parametrize("name", [PROCESSES, SATURATED, ENGINES])
+def test_a_probes_pool_counts_no_processes_or_engines(name: str) -> None:
+    assert read_series(collect([build_probe("shop")]), name) == {}
 
 
 def test_a_probes_pool_has_an_empty_process_label() -> None:
@@ -65,18 +70,18 @@ def test_a_probes_pool_may_be_left_out_while_it_still_names_the_applications_dat
 
 def test_files_are_counted_by_state_from_0() -> None:
     files = {FileState.LIVE: 3, FileState.DEAD: 0, FileState.UNREADABLE: 1}
-    samples = build_app_files(files).samples
-    assert {sample.labels["state"]: sample.value for sample in samples} == {
-        "live": 3,
-        "dead": 0,
-        "unreadable": 1,
+    registry = build_registry(PoolCollector({}, lambda: AppReading((), files)))
+    assert read_series(registry, "sqlalchemy_pool_exporter_app_files") == {
+        ("live",): 3,
+        ("dead",): 0,
+        ("unreadable",): 1,
     }
 
 
 def test_pools_that_are_not_shown_are_counted() -> None:
     reading = AppReading((), {FileState.LIVE: 2}, pools_not_shown=3)
-    (sample,) = build_pools_not_shown(reading).samples
-    assert (sample.labels, sample.value) == ({}, 3)
+    registry = build_registry(PoolCollector({}, lambda: reading))
+    assert read_series(registry, "sqlalchemy_pool_exporter_app_pools_not_shown") == {(): 3}
 
 
 @pytest.mark.parametrize("family", ["app_files", "app_pools_not_shown"])

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 
+from sqlalchemy_pool_exporter.collectors.exposition import Scrape, choose_exposition
 from sqlalchemy_pool_exporter.collectors.pool_sums import MAX_LABEL_SETS
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
 from sqlalchemy_pool_exporter.shared_files import FileState, SharedFolder
@@ -103,9 +103,8 @@ def test_memory_is_bounded(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["counters", "tiny blocks"])
 def test_lines_are_bounded(tmp_path: Path, kind: str) -> None:
     fill(tmp_path, KINDS[kind])
-    registry = CollectorRegistry()
-    registry.register(PoolCollector({}, SharedFolder(tmp_path).read))
-    lines = generate_latest(registry).count(b"\n")
+    collector = PoolCollector({}, SharedFolder(tmp_path).read)
+    lines = "".join(collector.render(Scrape(choose_exposition("")))).count("\n")
     assert MAX_LABEL_SETS < lines <= (MAX_LABEL_SETS + 1) * LINES_OF_A_POOL + OTHER_LINES
 
 

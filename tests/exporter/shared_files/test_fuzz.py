@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sqlalchemy_pool_exporter.collectors.exposition import Scrape, choose_exposition
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
 from sqlalchemy_pool_exporter.collectors.registry import TimedCollectors
 from sqlalchemy_pool_exporter.shared_files import SharedFolder
@@ -150,15 +150,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pools")
 
 
-def build_registry(folder: Path, *, per_process: bool = False) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    collector = PoolCollector({}, SharedFolder(folder).read, per_process=per_process)
-    registry.register(TimedCollectors({"pool": collector}))
-    return registry
-
-
 def scrape(folder: Path, *, per_process: bool = False) -> str:
-    text = generate_latest(build_registry(folder, per_process=per_process)).decode()
+    collector = PoolCollector({}, SharedFolder(folder).read, per_process=per_process)
+    collectors = TimedCollectors({"pool": collector})
+    text = collectors.render(Scrape(choose_exposition(""))).decode()
     assert 'sqlalchemy_pool_exporter_collector_success{collector="pool"} 1.0\n' in text
     return text
 

@@ -127,8 +127,8 @@ async def test_a_broken_collector_does_not_fail_the_scrape(
     up: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = build_app({"shop": up})
-    monkeypatch.setattr(read_service(app).probes.get("shop").database, "read_pool", None)
     async with open_client(app) as client:
+        monkeypatch.setattr(read_service(app).probes.get("shop").database, "read_pool", None)
         text = (await client.get("/metrics")).text
     assert 'sqlalchemy_pool_exporter_collector_success{collector="pool"} 0.0\n' in text
     assert 'sqlalchemy_database_up{database="shop"}' in text

@@ -1,0 +1,155 @@
+"""The text of families is prometheus_client's, and everything but its numbers is kept."""
+
+import gc
+import math
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.registry import Collector
+
+from sqlalchemy_pool_exporter.collectors.exposition import Exposition, Scrape, choose_exposition
+from sqlalchemy_pool_exporter.collectors.families import MAX_ENDS, FamilyRenderer
+from sqlalchemy_pool_metrics.families import Family, Series, single
+from sqlalchemy_pool_metrics.prometheus import build_metric
+
+Source: TypeAlias = Mapping[str, Series]
+
+FAMILIES: Sequence[Family[Source]] = (
+    Family("shop_up", "gauge", 'A "gauge" \\ of\ntwo lines 0.0', lambda source: source["gauge"]),
+    Family("shop_sales", "counter", "A counter.", lambda source: source["counter"], ("kind", "by")),
+    Family(
+        "shop_wait", "histogram", "A histogram.", lambda s: s["histogram"], ("kind",), (0.5, 1e6)
+    ),
+)
+FORMATS = (
+    "",
+    "text/plain;version=0.0.4",
+    *(f"text/plain;version=1.0.0;escaping={each}" for each in ("allow-utf-8", "dots", "values")),
+    "application/openmetrics-text;version=1.0.0",
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+)
+
+texts = st.text(alphabet='ab 0.\\"\n{}=,\x0b\u2028\xe9', max_size=6) | st.text(
+    st.characters(codec="utf-8"), max_size=3
+)
+# prometheus_client tells negative zero from zero, the exporter does not.
+numbers = st.one_of(
+    st.floats().filter(lambda number: math.copysign(1, number) > 0 or number != 0),
+    st.integers(min_value=0, max_value=1 << 64),
+    st.sampled_from([0.1, 999_999, 1_000_000, 123_456_789.5, 5e-324, True, False]),
+)
+
+
+def several(labels: int, numbers_of_each: int) -> st.SearchStrategy[Series]:
+    """Series with so many labels of their own and so many numbers each."""
+    names = st.tuples(*[texts] * labels)
+    lists = st.lists(numbers, min_size=numbers_of_each, max_size=numbers_of_each)
+    found = st.dictionaries(names, lists, max_size=3)
+    return found.map(lambda each: (list(each), [n for some in each.values() for n in some]))
+
+
+sources = st.fixed_dictionaries(
+    {
+        "gauge": (st.none() | numbers).map(single),
+        "counter": several(labels=2, numbers_of_each=1),
+        "histogram": several(labels=1, numbers_of_each=5),
+    }
+)
+databases = st.dictionaries(st.tuples(texts, st.sampled_from(["", "core"])), sources, max_size=3)
+
+
+def label(found: Mapping[tuple[str, str], Source]) -> list[tuple[dict[str, str], Source]]:
+    return [({"database": name, "team": team}, source) for (name, team), source in found.items()]
+
+
+def build_source(**series: Series) -> Source:
+    return {"gauge": ((), ()), "counter": ((), ()), "histogram": ((), ()), **series}
+
+
+@given(st.lists(st.tuples(st.sampled_from(FORMATS), databases), min_size=1, max_size=4))
+def test_the_text_is_prometheus_clients_scrape_after_scrape(
+    scrapes: list[tuple[str, dict[tuple[str, str], Source]]],
+) -> None:
+    renderer = FamilyRenderer(FAMILIES)
+    for accept, found in scrapes:
+        exposition, labelled = choose_exposition(accept), label(found)
+        expected = exposition.render(build_metric(each, labelled) for each in FAMILIES)
+        assert "".join(renderer.render(Scrape(exposition), labelled)) == expected
+
+
+class CountedExposition:
+    """Counts how often prometheus_client is asked to render."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.exposition = Exposition("text/plain", self._encode, end="")
+
+    def _encode(self, families: Collector) -> bytes:
+        self.times += 1
+        return generate_latest(families)
+
+
+def test_only_numbers_are_new_until_a_source_or_a_series_comes() -> None:
+    counted, renderer = CountedExposition(), FamilyRenderer(FAMILIES)
+
+    def render(*found: Source) -> int:
+        """How often that asks prometheus_client."""
+        before = counted.times
+        labelled = [({"database": str(number)}, source) for number, source in enumerate(found)]
+        renderer.render(Scrape(counted.exposition), labelled)
+        return counted.times - before
+
+    shop = build_source(gauge=single(1), counter=([("a", "b")], [1]))
+    assert render(shop) > 0
+    assert render({**shop, "gauge": single(2)}) == 0
+    assert render({**shop, "counter": ([("a", "c")], [1])}) == 1
+    assert render(shop, shop) == 1 + len(FAMILIES)
+    assert render(shop, {**shop, "gauge": single(3)}) == 0
+
+
+def test_a_source_that_is_gone_is_forgotten() -> None:
+    class Name(str):
+        """Text whose life can be watched."""
+
+    renderer = FamilyRenderer(FAMILIES)
+    scrape = Scrape(choose_exposition(""))
+    name = Name("shop")
+    renderer.render(scrape, [({"database": name}, build_source(gauge=single(1)))])
+    life = weakref.ref(name)
+    del name
+    gc.collect()
+    assert life() is not None
+    renderer.render(scrape, [])
+    gc.collect()
+    assert life() is None
+
+
+def test_numbers_that_are_gone_are_forgotten() -> None:
+    renderer = FamilyRenderer(FAMILIES)
+    scrape = Scrape(choose_exposition(""))
+    for number in range(3 * MAX_ENDS):
+        renderer.render(scrape, [({}, build_source(gauge=single(number)))])
+    assert len(renderer._ends) <= 2 * MAX_ENDS + 1
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["shop_up"], ["shop_up"]),
+        (["shop_sales"], ["shop_sales"]),
+        (["shop_sales_total", "nonsense"], ["shop_sales"]),
+        (["shop_wait_bucket"], ["shop_wait"]),
+        (["shop_wait_sum", "shop_up"], ["shop_up", "shop_wait"]),
+        (["nonsense"], []),
+    ],
+)
+def test_only_families_requested_by_name_are_rendered(names: list[str], shown: list[str]) -> None:
+    renderer = FamilyRenderer(FAMILIES)
+    rendered = renderer.render(Scrape(choose_exposition(""), frozenset(names)), [])
+    types = [line for line in "".join(rendered).splitlines() if line.startswith("# TYPE")]
+    assert [line.split()[2].removesuffix("_total") for line in types] == shown
