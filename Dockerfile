@@ -34,7 +34,7 @@ COPY exporter exporter
 # Without an index the last install fails if one of our dependencies is missing above.
 RUN tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir wheels ./agent ./exporter \
  && tools/bin/pip --python /opt/sqlalchemy-pool-exporter/bin/python install \
-      --no-cache-dir --no-index --find-links wheels 'sqlalchemy-pool-exporter[mysql,psycopg]' \
+      --no-cache-dir --no-index --find-links wheels 'sqlalchemy-pool-exporter[isal,mysql,psycopg]' \
  && /opt/sqlalchemy-pool-exporter/bin/python -m sqlalchemy_pool_metrics export /opt/sqlalchemy-pool-metrics/agent
 
 FROM python

@@ -65,7 +65,7 @@ clean:
 	  { echo "make: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --editable './agent[prometheus]' --editable './exporter[mysql,psycopg,demo]'
+	$(BIN)/pip install --quiet --editable './agent[prometheus]' --editable './exporter[isal,mysql,psycopg,demo]'
 	@touch $@
 
 # What the tests need besides; Helm and the schemas of Kubernetes alone are 300 MB.

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-EXTRAS = ("mysql", "prometheus", "psycopg")
+EXTRAS = ("isal", "mysql", "prometheus", "psycopg")
 OURS = "sqlalchemy-pool-"
 
 

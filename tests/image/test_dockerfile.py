@@ -51,7 +51,7 @@ def test_the_layer_of_dependencies_has_those_of_both_distributions() -> None:
     agent, exporter = read_project("agent"), read_project("exporter")
     wanted = [agent["dependencies"], exporter["dependencies"]]
     wanted += [agent["optional-dependencies"]["prometheus"]]  # type: ignore[index]
-    wanted += [exporter["optional-dependencies"][name] for name in ("mysql", "psycopg")]  # type: ignore[index]
+    wanted += [exporter["optional-dependencies"][name] for name in ("isal", "mysql", "psycopg")]  # type: ignore[index]
     lines = {line for lines in wanted for line in lines}  # type: ignore[attr-defined]
     ours = {line for line in lines if line.startswith("sqlalchemy-pool-metrics")}
     assert list_requirements() == sorted(lines - ours)

@@ -5,8 +5,9 @@ import re
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Final
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any, Final
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
@@ -117,7 +118,17 @@ def accepts_gzip(header: str) -> bool:
 
 def compress(body: bytes) -> bytes:
     """Return `body` as gzip. Metrics repeat themselves: a fast level is good enough."""
-    return zlib.compress(body, level=1, wbits=GZIP)
+    compressed: bytes = find_zlib().compress(body, level=1, wbits=GZIP)
+    return compressed
+
+
+@cache
+def find_zlib() -> Any:
+    """Return isal's zlib, which is ten times as fast, if that extra is installed."""
+    try:
+        return import_module("isal.isal_zlib")
+    except ImportError:
+        return zlib
 
 
 class RenderQueue:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from sqlalchemy_pool_exporter.collectors.exposition import (
     accepts_gzip,
     choose_exposition,
     compress,
+    find_zlib,
     parse_weights,
 )
 
@@ -92,7 +95,20 @@ def test_any_accept_header_gets_a_format(accept: str) -> None:
     assert exposition.content_type.startswith(("text/plain; version=", f"{OPENMETRICS}; version=1"))
 
 
-def test_compressed_body_is_the_same_body_and_the_same_every_time() -> None:
+@pytest.fixture(params=["isal", "zlib"])
+def compressor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """With the extra isal, or without it."""
+    if request.param == "isal":
+        pytest.importorskip("isal")
+    else:
+        monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)
+    find_zlib.cache_clear()
+    yield request.param
+    find_zlib.cache_clear()
+
+
+def test_compressed_body_is_the_same_body_and_the_same_every_time(compressor: str) -> None:
+    assert compressor in find_zlib().__name__
     body = b"sqlalchemy_pool_size 1.0\n" * 100
     assert gzip.decompress(compress(body)) == body
     assert compress(body) == compress(body)
