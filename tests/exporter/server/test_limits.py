@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import h11
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from sqlalchemy_pool_exporter.server.limits import ClientLogFilter, Limits
+from sqlalchemy_pool_exporter.server.limits import SHORT_BYTES, ClientLogFilter, Limits
+from sqlalchemy_pool_exporter.server.limits import Connection as H11Connection
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.serving import (
     Connection,
@@ -403,3 +405,16 @@ def test_the_same_warning_is_logged_once_a_minute() -> None:
     assert is_logged("slow", logging.ERROR)
     now[0] = 60.0
     assert is_logged("slow")
+
+
+@pytest.mark.parametrize(("length", "pieces"), [(1, 1), (SHORT_BYTES - 1, 1), (SHORT_BYTES, 2)])
+def test_a_short_answer_is_sent_in_one_piece(length: int, pieces: int) -> None:
+    connection = H11Connection(max_head_bytes=KIB)
+    connection.receive_data(GET)
+    connection.next_event()
+    head = h11.Response(status_code=200, headers=[("Content-Length", f"{length}")])
+    events = [head, h11.Data(data=b"x" * length), h11.EndOfMessage()]
+    written = [output for event in events if (output := connection.send(event))]
+    assert len(written) == pieces
+    assert b"".join(written).startswith(b"HTTP/1.1 200 ")
+    assert b"".join(written).endswith(b"\r\n\r\n" + b"x" * length)
