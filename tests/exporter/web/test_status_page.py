@@ -83,12 +83,15 @@ async def test_the_page_leaves_out_empty_parts(up: dict[str, Any]) -> None:
 
 
 async def test_a_database_that_has_not_been_probed_is_not_down(up: dict[str, Any]) -> None:
-    probes = read_service(build_app({"shop": up})).probes
-    assert "shop not probed yet" in Page(build_page(probes.probes.values())).text
+    service = read_service(build_app({"shop": up}))
+    await service.build_databases()
+    assert "shop not probed yet" in Page(build_page(service.probes.probes.values())).text
 
 
 async def test_a_servers_message_is_escaped(up: dict[str, Any]) -> None:
-    probe = read_service(build_app({"shop": up})).probes.get("shop")
+    service = read_service(build_app({"shop": up}))
+    await service.build_databases()
+    probe = service.probes.get("shop")
     message = '<script>alert(1)</script> & "quotes"'
     probe.last = Check(
         ok=False,
