@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 from sqlalchemy.pool import QueuePool
 
 from sqlalchemy_pool_metrics import (
@@ -120,6 +122,17 @@ def test_an_engine_counts_from_its_first_use_and_once() -> None:
         engine.raw_connection().close()
         engine.dispose()
     assert read_pool(engine).counter("engines_created") == 1
+
+
+def test_an_engine_counts_under_the_name_that_tells_it_apart(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shop.db"
+    engines = [create_engine(url, pool_size=size) for size in (5, 3)]
+    for engine in engines:
+        instrument(engine)
+        engine.raw_connection().close()
+
+    pools = [each for each in read_pools() if each.pool.database == f"{tmp_path}/shop.db"]
+    assert [(each.engines, each.counter("engines_created")) for each in pools] == [(1, 1)] * 2
 
 
 @pytest.mark.parametrize("lock", ["_lock", "instrumenting"])
