@@ -31,7 +31,6 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -118,9 +117,8 @@ class Header(NamedTuple):
     notes_tag: int = 0
 
 
-@dataclass(frozen=True)
-class FileContents:
-    """The contents of a file.
+class FileContents(NamedTuple):
+    """The contents of a file. A tuple, because a scrape builds one for each process.
 
     Attributes:
         id: The id of the file.
@@ -272,7 +270,7 @@ def count_blocks(data: bytes) -> int:
 
 
 class _Parsed(NamedTuple):
-    """The numbers of a header, the blocks in use, how many bytes are in use, and the marks."""
+    """What a header says: its numbers, the blocks and bytes in use, the pools without a block."""
 
     header: Header
     in_use: Sequence[int]
@@ -281,14 +279,18 @@ class _Parsed(NamedTuple):
 
 
 def _parse(data: bytes) -> _Parsed:
-    header = _parse_numbers(data[: _NUMBERS.size])
-    end = header.header_bytes
-    return _parse_marks(header, data[max(end - MARKS_BYTES, TEXTS_OFFSET) : end])
+    end = int.from_bytes(data[24:32], sys.byteorder)
+    return _parse_header(data[:TEXTS_OFFSET], data[max(end - MARKS_BYTES, TEXTS_OFFSET) : end])
 
 
 @lru_cache(maxsize=4096)
-def _parse_numbers(numbers: bytes) -> Header:
-    """Parse the first bytes of a file. Cached: they are mostly the same at each scrape."""
+def _parse_header(numbers: bytes, marks: bytes) -> _Parsed:
+    """Parse the numbers at both ends of a header. Cached: they are mostly the same at each scrape.
+
+    Args:
+        numbers: The first bytes of the file.
+        marks: The last bytes of the header; fewer if it is not complete, or has no room for them.
+    """
     if len(numbers) < _NUMBERS.size:
         raise UnreadableFile(f"{len(numbers)} bytes, a header has {HEADER_BYTES}")
     header = Header._make(_NUMBERS.unpack(numbers))
@@ -299,21 +301,15 @@ def _parse_numbers(numbers: bytes) -> Header:
     if header.major != MAJOR_VERSION:
         raise OtherVersion(f"format {header.major}, this version reads {MAJOR_VERSION}")
     _check_sizes(header)
-    return header
-
-
-@lru_cache(maxsize=4096)
-def _parse_marks(header: Header, marks: bytes) -> _Parsed:
-    """Find the blocks in use. Cached like the numbers."""
-    if header.header_bytes >= TEXTS_OFFSET + MARKS_BYTES and len(marks) < MARKS_BYTES:
+    if len(marks) < min(MARKS_BYTES, header.header_bytes - TEXTS_OFFSET):
         return _Parsed(header, (), header.header_bytes, 0)
-    numbers = _MARKS.unpack(marks) if len(marks) == MARKS_BYTES else (0,) * 2
-    in_use = _list_marked(numbers) if numbers[SWITCH] else _list_unmarked(header)
+    words = _MARKS.unpack(marks) if len(marks) == MARKS_BYTES else (0, 0)
+    in_use = _list_marked(words) if words[SWITCH] else _list_unmarked(header)
     blocks = max(in_use, default=-1) + 1
     if header.merged_count:
         blocks = max(blocks, header.blocks)
     needed = header.header_bytes + blocks * header.block_bytes + 8 * header.merged_count
-    return _Parsed(header, in_use, needed, numbers[LEFT_OUT])
+    return _Parsed(header, in_use, needed, words[LEFT_OUT])
 
 
 def _list_marked(marks: Sequence[int]) -> Sequence[int]:

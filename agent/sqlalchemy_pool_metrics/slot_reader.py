@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from .layout import (
@@ -78,7 +78,7 @@ def read_snapshot(
         running_pending_ns=_sum_running(waiting, until_ns) if waiting else 0,
         running_saturated_ns=_sum_running(saturated, until_ns) if saturated else 0,
         saturated_processes=1 if saturated else 0,
-        oldest_checkout_ns=max(0, now_ns - min(held)) if held else 0,
+        oldest_checkout_ns=max(0, now_ns - held[0]) if held else 0,
         overflow=None if pool.size is None else max(0, checked_in + checked_out - pool.size),
     )
     return snapshot if active else keep_counters(snapshot)
@@ -123,24 +123,22 @@ def _sort(slots: memoryview, table: SlotTable) -> _Sorted:
 
 
 def _pick_running(slots: _Slots, additive: list[int], total: int) -> _Slots:
-    """Return the start times of operations in flight, from the slots of a table.
+    """Return the start times of operations in flight, the oldest first, from a table's slots.
 
     The highest total of an ended operation replaces `additive[total]` if its process has not stored
     it there yet.
     """
-    highest = max(slots) if slots else 0
-    if not highest:
+    if not any(slots):
         return ()
-    if highest < ENDED:
-        return [slot for slot in slots if slot]
-    if highest - ENDED > additive[total]:
-        additive[total] = highest - ENDED
-    return [slot for slot in slots if 0 < slot < ENDED]
+    ordered = sorted(slots)
+    if ordered[-1] - ENDED > additive[total]:
+        additive[total] = ordered[-1] - ENDED
+    return ordered[bisect_right(ordered, 0) : bisect_left(ordered, ENDED)]
 
 
 def _sum_running(starts: _Slots, now_ns: int) -> int:
     """Return the sum of the times for which operations have been in flight."""
-    if max(starts) <= now_ns:
+    if starts[-1] <= now_ns:
         return len(starts) * now_ns - sum(starts)
     return sum([now_ns - start for start in starts if start < now_ns])
 

@@ -5,10 +5,10 @@ Files are not trusted. Whatever one contains, reading it takes bounded time and 
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.file_format import (
@@ -19,7 +19,7 @@ from sqlalchemy_pool_metrics.file_format import (
     read_contents,
     size_in_use,
 )
-from sqlalchemy_pool_metrics.file_reader import is_alive, open_file, read_stable
+from sqlalchemy_pool_metrics.file_reader import is_alive, open_file, read_bytes, read_stable
 from sqlalchemy_pool_metrics.snapshot import keep_counters
 
 # The description of a pool looks damaged for some microseconds while its process replaces it.
@@ -35,9 +35,8 @@ class FileState(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
-class FileReading:
-    """The result of reading a process's file.
+class FileReading(NamedTuple):
+    """The result of reading a process's file. A tuple, because a scrape builds many.
 
     Attributes:
         pools: Only with counters if the process is dead.
@@ -65,7 +64,8 @@ def read_file(path: str, identity: int, last_alive: dict[int, int] | None = None
     try:
         # Before reading the contents: those of a dead process no longer change.
         state = FileState.LIVE if is_alive(descriptor) else FileState.DEAD
-        contents = read_sane(descriptor, choose_time(state, identity, last_alive))
+        read = read_stable if state is FileState.LIVE else read_bytes
+        contents = read_sane(descriptor, read, choose_time(state, identity, last_alive))
         if contents.id != identity:
             raise UnreadableFile(f"its id is {contents.id:012x}, its name says {identity:012x}")
         pools, left_out = contents.pools, contents.left_out
@@ -100,8 +100,15 @@ def choose_time(state: FileState, identity: int, last_alive: dict[int, int] | No
     return now_ns
 
 
-def read_sane(descriptor: int, at_ns: int | None = None) -> FileContents:
+def read_sane(
+    descriptor: int, read: Callable[[int], bytes], at_ns: int | None = None
+) -> FileContents:
     """Return the contents of a file at a monotonic time, by default now.
+
+    Args:
+        descriptor: The file.
+        read: How to read its bytes: `read_stable` if they may change.
+        at_ns: The time.
 
     Raises:
         UnreadableFile: The contents make no sense.
@@ -110,7 +117,7 @@ def read_sane(descriptor: int, at_ns: int | None = None) -> FileContents:
     for tries_left in reversed(range(READ_TRIES)):
         try:
             now_ns = time.monotonic_ns() if at_ns is None else at_ns
-            contents = read_contents(read_stable(descriptor), now_ns)
+            contents = read_contents(read(descriptor), now_ns)
             break
         except UnreadableFile:
             if not tries_left:
@@ -157,7 +164,7 @@ class MergedFile:
             self._descriptor = open_file(str(path))
             status = os.fstat(self._descriptor)
             self._inode = (status.st_dev, status.st_ino)
-            contents = read_sane(self._descriptor)
+            contents = read_sane(self._descriptor, read_bytes)
             self.pools = tuple(map(keep_counters, contents.pools))
             self.merged_ids = contents.merged_ids
         except FileNotFoundError:
