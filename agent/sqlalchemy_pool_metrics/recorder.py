@@ -144,11 +144,15 @@ class Recorder:
 
     def end_open(self, block: Block | None) -> None:
         """Note that the driver has opened a connection, or has failed to. Never raises."""
-        if block is not None:
+        if block is None:
+            return
+        try:
             with block.lock:
                 block.opening -= 1
                 # Not in begin_open(): the first one is how a pool gets its place and its name.
                 block.count_engine()
+        except Exception as fault:
+            log_fault("recording the end of an opening", fault)
 
     def record_open(self, record: ConnectionPoolEntry, duration_ns: int) -> None:
         """Count a connection that the driver opened for this record."""
