@@ -45,7 +45,7 @@ def _build(line: str) -> None:
     venv.create(folder, with_pip=True, clear=True)
     wanted = [f"sqlalchemy[asyncio]~={line}.0", *PEERS, *DRIVERS]
     if line == QUERY_EXPORTER:
-        wanted = [QUERY_EXPORTER]
+        wanted = [QUERY_EXPORTER, *DRIVERS]
     options = ["--quiet", "--disable-pip-version-check"]
     subprocess.run([_python(line), "-m", "pip", "install", *options, *wanted], check=True)
     _stamp(line).touch()

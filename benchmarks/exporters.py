@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import subprocess
@@ -34,6 +35,11 @@ class Exporter:
         """Return the CPU time of all threads that live, in nanoseconds."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(thread.read_text().split()[0]) for thread in threads)
+
+    def read_memory_mb(self) -> float:
+        """Return the resident memory in MB."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class Client:
@@ -128,7 +134,11 @@ def run_query_exporter(folder: Path, url: str) -> Iterator[Exporter]:
 @contextmanager
 def _run(command: Sequence[str | Path], port: int) -> Iterator[Exporter]:
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet) as process:
+    # Python keeps its bytecode, as it does for users.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet
+    ) as process:
         try:
             _wait(process, port)
             yield Exporter(process, port)
@@ -146,4 +156,4 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
             Client(port).socket.close()
             return
         except ConnectionRefusedError:
-            time.sleep(0.05)
+            time.sleep(0.005)

@@ -94,6 +94,15 @@ def test_requests_are_counted_beside_query_exporter() -> None:
         assert are_numbers(rows[exporter])
 
 
+def test_starts_are_measured_with_one_and_with_many_databases() -> None:
+    rows = run("start", "--databases", "3", "--rounds", "1", "--without-peer")
+
+    for exporter in ("ours, one database", "ours, 3 databases"):
+        assert len(rows[exporter]) == 5
+        assert are_numbers(rows[exporter])
+    assert rows["ours, one database"][1] == "1.00"
+
+
 def test_a_query_is_measured_with_both_drivers() -> None:
     rows = run("postgres", *HERE)
 
