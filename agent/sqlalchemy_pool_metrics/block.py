@@ -19,11 +19,16 @@ from .layout import (
     ACTIVE,
     ADDITIVE_SLOTS,
     BLOCK_SLOTS,
+    BUSY,
+    BUSY_ONE,
+    BUSY_SINCE,
+    BUSY_UNIT_SHIFT,
     CHECKED_IN,
     ENDED,
     HISTOGRAM_SLOTS,
     SLOT,
     TABLE,
+    read_busy,
 )
 from .slot_buffer import SlotBuffer
 from .snapshot import PoolDescription, Snapshot, build_snapshot
@@ -85,6 +90,7 @@ class Block:
             is stored into its slot and never loaded from there.
         holds: The first bucket of the histogram `hold`.
         checkout_ns: The sum of the histogram `checkout`.
+        busy: The slot `busy`, likewise never loaded.
         saturated_since: When the last allowed connection went out, 0 while one is left.
     """
 
@@ -95,7 +101,7 @@ class Block:
         self.slots = self.buffer.slots
         self.held = InFlightTable("held", "checked_out_peaks", _HOLD)
         self.waiting = InFlightTable("waiting", "pending_peaks", _WAIT)
-        self.checkout_ns = self.checkouts = self.holds = 0
+        self.checkout_ns = self.checkouts = self.holds = self.busy = 0
         self.idle = self.users = self.opening = self.earlier_checkouts = 0
         self.number = next(_numbers)
         self.base_name: str | None = None
@@ -195,6 +201,11 @@ class Block:
                 # An ended entry of a table holds a total of the old buffer: leave it behind.
                 buffer.slots[slot] = value if value < ENDED else 0
             old.slots[ACTIVE] = 0
+            # Running statements end in the old buffer, and begin in the new one.
+            now_ns = monotonic_ns()
+            running, old.slots[BUSY] = read_busy(self.busy, now_ns)
+            buffer.slots[BUSY] = running * (BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT))
+            buffer.slots[BUSY_SINCE] = now_ns
             self.buffer, self.slots = buffer, buffer.slots
             if is_renamed:
                 self._inherited = [0] * ADDITIVE_SLOTS
@@ -209,6 +220,7 @@ class Block:
         # Numbers that are stored and never loaded continue from their slots in the new buffer.
         self.checkout_ns = self.slots[CHECKOUT_SUM]
         self.checkouts, self.holds = self.slots[CHECKOUT_FIRST], self.slots[HOLD_FIRST]
+        self.busy = self.slots[BUSY]
         self.held.resume(self.buffer)
         self.waiting.resume(self.buffer)
 
@@ -297,6 +309,16 @@ class Block:
         duration_ns = now_ns - since_ns
         self.slots[_WAIT.first + bisect_left(_WAIT.bounds_ns, duration_ns)] += 1
         self.waiting.end(self.buffer, slot, duration_ns, now_ns)
+
+    def begin_statement(self, now_ns: int) -> None:
+        """Count a connection that executes a statement from now on."""
+        slots = self.slots
+        slots[BUSY_SINCE] = now_ns  # first, see `layout`
+        slots[BUSY] = self.busy = self.busy + BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
+
+    def end_statement(self, now_ns: int) -> None:
+        """Count the end of a statement."""
+        self.slots[BUSY] = self.busy = self.busy - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
 
     def record_open(self, duration_ns: int) -> None:
         """Count a connection that the driver opened."""

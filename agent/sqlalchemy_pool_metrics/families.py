@@ -147,6 +147,11 @@ FAMILIES: tuple[Family[Snapshot], ...] = (
         lambda s: s.checked_in,
     ),
     _gauge("sqlalchemy_pool_overflow", "Connections beyond size.", lambda s: s.overflow),
+    _gauge(
+        "sqlalchemy_pool_busy_connections",
+        "Checked-out connections that execute a statement now; the others are idle in hand.",
+        lambda s: s.busy,
+    ),
     _if_waits(
         _gauge(
             "sqlalchemy_pool_pending_checkouts",
@@ -229,6 +234,11 @@ FAMILIES: tuple[Family[Snapshot], ...] = (
         "Integral of checked_out over time, connections still out included: "
         "its rate is the mean number in use.",
         lambda s: s.checked_out_ns / 1e9,
+    ),
+    _counter(
+        "sqlalchemy_pool_busy_seconds",
+        "Integral of busy_connections over time, running statements included.",
+        lambda s: s.busy_ns / 1e9,
     ),
     _if_waits(
         _counter(

@@ -15,6 +15,7 @@ slot, its start time, from which `checked_out`, the oldest age and the running p
     held_spilled             gauge: connections out beyond the table of held connections
     waiting_spilled          gauge: waiters beyond the table of waiters
     held_used, waiting_used  how many slots of the tables were ever used
+    busy_since               when the last statement began
     saturated                table: since when every allowed connection is out
     checked_out_peaks        ring of 16 windows: window number << 32 | highest value in it
     pending_peaks            the same for waiters
@@ -27,6 +28,13 @@ into its own slot (the sum of a histogram, or `saturated_ns`). So the running du
 of the total in one store. A reader takes the highest total that it finds and counts each duration
 exactly once, even when the writer was killed between the two stores. The totals lie before the
 tables because readers copy slots in this order, and slots are not reused at once.
+
+The counter `busy` holds both the connections that execute a statement and the integral of their
+number, so that one store changes both. In units of 2**10 ns, each running statement adds BUSY_ONE
+minus its start, and each ended one its duration. Until a time t, n running statements and the
+integral are therefore n * (BUSY_ONE - t) + integral. Only a t from `busy_since` on makes sense.
+`busy_since` is stored before `busy` and read after it. Without running statements `busy` is just
+the integral, and may be added up over processes like any counter.
 
 All times are of CLOCK_MONOTONIC, which all processes of a host share.
 """
@@ -73,6 +81,7 @@ COUNTERS = (
     "leaked_connections",
     "engines_created",
     "saturated_ns",
+    "busy",
     # The durations of holds and waits that were still in flight when their process ended.
     "unfinished_checked_out_ns",
     "unfinished_pending_ns",
@@ -100,7 +109,15 @@ HISTOGRAMS: dict[str, tuple[float, ...]] = {
 
 # The names of all slots are in every shared file. Other versions find slots by name, and skip
 # names that they lack. So a name may be added, but never renamed or given another meaning.
-GAUGES = ("active", "checked_in", "held_spilled", "waiting_spilled", "held_used", "waiting_used")
+GAUGES = (
+    "active",
+    "checked_in",
+    "held_spilled",
+    "waiting_spilled",
+    "held_used",
+    "waiting_used",
+    "busy_since",
+)
 SATURATED_CAPACITY = 4
 HELD_CAPACITY = 192
 """Connections of one pool in one process whose start times are kept, see `held_spilled`."""
@@ -111,6 +128,8 @@ WINDOW_SHIFT = 32
 PEAK_REACH = 14
 """Windows before the current one that count: at least 60 s."""
 ENDED = 1 << 63
+BUSY_ONE = 1 << 52
+BUSY_UNIT_SHIFT = 10
 
 
 class HistogramSlots(NamedTuple):
@@ -189,4 +208,10 @@ CHECKED_IN, HELD_OVERFLOWED, WAITING_OVERFLOWED = (
 SATURATED, CHECKED_OUT_PEAKS, PENDING_PEAKS, HELD, WAITING = (
     SLOT[name] for name in ("saturated", "checked_out_peaks", "pending_peaks", "held", "waiting")
 )
+BUSY, BUSY_SINCE = SLOT["busy"], SLOT["busy_since"]
 BLOCK_SLOTS = TABLE.slots
+
+
+def read_busy(busy: int, until_ns: int) -> tuple[int, int]:
+    """Return the running statements of a slot `busy`, and the integral until a time, in units."""
+    return divmod(busy, max(1, BUSY_ONE - (until_ns >> BUSY_UNIT_SHIFT)))

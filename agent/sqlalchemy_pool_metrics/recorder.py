@@ -43,19 +43,29 @@ class ConnectionState:
         live: Whether the record has an open connection that this process opened.
         idle: Whether the record is checked in.
         since_ns: When it was checked out; 0 when it is not.
+        statement_ns: When the statement that it executes began; 0 when it executes none.
         slot: The slot of its start time in the block; 0 for none.
         fairy: SQLAlchemy's weak reference to the caller's proxy, kept during the checkout only.
         closing: Why SQLAlchemy is about to close the connection; None if not known.
     """
 
-    __slots__ = ("closing", "fairy", "idle", "live", "recorder", "since_ns", "slot")
+    __slots__ = (
+        "closing",
+        "fairy",
+        "idle",
+        "live",
+        "recorder",
+        "since_ns",
+        "slot",
+        "statement_ns",
+    )  # fmt: skip
 
     def __init__(self, recorder: Recorder, live: bool) -> None:
         self.recorder = recorder
         self.live = live
         self.idle = False
         self.slot = 0
-        self.since_ns = 0
+        self.since_ns = self.statement_ns = 0
         self.fairy: ref[Any] | None = None
         self.closing: str | None = None
 
@@ -250,6 +260,7 @@ class Recorder:
             or now_ns >= held.window_end_ns
             or fairy is None
             or fairy() is None
+            or state.statement_ns
             or record.dbapi_connection is None
         ):
             self._record_unusual_return(record, state)
@@ -270,6 +281,28 @@ class Recorder:
             block.record_saturation(now_ns)
         state.since_ns, state.fairy, state.idle = 0, None, True
         slots[CHECKED_IN] = block.idle = block.idle + 1
+
+    def begin_statement(self, state: ConnectionState) -> int:
+        """Count a connection that executes a statement from now on.
+
+        Returns:
+            The time, for `end_statement`; 0 if the statement does not count: the connection is not
+            checked out, or it executes one already, for another caller.
+        """
+        with self.quick_lock:
+            now_ns = monotonic_ns()
+            if state.statement_ns or not state.since_ns:
+                return 0
+            state.statement_ns = now_ns
+            self.block.begin_statement(now_ns)
+        return now_ns
+
+    def end_statement(self, state: ConnectionState, since_ns: int) -> None:
+        """Count the end of a statement, unless the end of the checkout did."""
+        with self.quick_lock:
+            if state.statement_ns == since_ns:
+                state.statement_ns = 0
+                self.block.end_statement(monotonic_ns())
 
     def _record_unusual_return(self, record: ConnectionPoolEntry, state: ConnectionState) -> None:
         reason = self._end_checkout(state) if state.since_ns else "other"
@@ -342,9 +375,12 @@ class Recorder:
         The caller's proxy is alive when the caller returns or detaches the connection. It is dead
         when the garbage collector returns a leaked one.
         """
-        since_ns, fairy = state.since_ns, state.fairy
+        since_ns, fairy, now_ns = state.since_ns, state.fairy, monotonic_ns()
         state.since_ns, state.fairy = 0, None
-        self.block.record_return(state.slot, since_ns, monotonic_ns())
+        if state.statement_ns:
+            state.statement_ns = 0
+            self.block.end_statement(now_ns)
+        self.block.record_return(state.slot, since_ns, now_ns)
         if fairy is None or fairy() is not None:
             return "detached"
         self.block.add("leaked_connections")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from .layout import (
     ACTIVE,
     ADDITIVE_SLOTS,
+    BUSY,
+    BUSY_SINCE,
     CHECKED_IN,
     CHECKED_OUT_PEAKS,
     COUNTERS,
@@ -25,6 +27,7 @@ from .layout import (
     WINDOW_SHIFT,
     Region,
     SlotTable,
+    read_busy,
 )
 from .snapshot import PoolDescription, Snapshot, build_snapshot, keep_counters
 
@@ -55,13 +58,14 @@ def read_snapshot(
             reader does not hold may have read the clock for an end that it has not stored yet;
             without the lag a counter could fall.
     """
-    additive, active, checked_in, overflowed, tables, peaks = (
+    additive, active, checked_in, busy_since, overflowed, tables, peaks = (
         _sort_own(slots) if table is TABLE else _sort(slots, table)
     )
     saturated = _pick_running(tables[0], additive, _SATURATED_NS)
     held = _pick_running(tables[1], additive, _HOLD_SUM)
     waiting = _pick_running(tables[2], additive, _WAIT_SUM)
     until_ns = now_ns - lag_ns
+    busy, additive[BUSY] = read_busy(additive[BUSY], max(until_ns, busy_since))
     oldest = (now_ns >> WINDOW_SHIFT) - PEAK_REACH << WINDOW_SHIFT
     checked_out, pending = len(held) + overflowed[0], len(waiting) + overflowed[1]
     snapshot = build_snapshot(
@@ -70,6 +74,7 @@ def read_snapshot(
         additive=tuple(additive),
         engines=1,
         checked_in=checked_in,
+        busy=busy,
         checked_out=checked_out,
         checked_out_peak=_read_peak(peaks[0], checked_out, oldest),
         running_checked_out_ns=_sum_running(held, until_ns) if held else 0,
@@ -86,10 +91,10 @@ def read_snapshot(
 
 _Slots = Sequence[int]
 _Sorted = tuple[
-    list[int], int, int, tuple[int, int], tuple[_Slots, _Slots, _Slots], tuple[_Slots, _Slots]
+    list[int], int, int, int, tuple[int, int], tuple[_Slots, _Slots, _Slots], tuple[_Slots, _Slots]
 ]
-"""Of a block: the additive slots; active; checked_in; what is held and waiting beyond the tables;
-the used parts of the tables saturated, held and waiting; the two rings of peaks."""
+"""Of a block: the additive slots; active; checked_in; busy_since; what is held and waiting beyond
+the tables; the used parts of the tables saturated, held and waiting; the two rings of peaks."""
 
 
 def _sort_own(slots: memoryview) -> _Sorted:
@@ -102,6 +107,7 @@ def _sort_own(slots: memoryview) -> _Sorted:
         head[:ADDITIVE_SLOTS],
         head[ACTIVE],
         head[CHECKED_IN],
+        head[BUSY_SINCE],
         (head[HELD_OVERFLOWED], head[WAITING_OVERFLOWED]),
         (head[SATURATED:CHECKED_OUT_PEAKS], held, waiting),
         (head[CHECKED_OUT_PEAKS:PENDING_PEAKS], head[PENDING_PEAKS:]),
@@ -116,6 +122,7 @@ def _sort(slots: memoryview, table: SlotTable) -> _Sorted:
         _translate(slots, table),
         table.read_one(slots, "active"),
         table.read_one(slots, "checked_in"),
+        table.read_one(slots, "busy_since"),
         (table.read_one(slots, "held_spilled"), table.read_one(slots, "waiting_spilled")),
         (table.read(slots, "saturated"), held, waiting),
         (table.read(slots, "checked_out_peaks"), table.read(slots, "pending_peaks")),

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
-from .layout import FAILURE_REASONS, HISTOGRAM_SLOTS, HISTOGRAMS, SLOT
+from .layout import BUSY, BUSY_UNIT_SHIFT, FAILURE_REASONS, HISTOGRAM_SLOTS, HISTOGRAMS, SLOT
 
 __all__ = ["Histogram", "PoolDescription", "Snapshot", "build_snapshot", "keep_counters", "merge"]
 
@@ -89,6 +89,7 @@ class Snapshot:
         saturated_processes: Those of them with every allowed connection checked out.
         additive: Counters and histograms in the order of the slots. The methods and properties read
             them by name.
+        busy: Connections that execute a statement.
         overflow: Connections beyond the size, never negative; None for a pool without a size.
     """
 
@@ -97,6 +98,7 @@ class Snapshot:
     additive: tuple[int, ...]
     engines: int = 0
     checked_in: int = 0
+    busy: int = 0
     checked_out: int = 0
     checked_out_peak: int = 0
     running_checked_out_ns: int = 0
@@ -151,10 +153,16 @@ class Snapshot:
         return self.additive[_SATURATED_NS] + self.running_saturated_ns
 
     @property
+    def busy_ns(self) -> int:
+        """The integral of `busy` over time."""
+        return self.additive[BUSY] << BUSY_UNIT_SHIFT
+
+    @property
     def is_sane(self) -> bool:
         """Whether a pool can have these numbers; those of a damaged file are often absurd."""
         return (
             self.checked_in <= MAX_CONNECTIONS
+            and self.busy <= MAX_CONNECTIONS
             and self.checked_out <= MAX_CONNECTIONS
             and self.pending_checkouts <= MAX_CONNECTIONS
             and sum(self.additive) <= MAX_COUNT
@@ -205,6 +213,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         additive=tuple(map(sum, zip(*(s.additive for s in snapshots)))),
         engines=sum(s.engines for s in snapshots),
         checked_in=sum(s.checked_in for s in snapshots),
+        busy=sum(s.busy for s in snapshots),
         checked_out=sum(s.checked_out for s in snapshots),
         checked_out_peak=sum(s.checked_out_peak for s in snapshots),
         running_checked_out_ns=sum(s.running_checked_out_ns for s in snapshots),

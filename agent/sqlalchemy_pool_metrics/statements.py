@@ -1,18 +1,25 @@
-"""Observe the statements of an engine: what they fail of.
+"""Observe the statements of an engine: how long they run, and what they fail of.
 
-The listener is registered on the engine's dialect. All pools that the engine ever has share it, and
-so do the copies of the engine that `execution_options()` returns. A pool knows its dialect, so no
-engine is needed to find it.
+Both hooks are on the engine's dialect. All pools that the engine ever has share it, and so do the
+copies of the engine that `execution_options()` returns. A pool knows its dialect, so no engine is
+needed to find it.
+
+The methods of the dialect that wait for the server are wrapped, on this one object. Listeners to
+`before_cursor_execute` and `after_cursor_execute` would cost several times as much, because
+SQLAlchemy then calls every event of the engine. They would also miss the end of a statement when
+another listener raises.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Callable
 
 from sqlalchemy import Dialect, event
 
 from .failures.classify import classify_statement
-from .faults import guarded
+from .faults import guarded, log_fault, raised_by_application
 from .registry import PROCESS
 
 if TYPE_CHECKING:
@@ -22,6 +29,19 @@ if TYPE_CHECKING:
 
 __all__ = ["observe"]
 
+_OF_PROXY = ("_pool._recorder", "_connection_record._pool_metrics")
+"""Where the caller's proxy of a connection has the recorder and the connection's state."""
+_of_proxy = attrgetter(*_OF_PROXY)
+_of_context = attrgetter(*(f"root_connection._dbapi_connection.{path}" for path in _OF_PROXY))
+# All of them take the connection's proxy, or the context of the execution, as the last argument.
+# Not do_rollback(), which every return of a connection calls: it would cost a tenth of a checkout.
+_METHODS = {
+    "do_execute": _of_context,
+    "do_executemany": _of_context,
+    "do_execute_no_params": _of_context,
+    "do_commit": _of_proxy,
+}
+
 
 def observe(pool: Any) -> None:
     """Observe the statements of a pool's engine, once the pool has the engine's dialect."""
@@ -29,6 +49,44 @@ def observe(pool: Any) -> None:
     # A pool without an engine has a stand-in, which has no events.
     if isinstance(dialect, Dialect) and _on_error not in list(dialect.dispatch.handle_error):
         event.listen(dialect, "handle_error", _on_error)
+        for name, find in _METHODS.items():
+            setattr(dialect, name, _time(getattr(dialect, name), find))
+
+
+def _time(call: Callable[..., Any], find: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Wrap a method of a dialect: its connection is busy while the method runs."""
+
+    @functools.wraps(call)
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        since_ns = 0
+        try:
+            if not PROCESS.up_to_date[0]:
+                PROCESS.run_maintenance()
+            recorder, state = find(args[-1])
+            if state.recorder is recorder:  # else a parent process opened the connection
+                since_ns = recorder.begin_statement(state)
+        except AttributeError:  # a detached connection, or one of a pool that does not record
+            pass
+        except Exception as fault:
+            if raised_by_application(fault):
+                raise
+            log_fault("recording a statement", fault)
+        try:
+            return call(*args, **kwargs)
+        finally:
+            if since_ns:
+                _end(recorder, state, since_ns)
+
+    return timed
+
+
+def _end(recorder: Recorder, state: Any, since_ns: int) -> None:
+    try:
+        recorder.end_statement(state, since_ns)
+    except Exception as fault:
+        if raised_by_application(fault):
+            raise
+        log_fault("recording the end of a statement", fault)
 
 
 @guarded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.engine import Engine, make_url
@@ -13,6 +14,24 @@ class StubError(Exception):
     """What the stub driver raises."""
 
 
+class StubCursor:
+    """A cursor without rows."""
+
+    description = None
+    rowcount = -1
+
+    def __init__(self, driver: StubDriver) -> None:
+        self.driver = driver
+
+    def execute(self, _statement: str, _parameters: object = ()) -> None:
+        self.driver.on_execute()
+
+    executemany = execute
+
+    def close(self) -> None:
+        pass
+
+
 class StubConnection:
     """A connection of the stub driver; `dead` makes its ping fail, `stuck` its rollback."""
 
@@ -21,6 +40,9 @@ class StubConnection:
         self.dead = False
         self.stuck = False
         self.closed = False
+
+    def cursor(self) -> StubCursor:
+        return StubCursor(self.driver)
 
     def rollback(self) -> None:
         if self.stuck:
@@ -41,10 +63,22 @@ class StubConnection:
             self.driver.lost += 1
 
 
+def do_nothing() -> None:
+    """Execute a statement."""
+
+
 class StubDriver:
-    """Counts connections: `opened`, `closed` by the pool, `lost` to the garbage collector."""
+    """Counts connections: `opened`, `closed` by the pool, `lost` to the garbage collector.
+
+    `on_execute` is called in the middle of each statement.
+    """
+
+    # SQLAlchemy looks for them in the driver's module.
+    Error = StubError
+    paramstyle = "qmark"
 
     def __init__(self) -> None:
+        self.on_execute: Callable[[], None] = do_nothing
         self.opened = 0
         self.failed = 0
         self.closed = 0
@@ -84,8 +118,10 @@ def build_engine(
 ) -> Engine:
     """Return an engine over the stub driver with a pool of this class."""
     is_async = issubclass(pool_class, AsyncAdaptedQueuePool)
-    dialect = AsyncStubDialect() if is_async else StubDialect()
-    connect: Any = (driver or StubDriver()).connect
+    driver = driver or StubDriver()
+    module: Any = driver
+    dialect = AsyncStubDialect(dbapi=module) if is_async else StubDialect(dbapi=module)
+    connect: Any = driver.connect
     pool = pool_class(connect, dialect=dialect, **options)
     return Engine(pool, dialect, make_url("stub://db.example:1234/shop"))
 

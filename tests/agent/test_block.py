@@ -6,11 +6,12 @@ import pytest
 
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.block import Block
+from sqlalchemy_pool_metrics.clock import monotonic_ns
 from sqlalchemy_pool_metrics.layout import (
     HELD_CAPACITY,
 )
 from sqlalchemy_pool_metrics.slot_reader import read_snapshot
-from sqlalchemy_pool_metrics.snapshot import PoolDescription
+from sqlalchemy_pool_metrics.snapshot import PoolDescription, keep_counters
 
 SECOND = 1_000_000_000
 
@@ -50,6 +51,42 @@ def test_the_integral_includes_connections_that_are_still_out() -> None:
     assert while_out.oldest_checkout_ns == 3 * SECOND
     assert (later.checked_out, later.checked_out_ns) == (1, 8 * SECOND)
     assert later.oldest_checkout_ns == 4 * SECOND
+
+
+def test_busy_time_includes_statements_that_still_run() -> None:
+    counted = block()
+    counted.begin_use()
+    counted.begin_statement(START)
+    counted.begin_statement(START + SECOND)
+    both = read(counted, START + 3 * SECOND)
+    counted.end_statement(START + 4 * SECOND)
+    one = read(counted, START + 5 * SECOND)
+    counted.end_statement(START + 6 * SECOND)
+    none = read(counted, START + 9 * SECOND)
+
+    assert [each.busy for each in (both, one, none)] == [2, 1, 0]
+    seconds = [round(each.busy_ns / SECOND, 5) for each in (both, one, none)]
+    assert seconds == [5, 8, 9]
+
+
+def test_busy_time_is_kept_when_a_block_continues_elsewhere() -> None:
+    counted = block()
+    counted.begin_statement(monotonic_ns() - 5 * SECOND)
+    left = counted.detach()
+    counted.end_statement(monotonic_ns() + 3 * SECOND)
+    counted.move(left)
+
+    now = counted.read_buffer()
+    assert now.busy == 0
+    assert 8 * SECOND <= now.busy_ns + 2048 < 60 * SECOND
+
+
+def test_statements_of_a_process_that_is_gone_are_not_busy() -> None:
+    counted = block()
+    counted.begin_statement(START)
+    gone = keep_counters(read(counted, START + SECOND))
+
+    assert (gone.busy, round(gone.busy_ns / SECOND, 5)) == (0, 1)
 
 
 def test_a_peak_is_seen_for_a_minute_and_not_for_two() -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlalchemy import event, exc
+from sqlalchemy import Connection, event, exc
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from sqlalchemy_pool_metrics import (
@@ -26,7 +26,11 @@ from sqlalchemy_pool_metrics import (
     Snapshot,
     read_pool,
 )
-from sqlalchemy_pool_metrics.layout import CHECKOUT_FAILURE_REASONS, CLOSE_REASONS
+from sqlalchemy_pool_metrics.layout import (
+    CHECKOUT_FAILURE_REASONS,
+    CLOSE_REASONS,
+    FAILURE_REASONS,
+)
 from tests.agent.stub_driver import StubDriver, StubError, build_engine, queued_records
 
 SIZE, OVERFLOW = 2, 1
@@ -63,6 +67,8 @@ class SyncPool(RuleBasedStateMachine):
         self.failures: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.invalidations: Counter[str] = Counter()
+        self.failed_statements: Counter[str] = Counter()
+        self.least_busy_ns = self.most_busy_ns = 0
 
     # -- what differs between threads and asyncio
 
@@ -112,32 +118,15 @@ class SyncPool(RuleBasedStateMachine):
             del connection
 
     @precondition(lambda self: self.held)
-    @rule(pick=PICK, error=st.sampled_from([None, StubError("gone")]))
-    def invalidate(self, pick: int, error: Exception | None) -> None:
-        connection = self.take(pick)
-        self.expect_gone("invalidated", "hard")
-        self.call(lambda: connection.invalidate(error))
+    @rule(pick=PICK, error=st.sampled_from([None, StubError, asyncio.CancelledError]))
+    def execute(self, pick: int, error: type[BaseException] | None) -> None:
+        self.run_statement(self.held[pick % len(self.held)], error, busy=1)
 
-    @precondition(lambda self: self.held)
-    @rule(pick=PICK)
-    def invalidate_softly(self, pick: int) -> None:
-        connection = self.held[pick % len(self.held)]
-        self.invalidations["soft"] += 1
-        self.call(lambda: connection.invalidate(soft=True))
-
-    @precondition(lambda self: self.held)
-    @rule(pick=PICK)
-    def detach(self, pick: int) -> None:
-        connection = self.take(pick)
-        self.returned += 1
-        self.closed["detached"] += 1
-        self.call(connection.detach)
-        self.detached.append(connection)
-
-    @precondition(lambda self: self.detached)
+    @precondition(lambda self: len(self.held) > 1)
     @rule()
-    def close_what_is_detached(self) -> None:
-        self.call(self.detached.pop().close)
+    def execute_on_two_connections_at_once(self) -> None:
+        first, second, *_ = self.held
+        self.run_statement(first, None, 1, lambda: self.run_statement(second, None, 2))
 
     @rule(close=st.booleans())
     def dispose(self, close: bool) -> None:
@@ -165,6 +154,43 @@ class SyncPool(RuleBasedStateMachine):
     @rule()
     def a_listener_finds_the_next_connection_unusable(self) -> None:
         self.disconnects = True
+
+    def run_statement(
+        self,
+        connection: Any,
+        error: type[BaseException] | None,
+        busy: int,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Execute a statement that may fail; inside it, so many connections are busy."""
+
+        def in_the_driver() -> None:
+            began_ns = time.monotonic_ns()
+            assert read_pool(self.engine).busy == busy
+            meanwhile()
+            self.least_busy_ns += time.monotonic_ns() - began_ns
+            if error is not None:
+                raise error("no")
+
+        def work() -> None:
+            caller = Connection(self.engine, connection=connection)
+            try:
+                caller.exec_driver_sql("SELECT 1")
+            finally:
+                caller.rollback()  # else a cycle with the transaction keeps the connection
+
+        self.driver.on_execute = in_the_driver
+        began_ns = time.monotonic_ns()
+        try:
+            work() if busy > 1 else self.call(work)
+        except (exc.DBAPIError, asyncio.CancelledError):
+            self.failed_statements["other" if error is StubError else "cancelled"] += 1
+        self.most_busy_ns += time.monotonic_ns() - began_ns
+        if error is not None:
+            gc.collect()  # the frames in its traceback keep the connection
+        if error is asyncio.CancelledError:  # SQLAlchemy no longer trusts the connection
+            self.held.remove(connection)
+            self.expect_gone("invalidated", "hard")
 
     # -- the account
 
@@ -261,6 +287,9 @@ class SyncPool(RuleBasedStateMachine):
         assert now.counter("leaked_connections") == self.leaked
         for reason in CHECKOUT_FAILURE_REASONS:
             assert now.counter(f"checkout_failures_{reason}") == self.failures[reason], reason
+        for reason in FAILURE_REASONS:
+            failed = self.failed_statements[reason]
+            assert now.counter(f"statement_failures_{reason}") == failed, reason
         for kind in ("hard", "soft"):
             assert now.counter(f"invalidations_{kind}") == self.invalidations[kind], kind
         for reason in CLOSE_REASONS:
@@ -278,6 +307,14 @@ class SyncPool(RuleBasedStateMachine):
         now = read_pool(self.engine)
         assert now.pending_checkouts == 0
         assert now.histogram("wait").count == self.failures["timeout"] + self.failures["cancelled"]
+
+    @invariant()
+    def no_connection_is_busy_between_the_steps(self) -> None:
+        now = read_pool(self.engine)
+        statements_error_ns = 2048 * 1000
+        assert now.busy == 0
+        assert self.least_busy_ns <= now.busy_ns + statements_error_ns
+        assert now.busy_ns <= min(self.most_busy_ns, now.checked_out_ns) + statements_error_ns
 
     @invariant()
     def integrals_and_ages_agree_with_what_is_out(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from sqlalchemy_pool_metrics import (
     MetricsQueuePool,
@@ -112,6 +112,21 @@ def test_a_connection_that_was_out_at_the_fork_can_be_returned_in_the_child() ->
         return numbers(engine)
 
     assert in_child(work) == {**NOTHING, "checked_in": 1}
+
+
+def test_a_statement_on_a_connection_that_was_out_at_the_fork_makes_nothing_busy() -> None:
+    driver = StubDriver()
+    engine = build_engine(MetricsQueuePool, driver)
+    out = engine.raw_connection()
+
+    def work() -> list[int]:
+        seen: list[int] = []
+        driver.on_execute = lambda: seen.append(read_pool(engine).busy)
+        Connection(engine, connection=out).exec_driver_sql("SELECT 1")
+        return [*seen, read_pool(engine).busy_ns]
+
+    assert in_child(work) == [0, 0]
+    assert read_pool(engine).busy == 0
 
 
 def test_a_connection_of_a_replaced_pool_is_idle_after_its_return_in_the_child() -> None:

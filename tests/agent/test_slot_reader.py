@@ -5,9 +5,11 @@ from __future__ import annotations
 from sqlalchemy_pool_metrics import PoolDescription
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.file_format import LAG_NS
+from sqlalchemy_pool_metrics.layout import BUSY, BUSY_ONE, BUSY_SINCE
 from sqlalchemy_pool_metrics.slot_reader import read_snapshot
 
 START_NS = 10**15
+U64 = (1 << 64) - 1
 
 
 def test_a_reader_counts_no_time_twice_while_a_writer_is_about_to_store_it() -> None:
@@ -21,3 +23,29 @@ def test_a_reader_counts_no_time_twice_while_a_writer_is_about_to_store_it() -> 
 
     assert 0 < before.checked_out_ns <= after.checked_out_ns
     assert 0 < before.saturated_ns <= after.saturated_ns
+
+
+def test_busy_time_does_not_fall_while_a_statement_begins_or_is_about_to_end() -> None:
+    block = Block(PoolDescription())
+    block.begin_use()
+    read_ns = START_NS + 10**9
+    seen = []
+    for change, now_ns in (
+        (block.begin_statement, START_NS),
+        (block.begin_statement, read_ns - 1000),  # later than the time until which it is counted
+        (block.end_statement, read_ns - 1000),
+        (block.end_statement, read_ns - 500),
+    ):
+        change(now_ns)
+        seen.append(read_snapshot(block.description, block.slots, read_ns, lag_ns=LAG_NS))
+
+    assert [each.busy for each in seen] == [1, 2, 1, 0]
+    assert sorted(each.busy_ns for each in seen) == [each.busy_ns for each in seen]
+
+
+def test_a_damaged_busy_slot_is_read_as_something() -> None:
+    block = Block(PoolDescription())
+    block.begin_use()
+    for busy, since in ((U64, U64), (U64, 0), (1, U64), (BUSY_ONE - 1, START_NS)):
+        block.slots[BUSY], block.slots[BUSY_SINCE] = busy, since
+        assert read_snapshot(block.description, block.slots, START_NS).busy >= 0

@@ -1,4 +1,4 @@
-"""What the statements and connections of an application fail of."""
+"""How long an application's statements run, and what its statements and connections fail of."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import greenlet  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
 
-from sqlalchemy_pool_metrics import MetricsQueuePool, instrument, read_pool
+from sqlalchemy_pool_metrics import MetricsQueuePool, instrument, metrics_class, read_pool
 from sqlalchemy_pool_metrics.layout import FAILURE_REASONS
-from tests.agent.stub_driver import StubDriver, build_engine
+from tests.agent.stub_driver import StubConnection, StubDriver, build_engine
+from tests.exporter.waiting import wait_for
 from tests.servers.accounts import DATABASE, PLAIN
 from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.endpoints import LOCALHOST, open_closed_port
@@ -169,9 +172,12 @@ def test_a_cancelled_task_cancels_its_statement(postgres: EmbeddedPostgres) -> N
 
     async def run() -> None:
         async with engine.connect() as connection:
-            sleep = connection.execute(text("SELECT pg_sleep(60)"))
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(sleep, 0.1)
+            sleep = asyncio.ensure_future(connection.execute(text("SELECT pg_sleep(60)")))
+            await wait_for(lambda: read_pool(engine).busy == 1)
+            sleep.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sleep
+            assert read_pool(engine).busy == 0
         await engine.dispose()
 
     asyncio.run(run())
@@ -197,3 +203,141 @@ def test_a_connection_that_the_caller_gave_up_is_cancelled(monkeypatch: pytest.M
     with pytest.raises(asyncio.CancelledError):
         engine.raw_connection()
     assert read_failures(engine, "connection") == {"cancelled": 1}
+
+
+Execute = Callable[[Connection], object]
+WAYS: dict[str, Execute] = {
+    "execute": lambda connection: connection.exec_driver_sql("SELECT 1"),
+    "executemany": lambda connection: connection.exec_driver_sql("SELECT ?", [("a",), ("b",)]),
+    "without parameters": lambda connection: connection.execution_options(
+        no_parameters=True
+    ).exec_driver_sql("SELECT 1"),
+}
+
+
+class Statements:
+    """An engine over the stub driver; a statement calls `meanwhile`, and notes who is busy."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.meanwhile = meanwhile
+        self.seen: list[int] = []
+        self.driver = StubDriver()
+        self.driver.on_execute = self.look
+        self.engine = build_engine(MetricsQueuePool, self.driver)
+
+    def look(self) -> None:
+        self.seen.append(self.busy)
+        self.meanwhile()
+        self.seen.append(self.busy)
+
+    @property
+    def busy(self) -> int:
+        return read_pool(self.engine).busy
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_connection_is_busy_while_the_driver_executes(way: str) -> None:
+    statements = Statements()
+    with statements.engine.connect() as connection:
+        assert statements.busy == 0
+        WAYS[way](connection)
+        assert statements.busy == 0
+    assert statements.seen == [1, 1]
+
+
+def test_a_connection_is_busy_while_it_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    statements = Statements()
+    monkeypatch.setattr(StubConnection, "commit", lambda _: statements.look())
+    with statements.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        connection.commit()
+        assert statements.busy == 0
+    assert statements.seen == [1, 1] * 2
+
+
+def test_busy_time_is_a_part_of_the_time_in_hand() -> None:
+    statements = Statements()
+    with statements.engine.connect() as connection:
+        for _ in range(3):
+            connection.exec_driver_sql("SELECT 1")
+        now = read_pool(statements.engine)
+    assert 0 < now.busy_ns < now.checked_out_ns + 2048
+
+
+def test_a_connection_that_is_returned_while_it_is_busy_is_busy_no_longer() -> None:
+    out: list[Any] = []
+    statements = Statements(lambda: out.pop().close())
+    out.append(statements.engine.raw_connection())
+    caller = Connection(statements.engine, connection=out[0])
+    caller.exec_driver_sql("SELECT 1")
+    assert (statements.seen, statements.busy) == ([1, 0], 0)
+    statements.meanwhile = lambda: None
+    with statements.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    assert (statements.seen[2:], statements.busy) == ([1, 1], 0)
+
+
+def test_a_connection_that_is_invalidated_while_it_is_busy_is_busy_no_longer() -> None:
+    statements = Statements(lambda: caller.invalidate())
+    caller = statements.engine.connect()
+    caller.exec_driver_sql("SELECT 1")
+    assert (statements.seen, statements.busy) == ([1, 0], 0)
+    caller.close()
+
+
+def test_a_detached_connection_is_not_busy() -> None:
+    statements = Statements()
+    with statements.engine.connect() as connection:
+        connection.detach()
+        connection.exec_driver_sql("SELECT 1")
+    assert statements.seen == [0, 0]
+
+
+def test_callers_that_share_a_connection_keep_one_connection_busy() -> None:
+    driver = StubDriver()
+    engine = build_engine(metrics_class(StaticPool), driver)
+    seen = []
+    with engine.connect() as first, engine.connect() as second:
+
+        def look() -> None:
+            seen.append(read_pool(engine).busy)
+            if len(seen) == 1:
+                second.exec_driver_sql("SELECT 1")
+                seen.append(read_pool(engine).busy)
+
+        driver.on_execute = look
+        first.exec_driver_sql("SELECT 1")
+    assert (seen, read_pool(engine).busy) == ([1, 1, 1], 0)
+
+
+def test_a_killed_greenlet_leaves_nothing_busy() -> None:
+    """As gevent kills one: GreenletExit is raised where it waits for the server."""
+    parent = greenlet.getcurrent()
+    statements = Statements(lambda: parent.switch())
+
+    def work() -> None:
+        with statements.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    caller = greenlet.greenlet(work)
+    caller.switch()
+    assert statements.busy == 1
+    caller.throw()
+    assert statements.busy == 0
+    assert read_failures(statements.engine) == {"cancelled": 1}
+
+
+def test_a_pool_that_is_renamed_while_it_is_busy_stays_busy() -> None:
+    statements = Statements(lambda: instrument(statements.engine, name="renamed"))
+    with statements.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    assert (statements.seen, statements.busy) == ([1, 1], 0)
+
+
+def test_methods_of_a_dialect_are_wrapped_once(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
+    instrument(engine)
+    wrapped = engine.dialect.do_execute
+    instrument(engine, name="again")
+    with engine.connect():
+        assert engine.dialect.do_execute is wrapped

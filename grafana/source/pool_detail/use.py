@@ -11,7 +11,10 @@ _SETTINGS = "namespace, job, application, pool, database"
 
 def build_use_row() -> Row:
     """Return the row of the demand."""
-    lines = [Line(9, [_show_checkouts(), _show_holds(), _show_demand()]), Line(6, [_list_sizes()])]
+    lines = [
+        Line(9, [_show_checkouts(), _show_holds(), _show_busy(), _show_demand()]),
+        Line(6, [_list_sizes()]),
+    ]
     return Row("Use", lines)
 
 
@@ -39,6 +42,26 @@ def _show_holds() -> PanelBuilder:
         *list_quantiles("hold_duration_seconds"),
         no_value="no connection was returned",
     )
+
+
+def _show_busy() -> PanelBuilder:
+    busy = f"sum({SELECTED.rate('busy_seconds_total')})"
+    in_hand = f"sum({SELECTED.rate('checked_out_seconds_total')})"
+    panel = build_time_series(
+        "Are connections busy, or idle in hand?",
+        "Mean number of checked-out connections that execute a statement, and of the others. "
+        "**Good:** mostly busy. **Bad:** idle in hand: the application keeps connections while it "
+        "does something else, and a larger pool would only hide it. Busy and growing: the database "
+        "is slow. **Do:** idle: return connections before other calls; busy: look at the slowest "
+        "queries.",
+        "short",
+        Query(busy, "busy"),
+        Query(f"{in_hand} - {busy}", "idle in hand"),
+        Query(f"sum({SELECTED.pool('busy_connections')})", "busy now"),
+        stacked=True,
+        no_value=NO_POOL,
+    )
+    return draw_as_line(panel, "busy now")
 
 
 def _show_demand() -> PanelBuilder:
