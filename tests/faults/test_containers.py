@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sqlalchemy_pool_metrics.file_format import BLOCK_BYTES, HEADER_BYTES
 from sqlalchemy_pool_metrics.file_reader import list_files
+from sqlalchemy_pool_metrics.process_file import RESTING_BLOCKS
 from tests.agent.children import read_files, read_retired, read_total
 from tests.faults.workers import ROOT, SteadyWorker, build_container
 from tests.servers.folders import make_folder
@@ -48,7 +50,7 @@ with Child(work):
     print(json.dumps([fitted, len(read_files(folder)[True]), read_total(folder).checkouts]))
 """
 
-# 9 pools, of which 7 have a block: one more is for merging, and the header takes a page, too.
+# 9 pools on a volume with room for 8 blocks, of which one is for merging.
 OVERFILL = """
 import json, os
 from pathlib import Path
@@ -145,7 +147,9 @@ def test_a_full_volume_is_logged_once_and_the_pool_works(folder: Path) -> None:
 
 
 def test_a_volume_full_of_dead_files_has_room_for_the_next_process(folder: Path) -> None:
-    mount = f"mount -t tmpfs -o size=168k tmpfs {folder}"
+    # Beside the files there is room for the counters of their processes.
+    room = 8 * (HEADER_BYTES + RESTING_BLOCKS * BLOCK_BYTES) + HEADER_BYTES + BLOCK_BYTES
+    mount = f"mount -t tmpfs -o size={room} tmpfs {folder}"
     answer = subprocess.run(
         [*build_container(mount), sys.executable, "-c", OUTLIVE],
         cwd=ROOT,
@@ -171,7 +175,7 @@ def test_a_volume_that_fills_up_later_harms_no_process_with_a_file(folder: Path)
 
 
 def test_pools_for_which_a_volume_has_no_room_are_counted_and_work(folder: Path) -> None:
-    mount = f"mount -t tmpfs -o size=36k tmpfs {folder}"
+    mount = f"mount -t tmpfs -o size={HEADER_BYTES + 8 * BLOCK_BYTES} tmpfs {folder}"
     answer = subprocess.run(
         [*build_container(mount), sys.executable, "-c", OVERFILL],
         cwd=ROOT,
