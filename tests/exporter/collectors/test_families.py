@@ -4,7 +4,8 @@ import gc
 import math
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from itertools import cycle, islice
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,10 @@ from prometheus_client.registry import Collector
 
 from sqlalchemy_pool_exporter.collectors.exposition import Exposition, Scrape, choose_exposition
 from sqlalchemy_pool_exporter.collectors.families import MAX_ENDS, FamilyRenderer
-from sqlalchemy_pool_metrics.families import Family, Series, single
+from sqlalchemy_pool_metrics import PoolDescription, Snapshot
+from sqlalchemy_pool_metrics.families import APP_FAMILIES, Family, Series, single
+from sqlalchemy_pool_metrics.families import FAMILIES as POOL_FAMILIES
+from sqlalchemy_pool_metrics.layout import ADDITIVE_SLOTS
 from sqlalchemy_pool_metrics.prometheus import build_metric
 
 Source: TypeAlias = Mapping[str, Series]
@@ -71,15 +75,58 @@ def build_source(**series: Series) -> Source:
     return {"gauge": ((), ()), "counter": ((), ()), "histogram": ((), ()), **series}
 
 
-@given(st.lists(st.tuples(st.sampled_from(FORMATS), databases), min_size=1, max_size=4))
+def advance(source: Source) -> Source:
+    """The same series with other numbers."""
+    return {name: (own, [number + 1 for number in read]) for name, (own, read) in source.items()}
+
+
+def check(
+    renderer: FamilyRenderer[Any],
+    families: Sequence[Family[Any]],
+    exposition: Exposition,
+    labelled: Sequence[tuple[Mapping[str, str], Any]],
+) -> None:
+    expected = exposition.render(build_metric(each, labelled) for each in families)
+    assert "".join(renderer.render(Scrape(exposition), labelled)) == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from(FORMATS), databases), min_size=1, max_size=3))
 def test_the_text_is_prometheus_clients_scrape_after_scrape(
     scrapes: list[tuple[str, dict[tuple[str, str], Source]]],
 ) -> None:
     renderer = FamilyRenderer(FAMILIES)
     for accept, found in scrapes:
-        exposition, labelled = choose_exposition(accept), label(found)
-        expected = exposition.render(build_metric(each, labelled) for each in FAMILIES)
-        assert "".join(renderer.render(Scrape(exposition), labelled)) == expected
+        later = {labels: advance(source) for labels, source in found.items()}
+        for labelled in (label(found), label(later)):
+            check(renderer, FAMILIES, choose_exposition(accept), labelled)
+
+
+counts = st.integers(0, 3) | st.integers(0, 1 << 62)
+snapshots = st.builds(
+    Snapshot,
+    pool=st.builds(
+        PoolDescription,
+        size=st.none() | counts,
+        max_connections=st.none() | counts,
+        waits=st.booleans(),
+    ),
+    processes=st.integers(0, 2),
+    additive=st.lists(counts, min_size=1, max_size=9).map(
+        lambda some: tuple(islice(cycle(some), ADDITIVE_SLOTS))
+    ),
+    running_checked_out_ns=counts,
+    oldest_checkout_ns=counts,
+    overflow=st.none() | counts,
+)
+
+
+@given(st.lists(st.dictionaries(texts, snapshots, max_size=3), min_size=1, max_size=3))
+def test_pools_look_as_prometheus_client_prints_them(scrapes: list[dict[str, Snapshot]]) -> None:
+    families = (*POOL_FAMILIES, *APP_FAMILIES)
+    renderer = FamilyRenderer(families)
+    for found in scrapes:
+        labelled = [({"origin": "app", "pool": name}, pool) for name, pool in found.items()]
+        check(renderer, families, choose_exposition(""), labelled)
 
 
 class CountedExposition:
