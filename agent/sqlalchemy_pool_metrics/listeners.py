@@ -79,7 +79,8 @@ def _close_reason(pool: Any, record: Any, recorder: Recorder) -> str:
     disposing = DISPOSING.get()
     if disposing is not None and disposing() is pool:
         return "dispose"
-    if recorder.state(record).idle:
+    state = recorder.state(record)
+    if state.idle and not state.taken:
         return "overflow"
     if -1 < pool._recycle < time.time() - record.starttime:
         return "recycle"

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Full, Queue, QueueCommon
 
 from .faults import log_fault, raised_by_application
-from .recorder import Recorder
+from .recorder import Recorder, mark_taken
 from .registry import PROCESS
 
 __all__ = [
@@ -47,7 +47,10 @@ class RecordsWaits(QueueCommon[Any]):
             if not block:
                 raise
         # After the `except`: an exception of the wait must not have our Empty as its context.
-        return self._wait(timeout) if record is None else self._record_taken(record)
+        if record is None:
+            return self._wait(timeout)
+        mark_taken(record)
+        return record
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Record the return of a record and put it back."""
@@ -69,16 +72,6 @@ class RecordsWaits(QueueCommon[Any]):
                 raise
             log_fault("recording a return", fault)
 
-    def _record_taken(self, record: Any) -> Any:
-        try:
-            recorder = self.recorder
-            if recorder is not None:
-                with recorder.quick_lock:
-                    recorder.record_taken(record)
-        except Exception as fault:
-            log_fault("recording a taken connection", fault)
-        return record
-
     def _wait(self, timeout: float | None) -> Any:
         recorder, wait = self.recorder, None
         try:
@@ -86,7 +79,9 @@ class RecordsWaits(QueueCommon[Any]):
         except Exception as fault:
             log_fault("recording a wait", fault)
         try:
-            return self._record_taken(super().get(True, timeout))
+            record = super().get(True, timeout)
+            mark_taken(record)
+            return record
         finally:
             if recorder is not None and wait is not None:
                 _end_wait(recorder, *wait)
@@ -102,10 +97,10 @@ def _end_wait(recorder: Recorder, slot: int, since_ns: int) -> None:
 class RecordingQueue(RecordsWaits, Queue[Any]):
     """SQLAlchemy's queue for threads, with the most frequent operations written out.
 
-    Its mutex is the block's lock: one acquisition covers taking a record and recording it. It
-    notifies a condition only if a thread waits for it. That pays for much of the recording.
-    The mutex is an RLock in SQLAlchemy, too, since the garbage collector can return a connection in
-    the middle of a `get()`; see the docstring of sqlalchemy/util/queue.py.
+    Its mutex is the block's lock: one acquisition covers a return and its recording. It notifies a
+    condition only if a thread waits for it. That pays for much of the recording. The mutex is an
+    RLock in SQLAlchemy, too, since the garbage collector can return a connection in the middle of a
+    `get()`; see the docstring of sqlalchemy/util/queue.py.
 
     Attributes:
         quick_mutex: The mutex, cheaper in a `with` statement.
@@ -131,24 +126,18 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
         self._waiters = self._putters = 0
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Take a record and record that, under one lock."""
-        record = fault = None
+        """Take a record; record the wait, if there is one."""
+        record = None
         with self.quick_mutex:
             if self.queue:
                 record = self.queue.pop() if self.use_lifo else self.queue.popleft()
                 if self._putters:
                     self.not_full.notify()
-                try:
-                    if self.recorder is not None:
-                        self.recorder.record_taken(record)
-                except Exception as error:
-                    fault = error
         if record is None:
             if not block:
                 raise Empty
             return self._wait(timeout)  # the pool asks to block only when it is at its limit
-        if fault is not None:  # log it outside the lock: a log handler may use the pool
-            log_fault("recording a taken connection", fault)
+        mark_taken(record)
         return record
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -219,13 +208,7 @@ class RecordingAsyncQueue(RecordsWaits, AsyncAdaptedQueue[Any]):
         record = queue._queue.pop() if self.use_lifo else queue._queue.popleft()
         if queue._putters:  # callers of a `put` that blocks, which only a user's own class calls
             queue._wakeup_next(queue._putters)
-        try:
-            recorder = self.recorder
-            if recorder is not None:
-                with recorder.quick_lock:
-                    recorder.record_taken(record)
-        except Exception as fault:
-            log_fault("recording a taken connection", fault)
+        mark_taken(record)
         return record
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:

@@ -28,7 +28,7 @@ from .snapshot import PoolDescription
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-__all__ = ["ConnectionState", "Recorder"]
+__all__ = ["ConnectionState", "Recorder", "mark_taken"]
 
 _STATE = "_pool_metrics"
 # Read at every checkout and return: a global is faster than an index into a tuple.
@@ -41,7 +41,8 @@ class ConnectionState:
     Attributes:
         recorder: The recorder of the pool that the record belongs to.
         live: Whether the record has an open connection that this process opened.
-        idle: Whether the record is checked in.
+        idle: Whether the record counts as checked in: until its next checkout is recorded.
+        taken: Whether it has left the queue for that checkout, which may ping or reconnect first.
         since_ns: When it was checked out; 0 when it is not.
         statement_ns: When the statement that it executes began; 0 when it executes none.
         slot: The slot of its start time in the block; 0 for none.
@@ -58,12 +59,13 @@ class ConnectionState:
         "since_ns",
         "slot",
         "statement_ns",
+        "taken",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, live: bool) -> None:
         self.recorder = recorder
         self.live = live
-        self.idle = False
+        self.idle = self.taken = False
         self.slot = 0
         self.since_ns = self.statement_ns = 0
         self.fairy: ref[Any] | None = None
@@ -78,11 +80,18 @@ class ConnectionState:
                 log_fault("recording a lost connection", fault)
 
 
+def mark_taken(record: Any) -> None:
+    """Note that a record left the queue of idle connections; only its new owner knows it."""
+    state: ConnectionState | None = getattr(record, _STATE, None)
+    if state is not None:  # else it was queued before the recording began
+        state.taken = True
+
+
 class Recorder:
     """Records the events of one pool object of one process in a block.
 
-    Any thread may call any method. The caller of `record_taken`, `record_return` and `adopt` holds
-    `lock`; the other methods take it.
+    Any thread may call any method. The caller of `record_return` and `adopt` holds `lock`; the
+    other methods take it.
 
     `Engine.dispose()` replaces the pool. The new pool gets its own recorder on the same block, and
     the old recorder is `retired`: its connections stay out until they come back, and are idle then
@@ -172,17 +181,6 @@ class Recorder:
             state.live = True
             state.closing = None
 
-    def record_taken(self, record: Any) -> None:
-        """Note that a record left the queue of idle connections. The caller holds the lock."""
-        try:
-            state: ConnectionState = record._pool_metrics
-        except AttributeError:  # it was queued before the recording began
-            return
-        if state.idle and state.recorder is self:
-            state.idle = False
-            block = self.block
-            block.slots[CHECKED_IN] = block.idle = block.idle - 1
-
     def record_checkout(self, record: Any, fairy: PoolProxiedConnection, entered_ns: int) -> None:
         """Count the checkout of a record by a caller that asked for it at `entered_ns`."""
         # Locals, globals and written-out code below: this runs at every checkout.
@@ -194,13 +192,16 @@ class Recorder:
             state = self.state(record)
         with self.quick_lock:
             now_ns = monotonic_ns()  # under the lock, so that times in a block never run backwards
-            if state.since_ns or state.idle or self.retired:
+            if state.since_ns or self.retired:
                 self._prepare_unusual_checkout(state)
                 if state.since_ns:
                     self._record_shared_checkout(state, fairy, now_ns - entered_ns)
                     return
             block = self.block
             slots, held, duration_ns = block.slots, block.held, now_ns - entered_ns
+            if state.idle:
+                state.idle = False
+                slots[CHECKED_IN] = block.idle = block.idle - 1
             level = held.level + 1
             if level >= held.watch_level or now_ns >= held.window_end_ns or not held.free_slots:
                 state.slot = block.record_checkout(duration_ns, now_ns)
@@ -222,7 +223,7 @@ class Recorder:
             self.block.record_shared_checkout(monotonic_ns() - entered_ns)
 
     def _prepare_unusual_checkout(self, state: ConnectionState) -> None:
-        """Prepare a checkout from a pool without a queue, or from a pool that was replaced."""
+        """Prepare a checkout of a connection that is out, or from a pool that was replaced."""
         if state.idle:
             self._set_idle(state, False)
         if self.retired:
@@ -279,7 +280,7 @@ class Recorder:
         held.free_slots.append(slot)
         if block.saturated_since:
             block.record_saturation(now_ns)
-        state.since_ns, state.fairy, state.idle = 0, None, True
+        state.since_ns, state.fairy, state.idle, state.taken = 0, None, True, False
         slots[CHECKED_IN] = block.idle = block.idle + 1
 
     def begin_statement(self, state: ConnectionState) -> int:
@@ -308,7 +309,9 @@ class Recorder:
         reason = self._end_checkout(state) if state.since_ns else "other"
         if record.dbapi_connection is None:
             self._count_closed(state, reason)
-        elif not state.idle:
+            return
+        state.taken = False
+        if not state.idle:
             self._set_idle(state, True)
 
     def record_close(self, record: ConnectionPoolEntry, reason: str) -> None:
@@ -337,7 +340,7 @@ class Recorder:
         if os.getpid() != self._pid:  # in a forked child: the connection belongs to the parent
             return
         with self.lock:
-            dropped_with_pool = self.retired or state.idle
+            dropped_with_pool = self.retired or (state.idle and not state.taken)
             if state.since_ns:
                 self._end_checkout(state)
             self._count_closed(state, "dispose" if dropped_with_pool else "other")

@@ -47,7 +47,6 @@ def use_in_every_way(engine: Engine) -> None:
     ("owner", "method"),
     [
         (Recorder, "record_open"),
-        (Recorder, "record_taken"),
         (Recorder, "record_checkout"),
         (Recorder, "record_return"),
         (Recorder, "record_close"),
