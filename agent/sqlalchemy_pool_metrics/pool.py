@@ -307,7 +307,7 @@ def _build_timed_creator(creator: Any, pool: ref[Any]) -> Callable[[Any], DBAPIC
 def _begin_open(pool: Any) -> Block | None:
     """Note that a connection is being opened; the first one of a pool gives it its place."""
     try:
-        statements.observe(pool)  # here: create_engine() builds the pool before it has a dialect
+        statements.observe(pool)  # again: create_engine(pool=...) gives the pool its dialect late
         block: Block = pool._recorder.begin_open()
         if not block.is_placed:
             PROCESS.find_place(block)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import greenlet  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
@@ -47,6 +48,9 @@ BUILDERS: dict[str, Callable[[str], Engine]] = {
     "instrument": lambda url: instrument(create_engine(url)),
     "plugin": lambda url: create_engine(url, plugins=["pool_metrics"]),
     "poolclass": lambda url: create_engine(url, poolclass=MetricsQueuePool),
+    "pool": lambda url: create_engine(
+        url, pool=MetricsQueuePool(lambda: sqlite3.connect(make_url(url).database or ""))
+    ),
 }
 
 
