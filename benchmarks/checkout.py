@@ -25,10 +25,11 @@ VARIANTS = {
     "private": "ours, private memory",
     "mapped": "ours, file mapped",
     "instrumented": "ours, file mapped, instrument()",
+    "holders": "ours, file mapped, instrument(), holders",
     "prometheus": "prometheus_client listeners",
     "opentelemetry": "OpenTelemetry",
 }
-MAPPED = ("mapped", "instrumented")
+MAPPED = ("mapped", "instrumented", "holders")
 # By way of working: which variants there are, and the share of the rounds.
 WAYS = {
     "one thread": (tuple(VARIANTS), 1.0),

@@ -106,6 +106,17 @@ def build_instrumented(base: type[Pool]) -> Engine:
     return instrument(build_engine(base), name="primary")
 
 
+def build_holders(base: type[Pool]) -> Engine:
+    """Return an engine that also finds the function that asks for a connection."""
+    from sqlalchemy_pool_metrics import instrument, read_pool
+
+    engine = instrument(build_engine(base), name="primary", holders=True)
+    engine.pool.connect().close()
+    if not read_pool(engine).holders:
+        refuse("finds no holder")
+    return engine
+
+
 def build_prometheus(base: type[Pool]) -> Engine:
     """Return an engine with typical listeners: connections out, and the time they are held."""
     try:
@@ -150,6 +161,7 @@ BUILD: dict[str, Callable[[type[Pool]], Engine]] = {
     "private": build_recorded,
     "mapped": build_mapped,
     "instrumented": build_instrumented,
+    "holders": build_holders,
     "prometheus": build_prometheus,
     "opentelemetry": build_opentelemetry,
 }

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .holders import holder
     from .instrumentation import instrument, read_pool, read_pools
     from .pool import MetricsAsyncAdaptedQueuePool, MetricsQueuePool, metrics_class
     from .snapshot import Histogram, PoolDescription, Snapshot
@@ -24,6 +25,7 @@ __all__ = [
     "MetricsQueuePool",
     "PoolDescription",
     "Snapshot",
+    "holder",
     "instrument",
     "metrics_class",
     "read_pool",
@@ -39,6 +41,7 @@ _MODULES = {
     "MetricsQueuePool": "pool",
     "PoolDescription": "snapshot",
     "Snapshot": "snapshot",
+    "holder": "holders",
     "instrument": "instrumentation",
     "metrics_class": "pool",
     "read_pool": "instrumentation",

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from operator import add, sub
 from typing import Any
 
 from .clock import monotonic_ns
+from .holders import NAMED
 from .in_flight import UNLIMITED, InFlightTable
 from .layout import (
     ACTIVE,
     ADDITIVE_SLOTS,
-    BLOCK_SLOTS,
     BUSY,
     BUSY_ONE,
     BUSY_SINCE,
@@ -26,12 +27,13 @@ from .layout import (
     CHECKED_IN,
     ENDED,
     HISTOGRAM_SLOTS,
+    HOLDERS,
     SLOT,
     TABLE,
     read_busy,
 )
 from .slot_buffer import SlotBuffer
-from .snapshot import PoolDescription, Snapshot, build_snapshot
+from .snapshot import HolderNumbers, PoolDescription, Snapshot, build_snapshot
 
 __all__ = ["Block"]
 
@@ -70,7 +72,7 @@ class Block:
     Attributes:
         lock: Protects the block.
         quick_lock: The same lock, cheaper in a `with` statement.
-        buffer: Where the block lies; `slots` are its slots.
+        buffer: Where the block lies; `slots` are its slots, `holders` its table of holders.
         held: The connections that are out.
         waiting: The callers that wait.
         idle: Live idle connections.
@@ -80,6 +82,7 @@ class Block:
         base_name: The default name without other engines of the database; None for a name that
             somebody gave.
         module: The module that created the engine.
+        holder_search: How to find the holder of a checkout.
         number: The order in which blocks are built.
         earlier_checkouts: Checkouts that the block of the parent process had counted at the fork.
         is_placed: Whether the block is in its final buffer, such as one in the shared file.
@@ -98,7 +101,7 @@ class Block:
         self.lock = lock or threading.RLock()
         self.quick_lock = _build_quick_lock(self.lock)
         self.buffer = SlotBuffer()
-        self.slots = self.buffer.slots
+        self.slots, self.holders = self.buffer.slots, self.buffer.holders
         self.held = InFlightTable("held", "checked_out_peaks", _HOLD)
         self.waiting = InFlightTable("waiting", "pending_peaks", _WAIT)
         self.checkout_ns = self.checkouts = self.holds = self.busy = 0
@@ -106,9 +109,11 @@ class Block:
         self.number = next(_numbers)
         self.base_name: str | None = None
         self.module = ""
+        self.holder_search = NAMED
         self.is_placed = self.is_left_out = self.is_disposed = self.is_counted = False
         self.on_end: Callable[[], None] | None = None
         self._inherited = [0] * ADDITIVE_SLOTS
+        self._inherited_holders: Counter[tuple[str, str]] = Counter()
         self._saturations = 0
         self.saturated_since = 0
         self.describe(description)
@@ -129,6 +134,7 @@ class Block:
         successor = Block(self.description)
         successor.earlier_checkouts = self.count_checkouts()
         successor.base_name, successor.module = self.base_name, self.module
+        successor.holder_search = self.holder_search
         return successor
 
     @property
@@ -163,8 +169,9 @@ class Block:
         with self.lock:
             # Other pools counted there before; read() subtracts their counts.
             self._inherited = list(map(add, self._inherited, buffer.slots[:ADDITIVE_SLOTS]))
+            self._inherited_holders.update(buffer.holders.count())
             self.buffer.move_to(buffer)
-            self.buffer, self.slots = buffer, buffer.slots
+            self.buffer, self.slots, self.holders = buffer, buffer.slots, buffer.holders
             self._resume()
 
     def absorb(self, buffer: SlotBuffer) -> bool:
@@ -177,6 +184,7 @@ class Block:
             return False
         try:
             self._inherited = list(map(add, self._inherited, buffer.slots[:ADDITIVE_SLOTS]))
+            self._inherited_holders.update(buffer.holders.count())
             buffer.add_counters_to(self.buffer)
             self._resume()
         finally:
@@ -196,7 +204,7 @@ class Block:
             old, buffer = self.buffer, SlotBuffer()
             buffer.describe(old.description)
             buffer.on_new_window = old.on_new_window
-            for slot in range(ADDITIVE_SLOTS, BLOCK_SLOTS):
+            for slot in range(ADDITIVE_SLOTS, HOLDERS):
                 value = old.slots[slot]
                 # An ended entry of a table holds a total of the old buffer: leave it behind.
                 buffer.slots[slot] = value if value < ENDED else 0
@@ -206,12 +214,17 @@ class Block:
             running, old.slots[BUSY] = read_busy(self.busy, now_ns)
             buffer.slots[BUSY] = running * (BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT))
             buffer.slots[BUSY_SINCE] = now_ns
-            self.buffer, self.slots = buffer, buffer.slots
+            self.buffer, self.slots, self.holders = buffer, buffer.slots, buffer.holders
             if is_renamed:
                 self._inherited = [0] * ADDITIVE_SLOTS
+                self._inherited_holders.clear()
             else:
                 counted = old.slots[:ADDITIVE_SLOTS]
                 self._inherited = list(map(sub, self._inherited, counted))
+                self._inherited_holders.subtract(old.holders.count())
+            buffer.holders.take_holds(old.holders, now_ns)
+            if not is_renamed:
+                self._inherited_holders.update(buffer.holders.count())
             self.is_placed = False
             self._resume()
             return old
@@ -333,8 +346,16 @@ class Block:
         """
         with self.lock:
             snapshot, inherited = self.buffer.read(with_gauges=True), self._inherited
+            holders = tuple(map(self._subtract_inherited, snapshot.holders))
         own = tuple(map(sub, snapshot.additive, inherited))
-        return build_snapshot(**{**vars(snapshot), "additive": own})
+        return build_snapshot(**{**vars(snapshot), "additive": own, "holders": holders})
+
+    def _subtract_inherited(self, holder: HolderNumbers) -> HolderNumbers:
+        inherited = self._inherited_holders
+        return holder._replace(
+            holds=holder.holds - inherited[holder.name, "holds"],
+            held_ns=holder.held_ns - (inherited[holder.name, "held"] << BUSY_UNIT_SHIFT),
+        )
 
     def read_buffer(self) -> Snapshot:
         """Return a consistent snapshot of the buffer, inherited counters included."""

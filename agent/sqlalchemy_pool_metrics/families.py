@@ -20,7 +20,7 @@ from .layout import (
     INVALIDATION_KINDS,
     SLOT,
 )
-from .snapshot import Snapshot
+from .snapshot import HolderNumbers, Snapshot
 
 __all__ = ["APP_FAMILIES", "FAMILIES", "Family", "Series", "count_up", "single"]
 
@@ -112,6 +112,20 @@ def _split_counter(name: str, help_: str, label: str, values: Sequence[str]) -> 
     pick = itemgetter(*(SLOT[f"{counters}_{value}"] for value in values))
     series = tuple((value,) for value in values)
     return Family(name, "counter", help_, lambda s: (series, pick(s.additive)), (label,))
+
+
+def _of_holders(
+    name: str, type_: str, help_: str, read: Callable[[HolderNumbers], float]
+) -> Family[Snapshot]:
+    """Return a family with a series for each holder, none where nobody asks who they are."""
+
+    def read_all(snapshot: Snapshot) -> Series:
+        if type_ == "gauge" and not snapshot.processes:
+            return _ABSENT
+        holders = snapshot.holders
+        return [(each.name,) for each in holders], [read(each) for each in holders]
+
+    return Family(name, type_, help_, read_all, ("holder",))
 
 
 def _histogram(name: str, help_: str, histogram: str) -> Family[Snapshot]:
@@ -293,6 +307,20 @@ APP_FAMILIES: tuple[Family[Snapshot], ...] = (
         "sqlalchemy_pool_engines",
         "Live engines of the application behind these labels, each with a pool of its own.",
         lambda s: s.engines,
+    ),
+    _of_holders(
+        "sqlalchemy_pool_held_connections",
+        "gauge",
+        "Connections in hand by holder: a name that the application gives, "
+        "else the endpoint or task, else the function that asked for the connection.",
+        lambda h: h.connections,
+    ),
+    _of_holders("sqlalchemy_pool_holds", "counter", "Checkouts by holder.", lambda h: h.holds),
+    _of_holders(
+        "sqlalchemy_pool_held_seconds",
+        "counter",
+        "Integral of held_connections over time, connections still out included.",
+        lambda h: h.held_ns / 1e9,
     ),
 )
 """The application's pools have these as well."""

@@ -32,11 +32,12 @@ import struct
 import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
-from .layout import ADDITIVE_SLOTS, TABLE, Region, SlotTable
+from .layout import ADDITIVE_SLOTS, BUSY_UNIT_SHIFT, TABLE, Region, SlotTable
 from .slot_reader import read_snapshot
-from .snapshot import PoolDescription, Snapshot
+from .snapshot import OTHER, HolderNumbers, PoolDescription, Snapshot, limit_holders
 from .tagged_text import (
     UnreadableFile,
     build_text_tag,
@@ -65,11 +66,15 @@ __all__ = [
 MAGIC = int.from_bytes(b"sqlapool", sys.byteorder)
 BYTE_ORDER_MARK = 0x0102030405060708
 MAJOR_VERSION = 1
-HEADER_BYTES, BLOCK_BYTES = 8192, 4096
+HEADER_BYTES = BLOCK_BYTES = 8192
 SLOTS_OFFSET = BLOCK_BYTES - 8 * TABLE.slots
-RETIRED_BLOCK_BYTES = 2048
-"""Of dead processes only the additive slots are kept."""
-RETIRED_SLOTS_OFFSET = RETIRED_BLOCK_BYTES - 8 * ADDITIVE_SLOTS
+RETIRED_SLOTS_OFFSET = 2048 - 8 * ADDITIVE_SLOTS
+"""In `retired`, which keeps only the additive slots and the counters of holders."""
+RETIRED_HOLDERS_BYTES = 1 << 20
+MAX_HOLDERS_BYTES = 1 << 15
+"""Bytes of the holders in `retired`, of all pools and of one."""
+HOLDER_BYTES = 17
+"""Bytes of a holder without its name."""
 TEXTS_OFFSET = 128
 UNUSED = 6
 """The index of the number whose bit n is set when block n does not count."""
@@ -198,21 +203,58 @@ def _encode_table(table: SlotTable) -> bytes:
 def build_file(header: Header, pools: Sequence[Snapshot], merged_ids: Iterable[int]) -> bytes:
     """Return the bytes of `retired`, which holds the counters of pools that are gone."""
     ids = [each.to_bytes(8, sys.byteorder) for each in merged_ids]
-    table = SlotTable([r for r in TABLE.regions.values() if r.offset < ADDITIVE_SLOTS])
+    room = min(RETIRED_HOLDERS_BYTES // max(1, len(pools)), MAX_HOLDERS_BYTES)
+    holders = [_pick_holders(pool.holders, room) for pool in pools]
+    names = ["".join(f"{each.name}\n" for each in picked).encode() for picked in holders]
+    rows = max(map(len, holders), default=0)
+    table = _build_retired_table(rows, max(map(len, names), default=0))
     header = header._replace(
-        block_bytes=RETIRED_BLOCK_BYTES,
+        block_bytes=RETIRED_SLOTS_OFFSET + 8 * table.slots,
         slots_offset=RETIRED_SLOTS_OFFSET,
         blocks=len(pools),
         merged_count=len(ids),
     )
-    blocks = (_build_block(pool) for pool in pools)
+    blocks = (
+        (_build_slots(pool, picked, rows, len(text)) + text).ljust(header.block_bytes, b"\0")
+        for pool, picked, text in zip(pools, holders, names)
+    )
     return b"".join((build_header(table, {}, header), *blocks, *ids))
 
 
-def _build_block(pool: Snapshot) -> bytes:
+def _pick_holders(holders: Sequence[HolderNumbers], room: int) -> tuple[HolderNumbers, ...]:
+    """Return the holders that fit into so many bytes, and the sum of the others."""
+    ends = accumulate(HOLDER_BYTES + len(each.name.encode()) for each in holders)
+    left = room - HOLDER_BYTES - len(OTHER)
+    return limit_holders(holders, {each.name for each, end in zip(holders, ends) if end <= left})
+
+
+def _build_retired_table(rows: int, name_bytes: int) -> SlotTable:
+    regions = [region for region in TABLE.regions.values() if region.offset < ADDITIVE_SLOTS]
+    offset = ADDITIVE_SLOTS
+    for name, length in (
+        ("holder_holds", rows),
+        ("holder_held", rows),
+        ("holder_names_used", min(rows, 1)),
+        ("holder_names", -(-name_bytes // 8)),
+    ):
+        if length:
+            regions.append(Region(name, TABLE.regions[name].kind, offset, length))
+            offset += length
+    return SlotTable(regions)
+
+
+def _build_slots(
+    pool: Snapshot, holders: Sequence[HolderNumbers], rows: int, name_bytes: int
+) -> bytes:
+    """Return a block of `retired` up to the names of the holders."""
     text, text_tag = encode_description(pool.pool, RETIRED_SLOTS_OFFSET - 8)
     described = text_tag.to_bytes(8, sys.byteorder) + text
-    slots = b"".join((number & _U64).to_bytes(8, sys.byteorder) for number in pool.additive)
+    numbers = [*pool.additive]
+    if rows:
+        missing = [0] * (rows - len(holders))
+        numbers += [*(each.holds for each in holders), *missing]
+        numbers += [*(each.held_ns >> BUSY_UNIT_SHIFT for each in holders), *missing, name_bytes]
+    slots = b"".join((number & _U64).to_bytes(8, sys.byteorder) for number in numbers)
     return described.ljust(RETIRED_SLOTS_OFFSET, b"\0") + slots
 
 

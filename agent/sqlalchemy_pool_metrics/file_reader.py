@@ -30,7 +30,7 @@ RETIRED = "retired"
 """The name of the file that holds the counters of dead processes."""
 MAX_FILE_BYTES = 4 << 20
 STABLE_TRIES = 4
-FIRST_BLOCKS = 2
+FIRST_BLOCKS = 1
 """Blocks read together with the header: most applications have no more pools."""
 
 

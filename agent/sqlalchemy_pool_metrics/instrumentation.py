@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .description import describe_url
 from .faults import log_fault
+from .holders import choose_search
 from .pool import RecordsMetrics, instrument_engine
 from .registry import PROCESS
 from .snapshot import PoolDescription, Snapshot
@@ -19,7 +20,7 @@ __all__ = ["instrument", "read_pool", "read_pools"]
 _Engine = TypeVar("_Engine", bound="Engine | AsyncEngine")
 
 
-def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
+def instrument(engine: _Engine, *, name: str | None = None, holders: bool | None = None) -> _Engine:
     """Record the metrics of an engine's pool from now on.
 
     Call it before or after the first use; the pool may be of any class. A second call only renames
@@ -30,6 +31,8 @@ def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
         engine: The engine.
         name: The value of the label `pool`; by default the engine's `pool_logging_name`, else the
             name of the database.
+        holders: Whether to tell which endpoint, task or function holds the connections; by default
+            what SQLALCHEMY_POOL_METRICS_HOLDERS says.
 
     Returns:
         The engine.
@@ -40,6 +43,8 @@ def instrument(engine: _Engine, *, name: str | None = None) -> _Engine:
         pool = instrument_engine(sync_engine)
         block = pool._recorder.block
         was_named = name or block.base_name is None
+        if holders is not None:
+            block.holder_search = choose_search(holders)
         PROCESS.describe(pool, describe_url(pool, sync_engine.url, name or current))
         if was_named:
             block.base_name = None

@@ -21,6 +21,11 @@ slot, its start time, from which `checked_out`, the oldest age and the running p
     pending_peaks            the same for waiters
     held                     table: a slot per connection that is out, since when
     waiting                  table: a slot per waiter, since when
+    holder_holds             a slot per holder: how often it took a connection
+    holder_held              a slot per holder: the connections that it has, and for how long
+    holder_since             when a holder last took a connection
+    holder_names_used        how many bytes of the names are in use
+    holder_names             the names of the holders in the order of their slots, one a line
 
 A slot of a table is 0, or the monotonic time in ns at which something began, or, when that has
 ended, ENDED | the total of all that have ended, this one included. The same total is then stored
@@ -35,6 +40,9 @@ minus its start, and each ended one its duration. Until a time t, n running stat
 integral are therefore n * (BUSY_ONE - t) + integral. Only a t from `busy_since` on makes sense.
 `busy_since` is stored before `busy` and read after it. Without running statements `busy` is just
 the integral, and may be added up over processes like any counter.
+
+The slots of `holder_held` do the same for the connections that a holder has, with `holder_since`.
+The names of holders are only ever added to.
 
 All times are of CLOCK_MONOTONIC, which all processes of a host share.
 """
@@ -130,6 +138,11 @@ PEAK_REACH = 14
 ENDED = 1 << 63
 BUSY_ONE = 1 << 52
 BUSY_UNIT_SHIFT = 10
+HOLDER_ROWS = 64
+"""Holders of one pool in one process that have names of their own, `other` included."""
+HOLDER_NAMES_BYTES = 2048
+HOLDER_NAME_BYTES = 80
+"""The bytes of all names, and of a name at most."""
 
 
 class HistogramSlots(NamedTuple):
@@ -142,7 +155,10 @@ class HistogramSlots(NamedTuple):
 
 @dataclass(frozen=True)
 class Region:
-    """Slots that belong together: `kind` is counter, histogram, gauge, peaks or table."""
+    """Slots that belong together.
+
+    `kind` is counter, histogram, gauge, peaks, table, holders or text.
+    """
 
     name: str
     kind: str
@@ -184,6 +200,11 @@ def _place() -> list[Region]:
         ("pending_peaks", "peaks", PEAK_WINDOWS, ()),
         ("held", "table", HELD_CAPACITY, ()),
         ("waiting", "table", WAITING_CAPACITY, ()),
+        ("holder_holds", "holders", HOLDER_ROWS, ()),
+        ("holder_held", "holders", HOLDER_ROWS, ()),
+        ("holder_since", "gauge", 1, ()),
+        ("holder_names_used", "gauge", 1, ()),
+        ("holder_names", "text", HOLDER_NAMES_BYTES // 8, ()),
     ]
     regions, offset = [], 0
     for name, kind, length, bounds_ns in sized:
@@ -209,6 +230,8 @@ SATURATED, CHECKED_OUT_PEAKS, PENDING_PEAKS, HELD, WAITING = (
     SLOT[name] for name in ("saturated", "checked_out_peaks", "pending_peaks", "held", "waiting")
 )
 BUSY, BUSY_SINCE = SLOT["busy"], SLOT["busy_since"]
+HOLDERS = SLOT["holder_holds"]
+"""The slots from here on are those of `HolderTable`."""
 BLOCK_SLOTS = TABLE.slots
 
 

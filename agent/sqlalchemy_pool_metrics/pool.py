@@ -20,6 +20,7 @@ from .clock import monotonic_ns
 from .description import describe, find_module
 from .existing_connections import find_connections
 from .faults import log_fault, raised_by_application
+from .holders import choose_search
 from .queues import RecordingQueue, RecordsWaits, find_mutex, make_recording, recording_queue_class
 from .recorder import Recorder
 from .registry import PROCESS
@@ -136,6 +137,7 @@ class RecordsMetrics(Pool):
         description, block = describe(self), self._recorder.block
         self._recorder.describe(description)
         block.module = find_module()
+        block.holder_search = choose_search()
         block.base_name = None if self._orig_logging_name else description.name
 
     def _set_recorder(self, recorder: Recorder) -> None:

@@ -47,12 +47,14 @@ class ConnectionState:
         statement_ns: When the statement that it executes began; 0 when it executes none.
         slot: The slot of its start time in the block; 0 for none.
         fairy: SQLAlchemy's weak reference to the caller's proxy, kept during the checkout only.
+        holder: Who has it; "" if nobody asked.
         closing: Why SQLAlchemy is about to close the connection; None if not known.
     """
 
     __slots__ = (
         "closing",
         "fairy",
+        "holder",
         "idle",
         "live",
         "recorder",
@@ -69,6 +71,7 @@ class ConnectionState:
         self.slot = 0
         self.since_ns = self.statement_ns = 0
         self.fairy: ref[Any] | None = None
+        self.holder = ""
         self.closing: str | None = None
 
     def __del__(self) -> None:
@@ -190,6 +193,8 @@ class Recorder:
             state = self.state(record)
         if state.recorder is not self:
             state = self.state(record)
+        find_holder = self.block.holder_search.find
+        holder = find_holder() if find_holder is not None else ""
         with self.quick_lock:
             now_ns = monotonic_ns()  # under the lock, so that times in a block never run backwards
             if state.since_ns or self.retired:
@@ -214,6 +219,8 @@ class Recorder:
                 held.level = level
                 state.slot = slot = held.free_slots.popleft()
                 slots[slot] = now_ns
+            if holder:
+                state.holder = block.holders.begin(holder, now_ns)
             state.since_ns = now_ns
             state.fairy = record.fairy_ref
 
@@ -278,6 +285,9 @@ class Recorder:
         slots[slot] = ENDED | sum_ns
         slots[HOLD_SUM] = sum_ns
         held.free_slots.append(slot)
+        if state.holder:
+            block.holders.end(state.holder, now_ns)
+            state.holder = ""
         if block.saturated_since:
             block.record_saturation(now_ns)
         state.since_ns, state.fairy, state.idle, state.taken = 0, None, True, False
@@ -378,12 +388,14 @@ class Recorder:
         The caller's proxy is alive when the caller returns or detaches the connection. It is dead
         when the garbage collector returns a leaked one.
         """
-        since_ns, fairy, now_ns = state.since_ns, state.fairy, monotonic_ns()
-        state.since_ns, state.fairy = 0, None
+        since_ns, fairy, holder, now_ns = state.since_ns, state.fairy, state.holder, monotonic_ns()
+        state.since_ns, state.fairy, state.holder = 0, None, ""
         if state.statement_ns:
             state.statement_ns = 0
             self.block.end_statement(now_ns)
         self.block.record_return(state.slot, since_ns, now_ns)
+        if holder:
+            self.block.holders.end(holder, now_ns)
         if fairy is None or fairy() is not None:
             return "detached"
         self.block.add("leaked_connections")

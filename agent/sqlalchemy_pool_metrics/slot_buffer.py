@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .clock import monotonic_ns
-from .layout import ACTIVE, ADDITIVE_SLOTS, BLOCK_SLOTS
+from .holder_table import HolderTable
+from .layout import ACTIVE, ADDITIVE_SLOTS, BLOCK_SLOTS, HOLDERS
 from .slot_reader import read_snapshot
 from .snapshot import PoolDescription, Snapshot
 
@@ -17,6 +18,7 @@ class SlotBuffer:
 
     Attributes:
         slots: The slots as unsigned 64-bit integers, see `layout`.
+        holders: The table of holders in the slots.
         description: The pool that is counted here.
         on_new_window: Called at the first event of each peak window; None until the pool is
             registered.
@@ -26,6 +28,7 @@ class SlotBuffer:
         # A cast memoryview stores 8 aligned bytes at once. struct.pack_into() writes zeros first,
         # which a reader in another process can see.
         self.slots = slots or memoryview(bytearray(8 * BLOCK_SLOTS)).cast("Q")
+        self.holders = HolderTable(self.slots)
         self.description = PoolDescription()
         self.on_new_window: Callable[[], None] | None = None
 
@@ -47,7 +50,7 @@ class SlotBuffer:
         """Add the counters to those of `target`, and copy the other slots and the description."""
         self.add_counters_to(target)
         # Backwards, so that `active` comes last: until then a reader takes the counters alone.
-        for slot in range(BLOCK_SLOTS - 1, ADDITIVE_SLOTS - 1, -1):
+        for slot in range(HOLDERS - 1, ADDITIVE_SLOTS - 1, -1):
             target.slots[slot] = self.slots[slot]
         target.describe(self.description)
 
@@ -55,10 +58,12 @@ class SlotBuffer:
         """Add the counters to those of `target`."""
         for slot in range(ADDITIVE_SLOTS):
             target.slots[slot] += self.slots[slot]
+        target.holders.add(self.holders)
 
     def clear(self) -> None:
         """Set every slot to 0; nobody may read them meanwhile."""
         self.slots[:] = memoryview(bytes(8 * BLOCK_SLOTS)).cast("Q")
+        self.holders = HolderTable(self.slots)
 
     def read(self, *, with_gauges: bool = False) -> Snapshot:
         """Return a snapshot of the slots; without the block's lock it may split an event.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 
 from .layout import (
     ACTIVE,
     ADDITIVE_SLOTS,
     BUSY,
     BUSY_SINCE,
+    BUSY_UNIT_SHIFT,
     CHECKED_IN,
     CHECKED_OUT_PEAKS,
     COUNTERS,
@@ -17,6 +19,8 @@ from .layout import (
     HELD,
     HELD_OVERFLOWED,
     HISTOGRAM_SLOTS,
+    HOLDER_NAME_BYTES,
+    HOLDERS,
     PEAK_REACH,
     PENDING_PEAKS,
     SATURATED,
@@ -29,7 +33,7 @@ from .layout import (
     SlotTable,
     read_busy,
 )
-from .snapshot import PoolDescription, Snapshot, build_snapshot, keep_counters
+from .snapshot import HolderNumbers, PoolDescription, Snapshot, build_snapshot, keep_counters
 
 __all__ = ["read_snapshot"]
 
@@ -85,6 +89,7 @@ def read_snapshot(
         saturated_processes=1 if saturated else 0,
         oldest_checkout_ns=max(0, now_ns - held[0]) if held else 0,
         overflow=None if pool.size is None else max(0, checked_in + checked_out - pool.size),
+        holders=_read_holders(slots, table, now_ns, lag_ns),
     )
     return snapshot if active else keep_counters(snapshot)
 
@@ -102,7 +107,7 @@ def _sort_own(slots: memoryview) -> _Sorted:
     head = slots[:HELD].tolist()
     held_used, waiting_used = head[_HELD_USED], head[_WAITING_USED]
     held = slots[HELD : min(HELD + held_used, WAITING)].tolist() if held_used else ()
-    waiting = slots[WAITING : WAITING + waiting_used].tolist() if waiting_used else ()
+    waiting = slots[WAITING : min(WAITING + waiting_used, HOLDERS)].tolist() if waiting_used else ()
     return (
         head[:ADDITIVE_SLOTS],
         head[ACTIVE],
@@ -148,6 +153,34 @@ def _sum_running(starts: _Slots, now_ns: int) -> int:
     if starts[-1] <= now_ns:
         return len(starts) * now_ns - sum(starts)
     return sum([now_ns - start for start in starts if start < now_ns])
+
+
+def _read_holders(
+    slots: memoryview, table: SlotTable, now_ns: int, lag_ns: int
+) -> tuple[HolderNumbers, ...]:
+    used = table.read_one(slots, "holder_names_used")
+    region = table.regions.get("holder_names")
+    if not used or region is None:
+        return ()
+    names = _split_names(bytes(slots[region.offset : region.offset + region.length])[:used])
+    until_ns = max(now_ns - lag_ns, table.read_one(slots, "holder_since"))
+    rows = zip(names, table.read(slots, "holder_holds"), table.read(slots, "holder_held"))
+    return tuple([_read_holder(*row, until_ns) for row in rows])
+
+
+def _read_holder(name: str, holds: int, held: int, until_ns: int) -> HolderNumbers:
+    connections, time = read_busy(held, until_ns)
+    return HolderNumbers(name, connections, holds, time << BUSY_UNIT_SHIFT)
+
+
+@lru_cache(maxsize=512)
+def _split_names(text: bytes) -> list[str]:
+    """Return the names of holders. Cached: the processes of one program have the same ones."""
+    lines = text.decode("utf-8", "replace").split("\n")
+    return [
+        "".join([each if each.isprintable() else "\ufffd" for each in line[:HOLDER_NAME_BYTES]])
+        for line in lines[:-1]
+    ]
 
 
 def _read_peak(ring: _Slots, current: int, oldest: int) -> int:

@@ -5,18 +5,32 @@ This one kind of value carries everything from the slots to /metrics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any
+from operator import add
+from typing import Any, NamedTuple
 
 from .layout import BUSY, BUSY_UNIT_SHIFT, FAILURE_REASONS, HISTOGRAM_SLOTS, HISTOGRAMS, SLOT
 
-__all__ = ["Histogram", "PoolDescription", "Snapshot", "build_snapshot", "keep_counters", "merge"]
+__all__ = [
+    "OTHER",
+    "Histogram",
+    "HolderNumbers",
+    "PoolDescription",
+    "Snapshot",
+    "build_snapshot",
+    "keep_counters",
+    "limit_holders",
+    "merge",
+    "merge_holders",
+]
 
 MAX_CONNECTIONS = 1 << 31
 MAX_COUNT = 1 << 62
+OTHER = "other"
+"""The holder that stands for all for which there is no room."""
 _HOLD_SUM, _WAIT_SUM = HISTOGRAM_SLOTS["hold"].sum, HISTOGRAM_SLOTS["wait"].sum
 _SATURATED_NS = SLOT["saturated_ns"]
 _UNFINISHED_CHECKED_OUT_NS = SLOT["unfinished_checked_out_ns"]
@@ -77,6 +91,22 @@ class Histogram:
         return list(zip((*self.bounds, float("inf")), accumulate(self.counts)))
 
 
+class HolderNumbers(NamedTuple):
+    """The numbers of one holder of a pool's connections.
+
+    Attributes:
+        name: The holder.
+        connections: How many it has.
+        holds: How often it took one.
+        held_ns: The integral of `connections` over time.
+    """
+
+    name: str
+    connections: int
+    holds: int
+    held_ns: int
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The numbers of one pool, of one process or of several merged.
@@ -91,6 +121,7 @@ class Snapshot:
             them by name.
         busy: Connections that execute a statement.
         overflow: Connections beyond the size, never negative; None for a pool without a size.
+        holders: Who has the connections; empty where nobody asks for it.
     """
 
     pool: PoolDescription
@@ -109,6 +140,7 @@ class Snapshot:
     saturated_processes: int = 0
     oldest_checkout_ns: int = 0
     overflow: int | None = None
+    holders: tuple[HolderNumbers, ...] = ()
 
     @property
     def size(self) -> int | None:
@@ -166,6 +198,7 @@ class Snapshot:
             and self.checked_out <= MAX_CONNECTIONS
             and self.pending_checkouts <= MAX_CONNECTIONS
             and sum(self.additive) <= MAX_COUNT
+            and sum(each.holds + each.held_ns for each in self.holders) <= MAX_COUNT
         )
 
     def counter(self, name: str) -> int:
@@ -224,7 +257,26 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         saturated_processes=sum(s.saturated_processes for s in snapshots),
         oldest_checkout_ns=max(s.oldest_checkout_ns for s in snapshots),
         overflow=_total(s.overflow for s in sized),
+        holders=merge_holders(each for s in snapshots for each in s.holders),
     )
+
+
+def merge_holders(holders: Iterable[HolderNumbers]) -> tuple[HolderNumbers, ...]:
+    """Add up what has the same name; the order stays."""
+    found: dict[str, HolderNumbers] = {}
+    for each in holders:
+        before = found.get(each.name)
+        found[each.name] = (
+            HolderNumbers(each.name, *map(add, before[1:], each[1:])) if before else each
+        )
+    return tuple(found.values())
+
+
+def limit_holders(
+    holders: Iterable[HolderNumbers], kept: Collection[str]
+) -> tuple[HolderNumbers, ...]:
+    """Add up as OTHER all holders that are not kept."""
+    return merge_holders(h if h.name in kept else h._replace(name=OTHER) for h in holders)
 
 
 def keep_counters(snapshot: Snapshot) -> Snapshot:
@@ -238,7 +290,10 @@ def keep_counters(snapshot: Snapshot) -> Snapshot:
     additive[_UNFINISHED_PENDING_NS] += snapshot.running_pending_ns
     additive[_SATURATED_NS] += snapshot.running_saturated_ns
     return build_snapshot(
-        pool=_without_limits(snapshot.pool), processes=0, additive=tuple(additive)
+        pool=_without_limits(snapshot.pool),
+        processes=0,
+        additive=tuple(additive),
+        holders=tuple(each._replace(connections=0) for each in snapshot.holders),
     )
 
 

@@ -19,6 +19,7 @@ from grafana.source.thresholds import Steps, build_names, build_thresholds
 _HEADINGS: Final = {
     "alertname": "Alert",
     "severity": "Severity",
+    "holder": "Holder",
     "database": "Database",
     "pool": "Pool",
     "application": "Application",

@@ -16,13 +16,17 @@ import pytest
 
 from sqlalchemy_pool_exporter.shared_files import SharedFolder
 from sqlalchemy_pool_metrics import (
+    PoolDescription,
+    Snapshot,
     dead_files,
+    holder,
     read_pool,
 )
 from sqlalchemy_pool_metrics.dead_files import LOCK, MARGINS_NS, merge_dead_files
-from sqlalchemy_pool_metrics.file_format import Header, build_file, build_header
-from sqlalchemy_pool_metrics.file_reader import RETIRED, list_files
-from sqlalchemy_pool_metrics.layout import TABLE, Region, SlotTable
+from sqlalchemy_pool_metrics.file_format import Header, build_file, build_header, read_contents
+from sqlalchemy_pool_metrics.file_reader import MAX_FILE_BYTES, RETIRED, list_files
+from sqlalchemy_pool_metrics.layout import ADDITIVE_SLOTS, TABLE, Region, SlotTable
+from sqlalchemy_pool_metrics.snapshot import HolderNumbers
 from tests.agent.children import (
     Child,
     build_shared_engine,
@@ -332,3 +336,51 @@ def test_the_time_of_connections_that_a_killed_process_had_out_stays_counted(fol
     merged = read_total(folder).checked_out_ns
     assert before <= dead <= merged
     assert child.answer[0] <= merged
+
+
+def test_the_holders_of_killed_processes_keep_their_counters(folder: Path) -> None:
+    def work() -> list[int]:
+        engine = build_shared_engine()
+        with holder("report"):
+            use(engine, 2)
+            engine.info = engine.raw_connection()
+        with holder("import"):
+            use(engine)
+        return [each.held_ns for each in read_pool(engine).holders]
+
+    for _ in range(2):
+        with Child(work) as child:
+            alive = {each.name: each for each in read_total(folder).holders}
+            child.kill()
+        dead = {each.name: each for each in read_total(folder).holders}
+        for name in alive:
+            assert dead[name].held_ns >= alive[name].held_ns
+        assert (alive["report"].connections, dead["report"].connections) == (1, 0)
+    in_child(lambda: use(build_shared_engine()))
+
+    (retired,) = read_retired(folder).pools
+    holds = {each.name: each.holds for each in retired.holders}
+    assert holds == {"report": 6, "import": 2}
+    merged = {each.name: each for each in read_total(folder).holders}
+    for name in dead:
+        assert merged[name].held_ns >= dead[name].held_ns
+
+
+def test_of_very_many_pools_and_holders_the_rest_is_merged_as_other() -> None:
+    holders = [HolderNumbers(f"holder {number:02}", 0, 1, 1 << 20) for number in range(200)]
+    pools = [
+        Snapshot(
+            PoolDescription(name=f"p{number}"), 0, (1,) * ADDITIVE_SLOTS, holders=tuple(holders)
+        )
+        for number in range(1000)
+    ]
+    data = build_file(Header(), pools, [])
+    read = read_contents(data, 0).pools
+
+    assert len(data) <= MAX_FILE_BYTES
+    for pool in read:
+        names = [each.name for each in pool.holders]
+        assert names == [each.name for each in holders[: len(names) - 1]] + ["other"]
+        assert sum(each.holds for each in pool.holders) == 200
+        assert sum(each.held_ns for each in pool.holders) == 200 << 20
+    assert read_contents(build_file(Header(), pools[:5], []), 0).pools[4].holders == tuple(holders)

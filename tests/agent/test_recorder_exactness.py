@@ -24,9 +24,11 @@ from sqlalchemy_pool_metrics import (
     MetricsAsyncAdaptedQueuePool,
     MetricsQueuePool,
     Snapshot,
+    holder,
     read_pool,
 )
 from sqlalchemy_pool_metrics.layout import (
+    BUSY_UNIT_SHIFT,
     CHECKOUT_FAILURE_REASONS,
     CLOSE_REASONS,
     FAILURE_REASONS,
@@ -35,6 +37,7 @@ from tests.agent.stub_driver import StubDriver, StubError, build_engine, queued_
 
 SIZE, OVERFLOW = 2, 1
 AGE = 10_000
+HOLDER_UNIT_NS = 1 << BUSY_UNIT_SHIFT
 PICK = st.integers(min_value=0, max_value=SIZE + OVERFLOW)
 
 
@@ -59,6 +62,8 @@ class SyncPool(RuleBasedStateMachine):
         self.disconnects = False
         event.listen(self.engine.pool, "checkout", self._on_checkout)
         self.held: list[Any] = []
+        self.held_by: list[str] = []
+        self.holds: Counter[str] = Counter()
         self.detached: list[Any] = []
         self.abandoned: list[tuple[weakref.ref[Any], int]] = []
         self.checkouts = 0
@@ -80,17 +85,20 @@ class SyncPool(RuleBasedStateMachine):
 
     # -- steps
 
-    @rule()
-    def check_out(self) -> None:
+    @rule(name=st.sampled_from(["report", "import", ""]))
+    def check_out(self, name: str) -> None:
         self.expect_checkout()
         try:
-            self.held.append(self.call(self.engine.raw_connection))
+            with holder(name):
+                self.held.append(self.call(self.engine.raw_connection))
         except exc.TimeoutError:
             self.failures["timeout"] += 1
         except (StubError, exc.InvalidRequestError):
             self.failures["error"] += 1
         else:
             self.checkouts += 1
+            self.held_by.append(name)
+            self.holds[name] += 1
 
     @precondition(lambda self: self.held)
     @rule(pick=PICK)
@@ -189,7 +197,7 @@ class SyncPool(RuleBasedStateMachine):
         if error is not None:
             gc.collect()  # the frames in its traceback keep the connection
         if error is asyncio.CancelledError:  # SQLAlchemy no longer trusts the connection
-            self.held.remove(connection)
+            self.take(self.held.index(connection))
             self.expect_gone("invalidated", "hard")
 
     # -- the account
@@ -220,6 +228,7 @@ class SyncPool(RuleBasedStateMachine):
         self.closed["dispose"] += sum(gone)
 
     def take(self, pick: int) -> Any:
+        self.held_by.pop(pick % len(self.held))
         return self.held.pop(pick % len(self.held))
 
     def _on_checkout(self, *_: Any) -> None:
@@ -322,6 +331,20 @@ class SyncPool(RuleBasedStateMachine):
         assert now.checked_out_peak >= now.checked_out
         assert (now.oldest_checkout_ns > 0) == bool(self.held)
         assert now.checked_out_ns >= now.oldest_checkout_ns
+
+    @invariant()
+    def every_connection_and_its_time_has_a_holder(self) -> None:
+        holders = {each.name: each for each in read_pool(self.engine).holders}
+        holds = {name: each.holds for name, each in holders.items() if each.holds}
+        assert holds == {name: number for name, number in self.holds.items() if name}
+        for name, each in holders.items():
+            assert each.connections == self.held_by.count(name), name
+        if not self.holds[""]:
+            time_ns = sum(each.held_ns for each in holders.values())
+            now = read_pool(self.engine)
+            assert time_ns <= now.checked_out_ns + HOLDER_UNIT_NS * self.checkouts
+            if not self.held:
+                assert time_ns >= now.checked_out_ns - HOLDER_UNIT_NS * self.checkouts
 
     def teardown(self) -> None:
         logging.getLogger("sqlalchemy.pool").setLevel(logging.NOTSET)

@@ -99,6 +99,12 @@ def test_a_python_path_of_the_image_comes_after_ours() -> None:
     assert env["PYTHONPATH"] == "/run/sqlalchemy-pool-metrics-agent:/srv:/lib"
 
 
+def test_holders_are_switched_on_by_a_value() -> None:
+    switch = "SQLALCHEMY_POOL_METRICS_HOLDERS"
+    assert get_env(get_pod(render_shop({"app": {"holders": True}})))[switch] == "1"
+    assert switch not in get_env(get_pod(render_shop()))
+
+
 def test_an_image_with_the_package_gets_neither_agent_nor_python_path() -> None:
     pod = get_pod(render_shop({"app": {"inject": False}}))
     assert [each["name"] for each in pod["initContainers"]] == ["pool-exporter"]

@@ -48,6 +48,7 @@ class Worker:
             **os.environ,
             "SQLALCHEMY_POOL_METRICS_DIR": str(folder),
             "SQLALCHEMY_POOL_METRICS_APP": application,
+            "SQLALCHEMY_POOL_METRICS_HOLDERS": "1",
         }
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, url, pool],

@@ -62,6 +62,10 @@ Templates for your own Deployment, StatefulSet or Job. Each takes `.Subcharts.po
   value: {{ .Values.volume.mountPath | quote }}
 - name: SQLALCHEMY_POOL_METRICS_APP
   value: {{ .application | default .Values.app.name | default .Release.Name | quote }}
+{{- if .Values.app.holders }}
+- name: SQLALCHEMY_POOL_METRICS_HOLDERS
+  value: "1"
+{{- end }}
 {{- if .Values.app.inject }}
 - name: PYTHONPATH
   value: {{ list (include "poolexporter.agentFolder" .) .Values.app.pythonPath | compact | join ":" | quote }}

@@ -11,9 +11,10 @@ from sqlalchemy_pool_exporter.shared_files import AppReading
 from sqlalchemy_pool_exporter.urls import Host, parse_host
 from sqlalchemy_pool_metrics import PoolDescription, Snapshot
 from sqlalchemy_pool_metrics.prometheus import POOL_LABELS, app_labels
-from sqlalchemy_pool_metrics.snapshot import merge
+from sqlalchemy_pool_metrics.snapshot import OTHER, limit_holders, merge
 
 MAX_LABEL_SETS: Final = 1000
+MAX_HOLDERS: Final = 200
 DROPPED: Final = Snapshot(PoolDescription(name="dropped"), processes=0, additive=())
 
 LabelValues: TypeAlias = tuple[str, ...]
@@ -25,7 +26,8 @@ class PoolSums:
     """Sums the snapshots of each pool over all processes.
 
     There are at most MAX_LABEL_SETS sums. The rest is summed as the pool `dropped`. A sum that has
-    been shown keeps its place while one of its pools exists, so that series do not come and go.
+    been shown keeps its place while one of its pools exists, so that series do not come and go. The
+    same applies to the MAX_HOLDERS holders of a sum, of which the rest is summed as `other`.
 
     Attributes:
         label_names: the labels of every sum, in order.
@@ -38,6 +40,7 @@ class PoolSums:
         self._per_process = per_process
         self._databases: dict[Endpoint, Probe] = {}
         self._shown: dict[LabelValues, None] = {}
+        self._shown_holders: dict[LabelValues, dict[str, None]] = {}
         for probe in probes:
             if probe.database.endpoint:
                 self._databases.setdefault(probe.database.endpoint, probe)
@@ -51,6 +54,8 @@ class PoolSums:
         rest = self._label(DROPPED, "")
         dropped = groups.pop(rest, [])
         self._choose_shown(groups)
+        for gone in self._shown_holders.keys() - {*groups, rest}:
+            del self._shown_holders[gone]
         for values, group in groups.items():
             if values in self._shown:
                 yield self._build_sum(values, group)
@@ -96,7 +101,18 @@ class PoolSums:
             self._shown[values] = None
 
     def _build_sum(self, values: LabelValues, group: Group) -> tuple[dict[str, str], Snapshot]:
-        return dict(zip(self.label_names, values, strict=True)), merge_group(group)
+        labels = dict(zip(self.label_names, values, strict=True))
+        return labels, self._limit_holders(values, merge_group(group))
+
+    def _limit_holders(self, values: LabelValues, merged: Snapshot) -> Snapshot:
+        if not merged.holders:
+            return merged
+        shown = self._shown_holders.setdefault(values, {OTHER: None})
+        for holder in merged.holders:
+            if len(shown) == MAX_HOLDERS:
+                break
+            shown[holder.name] = None
+        return replace(merged, holders=limit_holders(merged.holders, shown))
 
 
 def merge_group(group: Group) -> Snapshot:

@@ -7,12 +7,14 @@ from grafana.source.queries import POOL, Query, at
 from grafana.source.tables import Column, build_table
 
 _SETTINGS = "namespace, job, application, pool, database"
+_NO_HOLDERS = "no holders: set SQLALCHEMY_POOL_METRICS_HOLDERS=1 in the application"
 
 
 def build_use_row() -> Row:
     """Return the row of the demand."""
     lines = [
         Line(9, [_show_checkouts(), _show_holds(), _show_busy(), _show_demand()]),
+        Line(9, [_show_holders(), _list_holders()]),
         Line(6, [_list_sizes()]),
     ]
     return Row("Use", lines)
@@ -80,6 +82,45 @@ def _show_demand() -> PanelBuilder:
         no_value=NO_POOL,
     )
     return draw_as_line(draw_as_line(panel, "limit"), "pool_size", "yellow")
+
+
+def _show_holders() -> PanelBuilder:
+    return build_time_series(
+        "Who holds the connections?",
+        "The mean number of connections in use by holder: a name that the application gives, the "
+        "endpoint or task, or the function that asked for the connection. **Good:** spread as the "
+        "traffic is. **Bad:** one holder has most of a full pool. **Do:** see in the table whether "
+        "it is frequent or slow, and shorten its holds.",
+        "short",
+        Query(f"sum by (holder) ({SELECTED.rate('held_seconds_total')})", "{{holder}}"),
+        stacked=True,
+        no_value=_NO_HOLDERS,
+    )
+
+
+def _list_holders() -> PanelBuilder:
+    def total(expr: str) -> str:
+        return f"sum by (holder, pool, application, namespace, job) ({expr})"
+
+    held = total(SELECTED.rate("held_seconds_total"))
+    holds = total(SELECTED.rate("holds_total"))
+    columns = [
+        Column("Now", total(SELECTED.pool("held_connections"))),
+        Column("Mean", held, decimals=2),
+        Column("Checkouts", holds, unit="ops"),
+        Column("Each", f"{held} / ({holds} > 0)", unit="s"),
+    ]
+    return build_table(
+        "How often and how long does each holder keep one?",
+        "Connections that the holder has now, and on average; how often it takes one, and for how "
+        "long each time. **Good:** Each is as long as the queries take. **Bad:** one that is long: "
+        "the holder calls another service or streams a response meanwhile. **Do:** return the "
+        "connection before that.",
+        columns,
+        first=("holder", "pool", "application", "namespace"),
+        sort="Mean",
+        no_value=_NO_HOLDERS,
+    )
 
 
 def _list_sizes() -> PanelBuilder:

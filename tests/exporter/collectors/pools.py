@@ -55,6 +55,15 @@ def read_labels(registry: CollectorRegistry) -> list[dict[str, str]]:
     ]
 
 
+def read_holders(registry: CollectorRegistry, name: str) -> dict[str, float]:
+    return {
+        sample.labels["holder"]: sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == f"sqlalchemy_pool_{name}"
+    }
+
+
 def read_app_pool(url: str, name: str = "main", size: int = 5) -> Snapshot:
     engine = create_engine(url, pool_size=size)
     instrument(engine, name=name)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sqlalchemy_pool_metrics import PoolDescription, Snapshot
-from sqlalchemy_pool_metrics.snapshot import keep_counters
+from sqlalchemy_pool_metrics.snapshot import HolderNumbers, keep_counters
 from tests.exporter.collectors.pools import (
     CHECKED_OUT,
     ENGINES,
@@ -18,6 +18,7 @@ from tests.exporter.collectors.pools import (
     collect_processes,
     describe,
     read_app_pool,
+    read_holders,
     read_labels,
     read_values,
 )
@@ -186,3 +187,37 @@ def test_a_pool_that_is_shown_keeps_its_place_when_others_come(
     assert [labels["pool"] for labels in read_labels(registry)] == ["p1", "dropped"]
     pools.remove(pools[1])
     assert [labels["pool"] for labels in read_labels(registry)] == ["p0"]
+
+
+def build_holders(*names: str) -> Snapshot:
+    holders = tuple(HolderNumbers(name, 1, 2, 3_000_000_000) for name in names)
+    return replace(build_pool(), holders=holders)
+
+
+def test_holders_are_summed_over_processes_by_name() -> None:
+    dead = keep_counters(build_holders("GET /"))
+    registry = collect([], [build_holders("GET /", "report"), build_holders("GET /"), dead])
+    assert read_holders(registry, "held_connections") == {"GET /": 2, "report": 1}
+    assert read_holders(registry, "holds_total") == {"GET /": 6, "report": 2}
+    assert read_holders(registry, "held_seconds_total") == {"GET /": 9, "report": 3}
+
+
+def test_holders_of_ended_processes_have_only_counters() -> None:
+    registry = collect([], [keep_counters(build_holders("GET /"))])
+    assert read_holders(registry, "held_connections") == {}
+    assert read_holders(registry, "holds_total") == {"GET /": 2}
+
+
+def test_of_many_holders_200_are_shown_and_keep_their_series() -> None:
+    names = [f"holder {number:03}" for number in range(250)]
+    pools = [build_holders(*names)]
+    registry = collect([], pools)
+    shown = read_holders(registry, "holds_total")
+    assert len(shown) == 200
+    assert shown["other"] == 2 * 51
+
+    pools.insert(0, build_holders("a new one", *reversed(names)))
+    later = read_holders(registry, "holds_total")
+    assert later.keys() == shown.keys()
+    assert all(later[name] >= shown[name] for name in shown)
+    assert sum(later.values()) == 2 * 501

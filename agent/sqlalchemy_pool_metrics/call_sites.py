@@ -1,0 +1,88 @@
+"""The function of the application that asks for a connection, found on the stack."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+__all__ = ["find", "is_library"]
+
+LIBRARIES_VARIABLE = "SQLALCHEMY_POOL_METRICS_LIBRARIES"
+LIBRARIES = (
+    "sqlalchemy",
+    "sqlalchemy_pool_metrics",
+    "sqlmodel",
+    "flask_sqlalchemy",
+    "asyncio",
+    "concurrent",
+    "contextlib",
+    "jinja2",
+    "threading",
+)
+"""Packages and modules that check connections out for their callers."""
+
+
+MAX_SITES = 10_000
+
+
+class _Site(NamedTuple):
+    """A function; `code` keeps its id from being used again."""
+
+    code: CodeType
+    name: str
+
+
+_sites: dict[int, _Site] = {}
+"""By the id of the code: the hash of a code object takes long."""
+
+
+def find(depth: int) -> str:
+    """Return module and name of the innermost function outside libraries; "" if there is none.
+
+    Args:
+        depth: The frame to begin with, counted from the caller's: looking at frames takes time.
+    """
+    try:
+        frame: FrameType | None = sys._getframe(depth + 1)
+    except ValueError:  # a greenlet's stack may be shorter
+        frame = None
+    greenlet = None
+    while True:
+        while frame is not None:
+            code = frame.f_code
+            site = _sites.get(id(code)) or _add_site(frame, code)
+            if site.name:
+                return site.name
+            frame = frame.f_back
+        # The stack continues where the greenlet was started, as by SQLAlchemy's greenlet_spawn().
+        greenlet = _find_parent(greenlet)
+        if greenlet is None:
+            return ""
+        frame = greenlet.gr_frame
+
+
+def _find_parent(greenlet: Any) -> Any:
+    """Return the parent of a greenlet, of the current one for None."""
+    module = sys.modules.get("greenlet")
+    if greenlet is None and module is not None:
+        greenlet = module.getcurrent()
+    return getattr(greenlet, "parent", None)
+
+
+def _add_site(frame: FrameType, code: CodeType) -> _Site:
+    module = str(frame.f_globals.get("__name__", ""))
+    # The code of a template has no module.
+    is_named = module and not is_library(module)
+    name = f"{module}.{getattr(code, 'co_qualname', code.co_name)}" if is_named else ""
+    if len(_sites) >= MAX_SITES:
+        _sites.clear()
+    site = _sites[id(code)] = _Site(code, name)
+    return site
+
+
+def is_library(module: str) -> bool:
+    """Return whether a module belongs to one of the libraries."""
+    named = os.environ.get(LIBRARIES_VARIABLE, "").replace(",", " ").split()
+    return f"{module}.".startswith(tuple(f"{each}." for each in (*LIBRARIES, *named)))

@@ -1,0 +1,186 @@
+"""The holder of a checkout: a short text that says who has the connection.
+
+It is the name that the application gave with `holder()`, else the endpoint or task that is running,
+else the function that asked for the connection. It never contains anything that a user typed.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import AsyncGenerator, Generator
+from contextvars import ContextVar
+from typing import Any, Callable, NamedTuple, TypeVar, cast
+
+from .call_sites import find as find_call_site
+from .endpoints import attach_loaded
+from .endpoints import find as find_endpoint
+from .faults import log_fault
+
+__all__ = ["ALL", "NAMED", "HolderSearch", "choose_search", "holder", "is_on"]
+
+HOLDERS_VARIABLE = "SQLALCHEMY_POOL_METRICS_HOLDERS"
+ON = ("on", "1", "true", "yes")
+_CALLER = 3
+"""The frame of the pool's caller: before it are `_find`, the recorder's and the pool's."""
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+class _Name(NamedTuple):
+    """The name that applies, and the one from before."""
+
+    text: str = ""
+    before: _Name | None = None
+
+
+_name: ContextVar[_Name] = ContextVar("sqlalchemy_pool_metrics_holder", default=_Name())  # noqa: B039 - a tuple
+
+
+class HolderSearch:
+    """How the pools that share this object find the holder of a checkout.
+
+    Attributes:
+        find: Returns the holder, "" if there is none; None while no checkout can have one.
+    """
+
+    __slots__ = ("find",)
+
+    def __init__(self, find: Callable[[], str] | None) -> None:
+        self.find = find
+
+
+def _find_name() -> str:
+    return _name.get().text
+
+
+def _find() -> str:
+    try:
+        return _name.get().text or find_endpoint() or find_call_site(_CALLER)
+    # No others: a signal handler of the application may raise while this runs.
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as fault:
+        log_fault("finding a holder", fault)
+        return ""
+
+
+NAMED = HolderSearch(None)
+"""Finds only the names that the application gives; `find` is None until it gives one."""
+ALL = HolderSearch(_find)
+"""Finds endpoints, tasks and functions, too."""
+
+
+def choose_search(wanted: bool | None = None) -> HolderSearch:
+    """Return how to find holders; by default the environment decides."""
+    if wanted is None:
+        wanted = is_on(os.environ.get(HOLDERS_VARIABLE, ""))
+    if not wanted:
+        return NAMED
+    attach_loaded()
+    return ALL
+
+
+def is_on(switch: str) -> bool:
+    """Return whether a text switches something on, such as "1" or "True"."""
+    return switch.lower() in ON
+
+
+class holder:  # noqa: N801 - used like a function, as contextlib.suppress
+    """Names the holder of the connections that are checked out in a block or a function.
+
+        with holder("nightly report"):
+            ...
+
+        @holder("nightly report")
+        async def report() -> None: ...
+
+    The name applies in this thread or task, and in those that are started with its context, such as
+    asyncio's tasks. The innermost name wins. A function may be a coroutine function or a generator
+    function of either kind. The names become label values: never build them from users' data.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._text = name
+        NAMED.find = _find_name
+
+    def __enter__(self) -> None:
+        """Apply the name."""
+        _name.set(_Name(self._text, _name.get()))
+
+    def __exit__(self, *_: object) -> None:
+        """Apply the name from before."""
+        text, before = _name.get()
+        # A generator that is closed elsewhere may find another name.
+        if text == self._text and before is not None:
+            _name.set(before)
+
+    def __call__(self, function: _Function) -> _Function:
+        """Return a function that runs under the name whenever it is called."""
+        if inspect.isasyncgenfunction(function):
+            run = self._wrap_async_generator(function)
+        elif inspect.iscoroutinefunction(function):
+            run = self._wrap_coroutine(function)
+        elif inspect.isgeneratorfunction(function):
+            run = self._wrap_generator(function)
+        else:
+            run = self._wrap_function(function)
+        return cast("_Function", functools.update_wrapper(run, function))
+
+    def _wrap_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return run
+
+    def _wrap_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return await function(*args, **kwargs)
+
+        return run
+
+    def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return (yield from _Steps(self, function(*args, **kwargs)))
+
+        return run
+
+    def _wrap_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            steps: AsyncGenerator[Any, Any] = function(*args, **kwargs)
+            step = steps.__anext__()
+            while True:
+                with self:
+                    try:
+                        value = await step
+                    except StopAsyncIteration:
+                        return
+                try:
+                    step = steps.asend((yield value))
+                except GeneratorExit:
+                    with self:
+                        await steps.aclose()
+                    raise
+                except BaseException as error:
+                    step = steps.athrow(error)
+
+        return run
+
+
+class _Steps(Generator[Any, Any, Any]):
+    """Runs each step of a generator under a name, and what happens between the steps without it."""
+
+    def __init__(self, name: holder, steps: Generator[Any, Any, Any]) -> None:
+        self._name = name
+        self._steps = steps
+
+    def send(self, value: Any) -> Any:
+        """Run the next step."""
+        with self._name:
+            return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Run the next step with an exception."""
+        with self._name:
+            return self._steps.throw(*error)

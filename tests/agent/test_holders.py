@@ -1,0 +1,225 @@
+"""The name that the application gives to the holder of its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import AsyncGenerator, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from sqlalchemy_pool_metrics import holder, instrument, read_pool, read_pools
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = instrument(create_engine(f"sqlite:///{tmp_path}/shop.db"))
+    yield engine
+    engine.dispose()
+
+
+def use(engine: Engine) -> None:
+    with engine.connect():
+        pass
+
+
+def holds(engine: Any) -> dict[str, int]:
+    return {each.name: each.holds for each in read_pool(engine).holders}
+
+
+def test_the_innermost_name_holds_what_is_checked_out_in_a_block(engine: Engine) -> None:
+    use(engine)
+    with holder("report"):
+        use(engine)
+        with holder("totals"):
+            use(engine)
+        use(engine)
+    use(engine)
+
+    assert holds(engine) == {"report": 2, "totals": 1}
+
+
+def test_a_name_applies_to_functions_of_every_kind(engine: Engine) -> None:
+    @holder("function")
+    def function() -> str:
+        use(engine)
+        return "result"
+
+    @holder("coroutine")
+    async def coroutine() -> str:
+        await asyncio.sleep(0)
+        use(engine)
+        return "result"
+
+    async def run() -> tuple[str, str]:
+        first, second = await asyncio.gather(coroutine(), other())
+        return first, second
+
+    async def other() -> str:
+        await asyncio.sleep(0)
+        use(engine)
+        return "other"
+
+    assert function() == "result"
+    assert asyncio.run(run()) == ("result", "other")
+    assert inspect.iscoroutinefunction(coroutine)
+    assert holds(engine) == {"function": 1, "coroutine": 1}
+
+
+def test_a_generators_steps_have_the_name_but_not_what_runs_between_them(engine: Engine) -> None:
+    @holder("generator")
+    def generate() -> Generator[int, int, None]:
+        try:
+            received = yield 1
+            use(engine)
+            yield received
+        finally:
+            use(engine)
+
+    steps: Any = generate()
+    assert next(steps) == 1
+    use(engine)
+    assert steps.send(2) == 2
+    use(engine)
+    steps.close()
+
+    assert inspect.isgeneratorfunction(generate)
+    assert holds(engine) == {"generator": 2}
+
+
+def test_an_asynchronous_generators_steps_have_the_name(engine: Engine) -> None:
+    @holder("generator")
+    async def generate() -> AsyncGenerator[int, int]:
+        try:
+            received = yield 1
+            use(engine)
+            try:
+                yield received
+            except LookupError:
+                use(engine)
+                yield 3
+        finally:
+            use(engine)
+
+    async def iterate() -> list[int]:
+        steps: Any = generate()
+        seen = [await steps.__anext__()]
+        use(engine)
+        seen.append(await steps.asend(2))
+        use(engine)
+        seen.append(await steps.athrow(LookupError()))
+        await steps.aclose()
+        return seen
+
+    assert inspect.isasyncgenfunction(generate)
+    assert asyncio.run(iterate()) == [1, 2, 3]
+    assert holds(engine) == {"generator": 3}
+
+
+def test_a_thread_has_the_name_if_it_runs_in_the_context(engine: Engine) -> None:
+    with holder("report"):
+        inside = threading.Thread(target=contextvars.copy_context().run, args=(use, engine))
+        outside = threading.Thread(target=use, args=(engine,))
+    for thread in (inside, outside):
+        thread.start()
+        thread.join()
+
+    assert holds(engine) == {"report": 1}
+
+
+def test_a_name_reaches_the_connections_of_an_async_engine(tmp_path: Path) -> None:
+    engine = instrument(create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/shop.db"))
+
+    async def run() -> None:
+        with holder("report"):
+            async with engine.connect():
+                (held,) = read_pool(engine).holders
+                assert (held.name, held.connections) == ("report", 1)
+        await engine.dispose()
+
+    asyncio.run(run())
+    (held,) = read_pool(engine).holders
+    assert (held.connections, held.holds) == (0, 1)
+
+
+def test_holders_stay_apart_and_keep_their_time_while_connections_are_out(engine: Engine) -> None:
+    with holder("short"):
+        use(engine)
+    with holder("long"), engine.connect():
+        first = read_pool(engine).holders
+        second = read_pool(engine).holders
+
+    assert [each.name for each in second] == ["short", "long"]
+    assert [each.connections for each in second] == [0, 1]
+    assert second[0].held_ns == first[0].held_ns > 0
+    assert read_pool(engine).holders[1].held_ns >= second[1].held_ns >= first[1].held_ns
+    whole = sum(each.held_ns for each in read_pool(engine).holders)
+    assert whole == pytest.approx(read_pool(engine).checked_out_ns, abs=4 * 4096)
+
+
+def test_beyond_63_names_the_rest_is_other(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.detach()
+    for number in range(70):
+        with holder(f"holder {number}"):
+            use(engine)
+    with holder("holder 69"), engine.connect():
+        out = {each.name: each.connections for each in read_pool(engine).holders}
+
+    assert len(out) == 64
+    assert out["other"] == sum(out.values()) == 1
+    assert holds(engine)["other"] == 70 - 63 + 1
+
+
+def test_long_names_use_up_the_room_and_a_name_is_one_short_line(engine: Engine) -> None:
+    for name in ("two\nlines\x00", "ä" * 100):
+        with holder(name):
+            use(engine)
+    for number in range(40):
+        with holder(f"{number:02}" + "x" * 100):
+            use(engine)
+
+    names = list(holds(engine))
+    assert names[0] == "two\ufffdlines\ufffd"
+    assert names[1] == "ä" * 40
+    assert names[2] == "00" + "x" * 78
+    assert holds(engine)["other"] == 42 - (len(names) - 1) > 0
+
+
+def test_the_holders_of_a_dropped_engine_stay_in_the_sum_and_out_of_the_next_engine(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/shop.db"
+    for _ in range(3):
+        engine = instrument(create_engine(url), name="dropped and again")
+        with holder("report"):
+            use(engine)
+        engine.dispose()
+        assert holds(engine) == {"report": 1}
+        del engine
+    (total,) = [each for each in read_pools() if each.pool.name == "dropped and again"]
+
+    assert [(each.name, each.holds) for each in total.holders] == [("report", 3)]
+
+
+def test_a_pool_that_is_renamed_leaves_the_time_of_its_connections_behind(
+    engine: Engine,
+) -> None:
+    instrument(engine, name="before")
+    with holder("report"), engine.connect():
+        instrument(engine, name="after")
+        (now,) = read_pool(engine).holders
+        assert (now.connections, now.holds) == (1, 0)
+        (before,) = [each for each in read_pools() if each.pool.name == "before"]
+        assert [(each.connections, each.holds) for each in before.holders] == [(0, 1)]
+
+    (after,) = read_pool(engine).holders
+    assert after.connections == 0
+    whole = after.held_ns + before.holders[0].held_ns
+    assert whole == pytest.approx(read_pool(engine).histogram("hold").sum_seconds * 1e9, abs=20_000)
