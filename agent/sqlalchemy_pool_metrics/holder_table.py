@@ -27,16 +27,17 @@ class HolderRow:
 
     Attributes:
         name: The holder.
-        number: Where the row is in the table.
         holds: How often it took a connection.
         held: What it has and for how long, see `layout`.
+        holds_slot: The slot of `holds`.
+        held_slot: The slot of `held`.
     """
 
-    __slots__ = ("held", "holds", "name", "number")
+    __slots__ = ("held", "held_slot", "holds", "holds_slot", "name")
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
-        self.number = number
+        self.holds_slot, self.held_slot = _HOLDS + number, _HELD + number
         self.holds = self.held = 0
 
 
@@ -62,17 +63,17 @@ class HolderTable:
         except KeyError:
             row = self._find(holder)
         # Call nothing until the numbers are stored: a finalizer could run there and end a hold.
-        slots, number = self._slots, row.number
+        slots = self._slots
         slots[_SINCE] = now_ns
-        slots[_HELD + number] = row.held = row.held + BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
-        slots[_HOLDS + number] = row.holds = row.holds + 1
+        slots[row.held_slot] = row.held = row.held + BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
+        slots[row.holds_slot] = row.holds = row.holds + 1
         return row.name
 
     def end(self, holder: str, now_ns: int) -> None:
         """Count the end of a checkout."""
         row = self.rows[holder]
         row.held = held = row.held - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
-        self._slots[_HELD + row.number] = held
+        self._slots[row.held_slot] = held
 
     def count(self) -> Counter[tuple[str, str]]:
         """Return the holds and the time of each holder."""
@@ -107,8 +108,8 @@ class HolderTable:
         self._slots[_SINCE] = now_ns
 
     def _store(self, row: HolderRow) -> None:
-        self._slots[_HELD + row.number] = row.held
-        self._slots[_HOLDS + row.number] = row.holds
+        self._slots[row.held_slot] = row.held
+        self._slots[row.holds_slot] = row.holds
 
     def _find(self, holder: str) -> HolderRow:
         name = _clean(holder)

@@ -38,6 +38,9 @@ class _Name(NamedTuple):
 _name: ContextVar[_Name] = ContextVar("sqlalchemy_pool_metrics_holder", default=_Name())  # noqa: B039 - a tuple
 
 
+_get_name = _name.get
+
+
 class HolderSearch:
     """How the pools that share this object find the holder of a checkout.
 
@@ -57,7 +60,7 @@ def _find_name() -> str:
 
 def _find() -> str:
     try:
-        return _name.get().text or find_endpoint() or find_call_site(_CALLER)
+        return _get_name()[0] or find_endpoint() or find_call_site(_CALLER)
     # No others: a signal handler of the application may raise while this runs.
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as fault:
         log_fault("finding a holder", fault)
