@@ -22,7 +22,7 @@ from .block import (
 from .clock import monotonic_ns
 from .failures.classify import classify
 from .faults import log_fault
-from .layout import CHECKED_IN, ENDED
+from .layout import BUSY, BUSY_ONE, BUSY_SINCE, BUSY_UNIT_SHIFT, CHECKED_IN, ENDED
 from .snapshot import PoolDescription
 
 if TYPE_CHECKING:
@@ -102,6 +102,9 @@ class Recorder:
 
     After a fork the pool gets a new recorder on a new block. Records of the old recorder were
     opened by the parent process: the child counts neither their opening nor their closing.
+
+    Attributes:
+        inherited: Whether it is the parent process's, and this is a forked child.
     """
 
     def __init__(self, block: Block, *, retired: bool = False) -> None:
@@ -109,6 +112,7 @@ class Recorder:
         self.lock = block.lock
         self.quick_lock = block.quick_lock
         self.retired = retired
+        self.inherited = False
         self._pid = os.getpid()
         block.add_user()
 
@@ -298,14 +302,19 @@ class Recorder:
 
         Returns:
             The time, for `end_statement`; 0 if the statement does not count: the connection is not
-            checked out, or it executes one already, for another caller.
+            checked out, or it executes one already, for another caller, or the parent process
+            checked it out.
         """
         with self.quick_lock:
             now_ns = monotonic_ns()
-            if state.statement_ns or not state.since_ns:
+            if state.statement_ns or not state.since_ns or self.inherited:
                 return 0
             state.statement_ns = now_ns
-            self.block.begin_statement(now_ns)
+            # Block.begin_statement() written out.
+            block = self.block
+            slots = block.slots
+            slots[BUSY_SINCE] = now_ns
+            slots[BUSY] = block.busy = block.busy + BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
         return now_ns
 
     def end_statement(self, state: ConnectionState, since_ns: int) -> None:
@@ -313,7 +322,8 @@ class Recorder:
         with self.quick_lock:
             if state.statement_ns == since_ns:
                 state.statement_ns = 0
-                self.block.end_statement(monotonic_ns())
+                now_ns, block = monotonic_ns(), self.block
+                block.slots[BUSY] = block.busy = block.busy - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
 
     def _record_unusual_return(self, record: ConnectionPoolEntry, state: ConnectionState) -> None:
         reason = self._end_checkout(state) if state.since_ns else "other"

@@ -226,6 +226,7 @@ class Registry:
             successors: dict[Block, Block] = {}
             for pool in sorted(self._pools, key=lambda each: each._recorder.block.number):
                 old = pool._recorder
+                old.inherited = True
                 if old.block not in successors:
                     successors[old.block] = old.block.build_successor()
                 block = successors[old.block]

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["observe"]
 
-_OF_PROXY = ("_pool._recorder", "_connection_record._pool_metrics")
-"""Where the caller's proxy of a connection has the recorder and the connection's state."""
-_of_proxy = attrgetter(*_OF_PROXY)
-_of_context = attrgetter(*(f"root_connection._dbapi_connection.{path}" for path in _OF_PROXY))
+_STATE = "_connection_record._pool_metrics"
+"""Where the caller's proxy of a connection has the connection's state."""
+_of_proxy = attrgetter(_STATE)
+_of_context = attrgetter(f"root_connection._dbapi_connection.{_STATE}")
 # All of them take the connection's proxy, or the context of the execution, as the last argument.
 # Not do_rollback(), which every return of a connection calls: it would cost a tenth of a checkout.
 _METHODS = {
@@ -56,15 +56,15 @@ def observe(pool: Any) -> None:
 def _time(call: Callable[..., Any], find: Callable[[Any], Any]) -> Callable[..., Any]:
     """Wrap a method of a dialect: its connection is busy while the method runs."""
 
+    # Few calls: when a server has answered, little of the code is still in the processor's caches.
     @functools.wraps(call)
     def timed(*args: Any, **kwargs: Any) -> Any:
         since_ns = 0
         try:
             if not PROCESS.up_to_date[0]:
                 PROCESS.run_maintenance()
-            recorder, state = find(args[-1])
-            if state.recorder is recorder:  # else a parent process opened the connection
-                since_ns = recorder.begin_statement(state)
+            state = find(args[-1])
+            since_ns = state.recorder.begin_statement(state)
         except AttributeError:  # a detached connection, or one of a pool that does not record
             pass
         except Exception as fault:
@@ -75,18 +75,14 @@ def _time(call: Callable[..., Any], find: Callable[[Any], Any]) -> Callable[...,
             return call(*args, **kwargs)
         finally:
             if since_ns:
-                _end(recorder, state, since_ns)
+                try:
+                    state.recorder.end_statement(state, since_ns)
+                except Exception as fault:
+                    if raised_by_application(fault):
+                        raise
+                    log_fault("recording the end of a statement", fault)
 
     return timed
-
-
-def _end(recorder: Recorder, state: Any, since_ns: int) -> None:
-    try:
-        recorder.end_statement(state, since_ns)
-    except Exception as fault:
-        if raised_by_application(fault):
-            raise
-        log_fault("recording the end of a statement", fault)
 
 
 @guarded
