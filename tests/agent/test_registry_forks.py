@@ -118,15 +118,16 @@ def test_a_statement_on_a_connection_that_was_out_at_the_fork_makes_nothing_busy
     driver = StubDriver()
     engine = build_engine(MetricsQueuePool, driver)
     out = engine.raw_connection()
+    parents: Any = engine.pool
+    parents_block = parents._recorder.block
 
     def work() -> list[int]:
         seen: list[int] = []
-        driver.on_execute = lambda: seen.append(read_pool(engine).busy)
+        driver.on_execute = lambda: seen.extend([read_pool(engine).busy, parents_block.busy])
         Connection(engine, connection=out).exec_driver_sql("SELECT 1")
-        return [*seen, read_pool(engine).busy_ns]
+        return [*seen, read_pool(engine).busy_ns, parents_block.busy]
 
-    assert in_child(work) == [0, 0]
-    assert read_pool(engine).busy == 0
+    assert in_child(work) == [0, 0, 0, 0]
 
 
 def test_a_connection_of_a_replaced_pool_is_idle_after_its_return_in_the_child() -> None:
