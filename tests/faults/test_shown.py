@@ -12,7 +12,7 @@ import pymysql
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import PROBE_REASONS, Reason
 from tests.exporter.web.clients import build_app, open_client, read_service
 from tests.servers.accounts import DATABASE, PLAIN, SUPERUSER
 from tests.servers.embedded_postgres import EmbeddedPostgres
@@ -203,4 +203,4 @@ async def test_an_exhausted_pool_shows_as_a_pool_timeout(
 
 def test_every_reason_has_a_fault() -> None:
     shown = {reason for reason, _ in FAULTS.values()} | {Reason.POOL_TIMEOUT}
-    assert shown == set(Reason)
+    assert shown == set(PROBE_REASONS)

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection
 
 from sqlalchemy_pool_exporter.dialects import find_dialect, registry
-from sqlalchemy_pool_exporter.failures import Reason
+from sqlalchemy_pool_exporter.failures import PROBE_REASONS, Reason
 from sqlalchemy_pool_exporter.probes import (
     Kind,
     Phase,
@@ -49,7 +49,7 @@ async def test_before_the_first_probe_there_are_only_zeroes() -> None:
         assert (probe.up, probe.last, probe.last_server) == (False, None, None)
         assert probe.last_success_timestamp is None
         assert probe.probes_total == {(kind, result): 0 for kind in Kind for result in Result}
-        assert probe.probe_errors_total == dict.fromkeys(Reason, 0)
+        assert probe.probe_errors_total == dict.fromkeys(PROBE_REASONS, 0)
         assert repr(probe) == "<Probe 'shop' not probed yet>"
 
 
