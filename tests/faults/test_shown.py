@@ -11,6 +11,7 @@ import psycopg
 import pymysql
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sqlalchemy_pool_exporter.failures import PROBE_REASONS, Reason
 from tests.exporter.web.clients import build_app, open_client, read_service
@@ -190,8 +191,8 @@ async def test_an_exhausted_pool_shows_as_a_pool_timeout(
     app = build_app({"shop": {"url": url, "pool": pool}}, probe=PROBE)
     async with open_client(app) as client:
         assert (await client.get("/health/db/shop")).status_code == 200
-        engine: Any = read_service(app).databases.get("shop").engine
-        async with engine.connect():
+        engine = read_service(app).databases.get("shop").engine
+        async with AsyncEngine(engine).connect():
             health = await client.get("/health/db/shop")
         metrics = (await client.get("/metrics")).text
 

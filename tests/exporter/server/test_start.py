@@ -35,7 +35,7 @@ async def test_until_the_engines_are_built_it_is_healthy_and_not_ready(
     building: threading.Event,
 ) -> None:
     async with (
-        serve(build_app({"shop": {"url": "sqlite://"}})) as served,
+        serve(build_app({"shop": {"url": "sqlite://"}}), is_started=False) as served,
         served.open_client() as client,
     ):
         assert (await client.get("/-/healthy")).status_code == 200
@@ -50,7 +50,7 @@ async def test_until_the_engines_are_built_it_is_healthy_and_not_ready(
 
 async def test_it_can_be_stopped_while_the_engines_are_built(building: threading.Event) -> None:
     async with (
-        serve(build_app({"shop": {"url": "sqlite://"}})) as served,
+        serve(build_app({"shop": {"url": "sqlite://"}}), is_started=False) as served,
         served.open_client() as client,
     ):
         assert (await client.get("/-/healthy")).status_code == 200

@@ -19,6 +19,7 @@ from sqlalchemy_pool_exporter.server.listener import open_listener, read_address
 from sqlalchemy_pool_exporter.server.server import Server, build_server
 from sqlalchemy_pool_exporter.settings.fields import Address
 from sqlalchemy_pool_exporter.web_config.policy import WebPolicy
+from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import build_app
 from tests.servers.endpoints import LOCALHOST
 
@@ -102,13 +103,16 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(app: Starlette, limits: Limits | None = None) -> AsyncIterator[Served]:
-    """Serves the app until the block ends."""
+async def serve(
+    app: Starlette, limits: Limits | None = None, *, is_started: bool = True
+) -> AsyncIterator[Served]:
+    """Serves the app until the block ends, which begins before or after the app has started."""
     listener = open_listener(Address(LOCALHOST, 0))
     port = read_address(listener).port
     server = build_server(app, limits or Limits())
     serving = asyncio.create_task(server.serve([listener]))
     try:
+        await wait_for(lambda: server.started or serving.done() or not is_started)
         yield Served(app, server, port)
     finally:
         server.should_exit = True
