@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -18,6 +19,12 @@ from tests.servers.postgresql import find_installations, run_postgres, run_repli
 from tests.servers.tls import Certificates, open_tls_front, write_certificates
 
 Options = Mapping[str, str] | None
+
+
+def pytest_configure() -> None:
+    """Heed the signals that nohup, or a shell's background, made this process ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(trylast=True)

@@ -30,8 +30,12 @@ TESTS = (
     "test/ext/asyncio",
 )
 # They run programs of their own on several SQLAlchemys, or need none.
-ELSEWHERE = tuple(
-    f"tests/agent/test_{name}.py" for name in ("injection", "sitecustomize", "export")
+ELSEWHERE = (
+    "tests/agent/failures",
+    *(
+        f"tests/agent/test_{name}.py"
+        for name in ("injection", "sitecustomize", "launchers", "export", "endpoints")
+    ),
 )
 FEWER_EXAMPLES = {"EXACTNESS_EXAMPLES": "20"}  # `make test` tries three times as many
 TIMEOUT_SECONDS = 300

@@ -25,10 +25,10 @@ from tests.faults.scenes import Scene
 pytestmark = pytest.mark.anyio
 
 # The timeout leaves a login on a busy machine its time.
-PROBE = {"interval": "100ms", "timeout": "300ms", "fresh_connection_interval": "100ms"}
+PROBE = {"interval": "200ms", "timeout": "200ms", "fresh_connection_interval": "200ms"}
 # After so many rounds, caches and the threads of asyncio's executor are filled.
 FIRST_ROUNDS = 3
-ROUNDS = 50
+ROUNDS = 25
 # Rounds of faults that cost a timeout or many connections, and a server's start.
 LONG = {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
 LONG_ROUNDS = 12
