@@ -42,6 +42,12 @@ def enter_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
 
 
+@pytest.fixture(autouse=True)
+def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer requests although nothing starts the service here."""
+    monkeypatch.setattr("sqlalchemy_pool_exporter.service.START_SECONDS", 0)
+
+
 def check(file: Path | None, environ: Mapping[str, str], *, syntax_only: bool) -> int:
     """Return the status of check-config, whose lines show no secret."""
     output = io.StringIO()
