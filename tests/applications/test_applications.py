@@ -23,9 +23,10 @@ def test_optuna(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
 def test_celery(pool: str, postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     requirements = ("celery", "sqlalchemy", "psycopg[binary]")
     with set_up("celery", requirements, postgres, tmp_path) as stage:
+        program = ("python", PROGRAMS / "sums.py")
+        tasks = stage.run(*program, "send", RESULTS=stage.url()).split()
         command = ("celery", "-A", "sums", "worker", "-P", pool, "-c", "4", "-l", "WARNING")
         stage.start(*command, RESULTS=stage.url())
-        result = stage.run("python", PROGRAMS / "sums.py", RESULTS=stage.url())
 
-        assert result == "210\n"
+        assert stage.run(*program, "add-up", *tasks, RESULTS=stage.url()) == "210\n"
         assert stage.stop() == {("sums", "celery")}
