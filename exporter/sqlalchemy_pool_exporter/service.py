@@ -127,10 +127,15 @@ class Service:
             await self.build_databases()
         await self.probes.start()
         self.state = State.WAITING if self._wait_for_config else State.READY
+        if not self._wait_for_config:
+            self.end_start()
+
+    def end_start(self) -> None:
+        """Let the requests in that wait for the start."""
         self._has_settled.set()
 
     async def wait_for_start(self) -> None:
-        """Wait while engines are being built, for START_SECONDS at most."""
+        """Wait until the start has ended, for START_SECONDS at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 await self._has_settled.wait()

@@ -60,8 +60,9 @@ def create_app(
         routes=build_routes(),
         middleware=[
             Middleware(HeadersMiddleware, policy=service.web_policy),
-            Middleware(AccessMiddleware, policy=service.web_policy),
+            # Before the access control, which refuses everything until a configuration is known.
             Middleware(StartMiddleware, service=service),
+            Middleware(AccessMiddleware, policy=service.web_policy),
         ],
         exception_handlers={404: answer_not_found, 405: answer_method_not_allowed},
         lifespan=run_service,
@@ -79,6 +80,7 @@ async def run_service(app: Starlette) -> AsyncIterator[None]:
     try:
         await app.state.service.start()
         await app.state.reloader.start()
+        app.state.service.end_start()  # if it waited for a configuration, it has tried to load one
         yield
     finally:
         app.state.reloader.stop()
