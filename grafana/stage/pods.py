@@ -90,6 +90,7 @@ def start_process(workload: Workload, shared: Path) -> Iterator[subprocess.Popen
         **os.environ,
         "SQLALCHEMY_POOL_METRICS_DIR": str(shared),
         "SQLALCHEMY_POOL_METRICS_APP": APPLICATION,
+        "SQLALCHEMY_POOL_METRICS_HOLDERS": "1",
     }
     arguments = [json.dumps(dict(workload.pool)), json.dumps(list(workload.orders))]
     with subprocess.Popen(
