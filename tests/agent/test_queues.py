@@ -155,7 +155,10 @@ def test_a_thread_delayed_at_the_lock_corrupts_no_number_and_lowers_none() -> No
 
 
 def test_no_counter_decreases_while_threads_work() -> None:
-    engine = build_engine(MetricsQueuePool, pool_size=2, max_overflow=1, timeout=60)
+    # With a name of its own: engines of earlier tests would make it change, and begin at 0.
+    engine = build_engine(
+        MetricsQueuePool, pool_size=2, max_overflow=1, timeout=60, logging_name="watched"
+    )
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     seen: list[tuple[int, int, int]] = []
