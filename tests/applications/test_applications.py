@@ -1,4 +1,4 @@
-"""Applications that install in seconds, used for real; `on_demand.py` has the larger ones."""
+"""Applications that install in a minute, used for real; `on_demand.py` has the larger ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.applications.stage import PROGRAMS, set_up
 from tests.servers.embedded_postgres import EmbeddedPostgres
+from tests.servers.endpoints import find_free_port
 
 
 def test_optuna(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
@@ -30,3 +31,29 @@ def test_celery(pool: str, postgres: EmbeddedPostgres, tmp_path: Path) -> None:
 
         assert stage.run(*program, "add-up", *tasks, RESULTS=stage.url()) == "210\n"
         assert stage.stop() == {("sums", "celery")}
+
+
+def test_mlflow(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    with set_up("mlflow", ("mlflow", "psycopg[binary]"), postgres, tmp_path) as stage:
+        url = f"http://127.0.0.1:{(port := find_free_port())}"
+        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+        command = ("mlflow", "server", "--backend-store-uri", stage.url(), "--workers", "2")
+        stage.start_server(f"{url}/health", *command, "--port", f"{port}", **quiet)
+        result = stage.run("python", PROGRAMS / "experiment.py", MLFLOW_TRACKING_URI=url, **quiet)
+
+        assert result.endswith("\n1 19.0\n")
+        # Its jobs may have used the database, too.
+        assert ("mlflow", "mlflow") in stage.stop()
+
+
+def test_prefect(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    with set_up("prefect", ("prefect",), postgres, tmp_path) as stage:
+        port = find_free_port()
+        environment = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+        api = f"http://127.0.0.1:{port}/api"
+        command = ("prefect", "server", "start", "--port", f"{port}")
+        stage.start_server(f"{api}/health", *command, **environment)
+        result = stage.run("python", PROGRAMS / "flow.py", PREFECT_API_URL=api, DO_NOT_TRACK="1")
+
+        assert result == "55\n"
+        assert stage.stop() == {("prefect server", f"{stage.folder}/.prefect/prefect.db")}
