@@ -8,6 +8,7 @@ import pytest
 
 from sqlalchemy_pool_exporter.databases import Database, DatabaseRegistry
 from sqlalchemy_pool_exporter.settings import DatabaseSettings
+from tests.exporter.changing_source import ChangingSource
 from tests.exporter.waiting import wait_for
 from tests.exporter.web.clients import build_app
 from tests.exporter.web.serving import serve
@@ -46,6 +47,16 @@ async def test_until_the_engines_are_built_it_is_healthy_and_not_ready(
         building.set()
         assert (await early).json()["status"] == "healthy"
         assert (await client.get("/-/ready")).status_code == 200
+
+
+async def test_a_request_waits_for_the_first_configuration(building: threading.Event) -> None:
+    app = ChangingSource({"shop": {"url": "sqlite://"}}).build_waiting_app()
+    async with serve(app, is_started=False) as served, served.open_client() as client:
+        assert (await client.get("/-/healthy")).status_code == 200
+        early = asyncio.create_task(client.get("/health/db/shop"))
+        await wait_for(lambda: len(served.server.server_state.tasks) == 1)
+        building.set()
+        assert (await early).status_code == 200
 
 
 async def test_it_can_be_stopped_while_the_engines_are_built(building: threading.Event) -> None:
