@@ -134,11 +134,12 @@ class Service:
         """Let the requests in that wait for the start."""
         self._has_settled.set()
 
-    async def wait_for_start(self) -> None:
-        """Wait until the start has ended, for START_SECONDS at most."""
+    async def wait_for_start(self) -> bool:
+        """Wait until the start has ended, for START_SECONDS at most; return whether it has."""
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 await self._has_settled.wait()
+        return self._has_settled.is_set()
 
     async def stop(self) -> None:
         """Stop the probes and close every connection, in bounded time; a second call waits, too."""

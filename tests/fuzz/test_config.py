@@ -42,12 +42,6 @@ def enter_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
 
 
-@pytest.fixture(autouse=True)
-def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answer requests although nothing starts the service here."""
-    monkeypatch.setattr("sqlalchemy_pool_exporter.service.START_SECONDS", 0)
-
-
 def check(file: Path | None, environ: Mapping[str, str], *, syntax_only: bool) -> int:
     """Return the status of check-config, whose lines show no secret."""
     output = io.StringIO()
@@ -64,6 +58,7 @@ def build(settings: Settings) -> Starlette | None:
     try:
         app = create_app(settings)
         asyncio.run(app.state.service.build_databases())
+        app.state.service.end_start()
     except (EnginesError, SettingsErrors) as error:
         text = str(error)
     else:

@@ -37,6 +37,7 @@ HEADERS: Final = {
 RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 NOT_CONFIGURED: Final = "The configuration cannot be used yet; the exporter's log says why."
+STARTING: Final = "The exporter is starting: it is still building the engines of its databases."
 TWO_LENGTHS: Final = "A request must not have both Content-Length and Transfer-Encoding."
 TLS_REQUIRED: Final = "The web configuration requires TLS, and this connection has none."
 TOO_MANY_REQUESTS: Final = "Too many requests: see rate_limit in the web configuration."
@@ -134,8 +135,10 @@ class StartMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
-        if scope["type"] == "http" and not scope["path"].startswith("/-/"):
-            await self._service.wait_for_start()
+        may_be_early = scope["type"] == "http" and not scope["path"].startswith("/-/")
+        if may_be_early and not await self._service.wait_for_start():
+            await answer_text(STARTING, 503, {"Retry-After": "1"})(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
 

@@ -49,6 +49,22 @@ async def test_until_the_engines_are_built_it_is_healthy_and_not_ready(
         assert (await client.get("/-/ready")).status_code == 200
 
 
+async def test_a_start_that_takes_long_is_said_to_early_requests(
+    building: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sqlalchemy_pool_exporter.service.START_SECONDS", 0.1)
+    async with (
+        serve(build_app({"shop": {"url": "sqlite://"}}), is_started=False) as served,
+        served.open_client() as client,
+    ):
+        early = await client.get("/metrics")
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        assert "The exporter is starting" in early.text
+        building.set()
+        await wait_for(lambda: served.app.state.service.is_ready)
+        assert (await client.get("/metrics")).status_code == 200
+
+
 async def test_a_request_waits_for_the_first_configuration(building: threading.Event) -> None:
     app = ChangingSource({"shop": {"url": "sqlite://"}}).build_waiting_app()
     async with serve(app, is_started=False) as served, served.open_client() as client:
