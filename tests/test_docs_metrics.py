@@ -11,6 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from sqlalchemy_pool_exporter.failures import PROBE_REASONS
+from sqlalchemy_pool_exporter.settings.databases import RESERVED_LABELS
 from sqlalchemy_pool_exporter.shared_files import FileState
 from sqlalchemy_pool_metrics.layout import CLOSE_REASONS, FAILURE_REASONS
 from tests.exporter.web.clients import build_app, open_client
@@ -90,6 +91,11 @@ async def test_the_documented_labels_are_the_exported_ones(families: list[Metric
         "sqlalchemy_pool_held_seconds",
         "sqlalchemy_database_replication_lag_seconds",  # this server is a primary
     ]
+
+
+def test_no_label_of_a_user_can_be_one_that_is_documented() -> None:
+    labels = {label for _, labels in read_documented().values() for label in labels}
+    assert labels - {"team"} <= RESERVED_LABELS
 
 
 async def test_the_documented_buckets_are_the_exported_ones(families: list[Metric]) -> None:

@@ -36,7 +36,7 @@ _LABEL_NAME: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
 RESERVED_LABELS: Final = frozenset(
     {
         *("origin", "pool", "database", "application", "process"),
-        *("reason", "kind", "result", "phase", "state", "le", "quantile"),
+        *("holder", "reason", "kind", "result", "phase", "state", "le", "quantile"),
         *("dialect", "driver", "server_version", "collector", "version", "python", "sqlalchemy"),
     }
 )
