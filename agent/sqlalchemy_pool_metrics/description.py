@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import sqlalchemy
 from sqlalchemy.pool import AssertionPool, QueuePool, SingletonThreadPool, StaticPool
 
+from . import __version__
 from .program import find_program
 from .snapshot import PoolDescription
 
@@ -48,6 +50,9 @@ def describe(pool: Pool) -> PoolDescription:
         size=size,
         max_connections=limit,
         waits=isinstance(pool, QueuePool),
+        **_read_settings(pool),
+        sqlalchemy_version=sqlalchemy.__version__,
+        agent_version=__version__,
     )
 
 
@@ -136,6 +141,30 @@ def _limits(pool: Any) -> tuple[int | None, int | None]:
     if isinstance(pool, (StaticPool, AssertionPool)):
         return 1, 1
     return None, None
+
+
+def _read_settings(pool: Any) -> dict[str, str]:
+    """Return the settings of a pool; those of the queue only if it has one."""
+    settings = {
+        "recycle": _write_seconds(pool._recycle),
+        "pre_ping": _write_flag(pool._pre_ping),
+        "reset_on_return": pool._reset_on_return.name.removeprefix("reset_"),
+    }
+    if isinstance(pool, QueuePool):
+        settings["timeout"] = _write_seconds(pool._timeout)
+        settings["use_lifo"] = _write_flag(getattr(pool._pool, "use_lifo", False))
+    return settings
+
+
+def _write_seconds(seconds: object) -> str:
+    """Return a limit as a text; SQLAlchemy writes None or -1 for no limit."""
+    if not isinstance(seconds, (int, float)) or seconds < 0:
+        return "none"
+    return f"{seconds:.12g}"
+
+
+def _write_flag(flag: object) -> str:
+    return "true" if flag else "false"
 
 
 class _Endpoint(NamedTuple):

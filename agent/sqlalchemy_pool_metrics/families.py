@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Callable, Generic, TypeVar
 
 from .layout import (
@@ -20,7 +20,7 @@ from .layout import (
     INVALIDATION_KINDS,
     SLOT,
 )
-from .snapshot import HolderNumbers, Snapshot
+from .snapshot import SETTINGS, HolderNumbers, Snapshot
 
 __all__ = ["APP_FAMILIES", "FAMILIES", "Family", "Series", "count_up", "single"]
 
@@ -28,8 +28,12 @@ Source = TypeVar("Source")
 Series = tuple[Sequence["tuple[str, ...]"], Sequence[float]]
 """The values of a family's own labels, once for each series, and the numbers of all lines."""
 
+MAX_INFOS = 20
+"""Series of `sqlalchemy_pool_info` for one set of labels."""
 _ABSENT: Series = ((), ())
 _WITHOUT_LABELS = ((),)
+_INFO_LABELS = ("pool_class", "dialect", "driver", *SETTINGS)
+_pick_info = attrgetter(*_INFO_LABELS)
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,15 @@ def _of_holders(
     return Family(name, type_, help_, read_all, ("holder",))
 
 
+def _read_info(snapshot: Snapshot) -> Series:
+    """Return a series for each way in which the pool is set up; two during a rolling update."""
+    if not snapshot.processes:
+        return _ABSENT
+    infos = {_pick_info(each) for each in snapshot.descriptions or (snapshot.pool,)}
+    shown = sorted(infos)[:MAX_INFOS]
+    return shown, [1] * len(shown)
+
+
 def _histogram(name: str, help_: str, histogram: str) -> Family[Snapshot]:
     first, total, _ = HISTOGRAM_SLOTS[histogram]
 
@@ -144,6 +157,13 @@ def _if_waits(family: Family[Snapshot]) -> Family[Snapshot]:
 
 
 FAMILIES: tuple[Family[Snapshot], ...] = (
+    Family(
+        "sqlalchemy_pool_info",
+        "gauge",
+        "How the pool is set up; the value is always 1. Processes that differ have a series each.",
+        _read_info,
+        _INFO_LABELS,
+    ),
     _gauge("sqlalchemy_pool_size", "Connections that the pool keeps.", lambda s: s.size),
     _gauge(
         "sqlalchemy_pool_max_connections",

@@ -29,6 +29,16 @@ __all__ = [
 
 MAX_CONNECTIONS = 1 << 31
 MAX_COUNT = 1 << 62
+SETTINGS = (
+    "timeout",
+    "recycle",
+    "pre_ping",
+    "use_lifo",
+    "reset_on_return",
+    "sqlalchemy_version",
+    "agent_version",
+)
+"""The fields of a description that do not matter once its pool is gone. All are texts."""
 OTHER = "other"
 """The holder that stands for all for which there is no room."""
 _HOLD_SUM, _WAIT_SUM = HISTOGRAM_SLOTS["hold"].sum, HISTOGRAM_SLOTS["wait"].sum
@@ -40,6 +50,9 @@ _UNFINISHED_PENDING_NS = SLOT["unfinished_pending_ns"]
 @dataclass(frozen=True)
 class PoolDescription:
     """Describes a pool. Never holds a password, a user name or data of the application.
+
+    Settings are texts for labels: "true" or "false", seconds, or "none" where a limit is switched
+    off. They are empty if the class has no such setting, or the recording version did not tell.
 
     Attributes:
         size: None for a pool without one.
@@ -58,6 +71,13 @@ class PoolDescription:
     size: int | None = None
     max_connections: int | None = None
     waits: bool = False
+    timeout: str = ""
+    recycle: str = ""
+    pre_ping: str = ""
+    use_lifo: str = ""
+    reset_on_return: str = ""
+    sqlalchemy_version: str = ""
+    agent_version: str = ""
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -122,6 +142,7 @@ class Snapshot:
         busy: Connections that execute a statement.
         overflow: Connections beyond the size, never negative; None for a pool without a size.
         holders: Who has the connections; empty where nobody asks for it.
+        descriptions: Those of the live pools that were merged into it; empty for a single pool.
     """
 
     pool: PoolDescription
@@ -141,6 +162,7 @@ class Snapshot:
     oldest_checkout_ns: int = 0
     overflow: int | None = None
     holders: tuple[HolderNumbers, ...] = ()
+    descriptions: tuple[PoolDescription, ...] = ()
 
     @property
     def size(self) -> int | None:
@@ -258,6 +280,10 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         oldest_checkout_ns=max(s.oldest_checkout_ns for s in snapshots),
         overflow=_total(s.overflow for s in sized),
         holders=merge_holders(each for s in snapshots for each in s.holders),
+        # By identity, for speed: the processes of one program mostly share one description.
+        descriptions=tuple(
+            {id(each): each for s in live for each in s.descriptions or (s.pool,)}.values()
+        ),
     )
 
 
@@ -290,7 +316,7 @@ def keep_counters(snapshot: Snapshot) -> Snapshot:
     additive[_UNFINISHED_PENDING_NS] += snapshot.running_pending_ns
     additive[_SATURATED_NS] += snapshot.running_saturated_ns
     return build_snapshot(
-        pool=_without_limits(snapshot.pool),
+        pool=_without_settings(snapshot.pool),
         processes=0,
         additive=tuple(additive),
         holders=tuple(each._replace(connections=0) for each in snapshot.holders),
@@ -298,9 +324,10 @@ def keep_counters(snapshot: Snapshot) -> Snapshot:
 
 
 @lru_cache(maxsize=1024)
-def _without_limits(pool: PoolDescription) -> PoolDescription:
+def _without_settings(pool: PoolDescription) -> PoolDescription:
     """Return the description of a pool that is gone. Cached: many processes have the same one."""
-    return replace(pool, size=None, max_connections=None)
+    unset: dict[str, Any] = dict.fromkeys(SETTINGS, "")
+    return replace(pool, size=None, max_connections=None, **unset)
 
 
 def _total(values: Iterable[int | None]) -> int | None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
+import sqlalchemy_pool_metrics
 from sqlalchemy_pool_metrics import PoolDescription, instrument, read_pool
 from sqlalchemy_pool_metrics.description import name_apart
 from sqlalchemy_pool_metrics.registry import PROCESS
@@ -60,6 +62,33 @@ def test_connect_args_override_the_url() -> None:
     engine = create_engine("postgresql+psycopg://db/shop", connect_args={"host": "replica"})
 
     assert read_pool(instrument(engine)).pool.host == "replica"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        ({}, ("30", "none", "false", "false", "rollback")),
+        (
+            {"pool_timeout": 2.5, "pool_recycle": 1_800_000, "pool_pre_ping": True},
+            ("2.5", "1800000", "true", "false", "rollback"),
+        ),
+        (
+            {"pool_timeout": None, "pool_use_lifo": True, "pool_reset_on_return": None},
+            ("none", "none", "false", "true", "none"),
+        ),
+        ({"poolclass": NullPool, "pool_recycle": 0}, ("", "0", "false", "", "rollback")),
+    ],
+)
+def test_settings_are_those_that_the_engine_got(
+    arguments: dict[str, Any], settings: tuple[str, ...]
+) -> None:
+    engine = instrument(create_engine("postgresql+psycopg://db/shop", **arguments))
+    pool = read_pool(engine).pool
+
+    seen = pool.timeout, pool.recycle, pool.pre_ping, pool.use_lifo, pool.reset_on_return
+    assert seen == settings
+    assert pool.sqlalchemy_version == sqlalchemy.__version__
+    assert pool.agent_version == sqlalchemy_pool_metrics.__version__
 
 
 def use_engines(database: Path, *kinds: str) -> dict[str, int | None]:

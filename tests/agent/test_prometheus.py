@@ -53,6 +53,15 @@ def test_an_application_can_register_its_pools() -> None:
         assert seen[f"sqlalchemy_pool_connections_closed_total{{reason={reason}}}"] == 0
 
 
+def test_the_info_of_a_pool_has_its_settings_as_labels() -> None:
+    engine = instrument(build_engine(QueuePool, timeout=5), name="set up")
+    engine.raw_connection().close()
+    (info,) = [name for name in samples(scrape(), "set up") if "pool_info" in name]
+
+    assert "{dialect=stub}{driver=stub}{pool_class=QueuePool}{pre_ping=false}{recycle=none}" in info
+    assert "{timeout=5}{use_lifo=false}" in info
+
+
 def test_labels_name_the_pool_its_database_and_the_application(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

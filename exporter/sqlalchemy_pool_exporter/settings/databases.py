@@ -38,6 +38,8 @@ RESERVED_LABELS: Final = frozenset(
         *("origin", "pool", "database", "application", "process"),
         *("holder", "reason", "kind", "result", "phase", "state", "le", "quantile"),
         *("dialect", "driver", "server_version", "collector", "version", "python", "sqlalchemy"),
+        *("pool_class", "timeout", "recycle", "pre_ping", "use_lifo", "reset_on_return"),
+        *("sqlalchemy_version", "agent_version"),
     }
 )
 _LABELS_SCHEMA: Final[dict[str, Any]] = {

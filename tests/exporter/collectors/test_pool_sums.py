@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from sqlalchemy_pool_metrics import PoolDescription, Snapshot
 from sqlalchemy_pool_metrics.snapshot import HolderNumbers, keep_counters
@@ -187,6 +188,35 @@ def test_a_pool_that_is_shown_keeps_its_place_when_others_come(
     assert [labels["pool"] for labels in read_labels(registry)] == ["p1", "dropped"]
     pools.remove(pools[1])
     assert [labels["pool"] for labels in read_labels(registry)] == ["p0"]
+
+
+def read_infos(registry: CollectorRegistry) -> list[tuple[str, str]]:
+    return [
+        (sample.labels["agent_version"], sample.labels["timeout"])
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "sqlalchemy_pool_info" and sample.value == 1
+    ]
+
+
+def test_processes_that_are_set_up_alike_share_one_info() -> None:
+    pools = [build_pool(timeout="30", size=size) for size in (5, 7)]
+    assert read_infos(collect([], pools)) == [("", "30")]
+
+
+def test_each_way_in_which_processes_are_set_up_has_its_info() -> None:
+    old, new = build_pool(timeout="30"), build_pool(timeout="5", agent_version="2")
+    processes = {"1-a": [new], "2-b": [old], "3-c": [new]}
+    assert read_infos(collect_processes(processes)) == [("", "30"), ("2", "5")]
+    processes["2-b"] = [keep_counters(old)]
+    assert read_infos(collect_processes(processes)) == [("2", "5")]
+    processes |= {"1-a": [keep_counters(new)], "3-c": []}
+    assert read_infos(collect_processes(processes)) == []
+
+
+def test_a_pool_has_at_most_20_infos() -> None:
+    pools = [build_pool(timeout=str(number)) for number in range(25)]
+    assert len(read_infos(collect([], pools))) == 20
 
 
 def build_holders(*names: str) -> Snapshot:

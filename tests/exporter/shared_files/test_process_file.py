@@ -20,6 +20,7 @@ from sqlalchemy_pool_metrics.file_format import (
     SLOTS_OFFSET,
     Header,
     build_header,
+    read_contents,
 )
 from sqlalchemy_pool_metrics.layout import HISTOGRAMS, TABLE, Region, SlotTable
 from tests.exporter.shared_files.shared_files import POOL, SharedFile
@@ -144,12 +145,11 @@ def test_a_bucket_that_a_version_lacks_is_empty(tmp_path: Path) -> None:
     assert pool.histogram("checkout").counts == (0, *[1] * len(CHECKOUT_NS))
 
 
-def test_a_description_of_another_version_is_read_as_far_as_it_is_understood(
-    tmp_path: Path,
-) -> None:
-    description = {"name": "main", "mood": "good", "port": "5432", "size": -1, "host": ["a"]}
-    (pool,) = read(tmp_path, build(description=description)).pools
-    assert pool.pool == PoolDescription(name="main")
+def test_a_description_of_another_version_is_read_as_far_as_it_is_understood() -> None:
+    known = {"name": "main", "timeout": "30"}
+    odd = {"mood": "good", "port": "5432", "size": -1, "host": ["a"], "pre_ping": True}
+    (pool,) = read_contents(build(description=known | odd), 0).pools
+    assert pool.pool == PoolDescription(name="main", timeout="30")
 
 
 def test_strings_are_clean_and_short(tmp_path: Path) -> None:
