@@ -54,7 +54,7 @@ applications: .venv/tools
 
 # What it costs, beside others; benchmarks/README.md has the numbers. Takes minutes, and wants the machine for itself.
 bench: .venv/tools
-	for each in checkout postgres read_files scrape start; do $(BIN)/python -m benchmarks.$$each || exit 1; done
+	for each in checkout postgres read_files scrape start growth; do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 # The pictures of the docs, from the running demo and a real Prometheus. Needs chromium and prometheus, takes minutes.
 pictures: .venv/tools

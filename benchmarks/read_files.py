@@ -31,6 +31,7 @@ from sqlalchemy_pool_metrics.families import APP_FAMILIES, FAMILIES
 from sqlalchemy_pool_metrics.prometheus import app_labels, build_metric
 from sqlalchemy_pool_metrics.snapshot import Snapshot, merge
 
+POOLS = 2
 CASE = ("-m", "benchmarks.read_files_case")
 
 Read = Callable[[], object]
@@ -41,33 +42,37 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     count, rounds = options.processes, options.rounds
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
-        one, ours, peers = (Path(name, each) for each in ("ours-one-pool", "ours", "prometheus"))
+        one, ours, peers = (Path(name, each) for each in ("one", "ours", "peers"))
         with (
-            populate("ours-one-pool", one, count),
-            populate("ours", ours, count),
-            populate("prometheus", peers, count),
+            populate("ours", one, count, pools=1),
+            populate("ours", ours, count, POOLS),
+            populate("prometheus", peers, count, POOLS),
         ):
             check(ours, peers, count, FileState.LIVE)
             live = measure(build_readers(one, ours, peers), rounds)
         check(ours, peers, count, FileState.DEAD)
         dead = measure(build_readers(one, ours, peers), rounds)
     rows = [[reader, f"{live[reader]:.2f}", f"{dead[reader]:.2f}"] for reader in live]
-    title = f"Reading the files of {count} processes; {NUMBERS} numbers are two pools"
+    title = f"Reading the files of {count} processes; {POOLS * NUMBERS} numbers are two pools"
     print_table(title, ["reader", "live ms", "killed ms"], rows)
     return 0
 
 
 def build_readers(one: Path, ours: Path, peers: Path) -> dict[str, Read]:
     """Return the readers. The peer sums and builds families, so one of ours does, too."""
-    single, folder = SharedFolder(one), SharedFolder(ours)
-    peer: Collector = MultiProcessCollector(CollectorRegistry(), path=str(peers))  # type: ignore[no-untyped-call]
+    single, folder, peer = SharedFolder(one), SharedFolder(ours), read_peers(peers)
     return {
-        f"prometheus_client, {NUMBERS} samples, to families": lambda: list(peer.collect()),
+        f"prometheus_client, {POOLS * NUMBERS} samples, to families": lambda: list(peer.collect()),
         "ours, one pool, to snapshots": single.read,
         "ours, one pool, to families": lambda: collect(single),
         "ours, two pools, to snapshots": folder.read,
         "ours, two pools, to families": lambda: collect(folder),
     }
+
+
+def read_peers(folder: Path) -> Collector:
+    """Return prometheus_client's reader of its files."""
+    return MultiProcessCollector(CollectorRegistry(), path=str(folder))  # type: ignore[no-untyped-call]
 
 
 def collect(folder: SharedFolder) -> list[Metric]:
@@ -102,17 +107,17 @@ def check(ours: Path, peers: Path, count: int, state: FileState) -> None:
     """Check that both sides have all numbers of every process."""
     reading = SharedFolder(ours).read()
     assert reading.files[state] == count, reading.files
-    assert sum(pool.checkouts for pools in group(reading).values() for pool in pools) == 2 * count
-    collector: Collector = MultiProcessCollector(CollectorRegistry(), path=str(peers))  # type: ignore[no-untyped-call]
-    (family,) = [each for each in collector.collect() if each.name == "bench_checkouts"]
-    assert sum(sample.value for sample in family.samples) == 2 * count
+    snapshots = [pool for process in reading.processes for pool in process.pools]
+    assert sum(pool.checkouts for pool in snapshots) == POOLS * count
+    (family,) = [each for each in read_peers(peers).collect() if each.name == "bench_checkouts"]
+    assert sum(sample.value for sample in family.samples) == POOLS * count
 
 
 @contextmanager
-def populate(side: str, folder: Path, count: int) -> Iterator[None]:
+def populate(side: str, folder: Path, count: int, pools: int) -> Iterator[None]:
     """Run processes for the time of the block, and kill them."""
     folder.mkdir()
-    command: list[str | Path] = [sys.executable, *CASE, side, folder, str(count)]
+    command: list[str | Path] = [sys.executable, *CASE, side, folder, str(count), str(pools)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdin is not None

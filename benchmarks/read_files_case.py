@@ -1,6 +1,6 @@
 """One side of read_files.py: a process that forks others, which count and stay.
 
-    python -m benchmarks.read_files_case ours|ours-one-pool|prometheus FOLDER PROCESSES
+    python -m benchmarks.read_files_case ours|prometheus FOLDER PROCESSES POOLS
 
 It prints ready when all have counted, and kills them when its standard input is closed.
 """
@@ -18,15 +18,12 @@ from sqlalchemy_pool_metrics.layout import COUNTERS, GAUGES, HISTOGRAMS
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-POOLS = ("orders", "articles")
 # A bucket per bound and +Inf, and the sum; then a number per counter and per gauge.
-NUMBERS = len(POOLS) * (
-    sum(len(bounds) + 2 for bounds in HISTOGRAMS.values()) + len(COUNTERS) + len(GAUGES)
-)
-"""How many each process has: of ours in its two blocks, of the peer's as samples."""
+NUMBERS = sum(len(bounds) + 2 for bounds in HISTOGRAMS.values()) + len(COUNTERS) + len(GAUGES)
+"""How many a pool has: of ours in its block, of the peer's as samples."""
 
 
-def prepare_ours(pools: Sequence[str] = POOLS) -> Callable[[], None]:
+def prepare_ours(pools: Sequence[str]) -> Callable[[], None]:
     """Import what each process needs, and return its work: a checkout of each pool."""
     from sqlalchemy.pool import QueuePool
 
@@ -42,14 +39,14 @@ def prepare_ours(pools: Sequence[str] = POOLS) -> Callable[[], None]:
     return count
 
 
-def prepare_prometheus() -> Callable[[], None]:
+def prepare_prometheus(pools: Sequence[str]) -> Callable[[], None]:
     """Return the work of a process with the same numbers in prometheus_client's metrics."""
     from prometheus_client import CollectorRegistry
 
-    return lambda: count_prometheus(CollectorRegistry())
+    return lambda: count_prometheus(CollectorRegistry(), pools)
 
 
-def count_prometheus(registry: CollectorRegistry) -> None:
+def count_prometheus(registry: CollectorRegistry, pools: Sequence[str]) -> None:
     """Fill the registry, which writes files because of an environment variable."""
     from prometheus_client import Counter, Gauge, Histogram
 
@@ -63,7 +60,7 @@ def count_prometheus(registry: CollectorRegistry) -> None:
         for name, bounds in HISTOGRAMS.items()
     ]
     checkouts = Counter("bench_checkouts", "Checkouts.", ["pool"], registry=registry)
-    for pool in POOLS:
+    for pool in pools:
         checkouts.labels(pool).inc()
         for counter in counters:
             counter.labels(pool).inc()
@@ -75,18 +72,17 @@ def count_prometheus(registry: CollectorRegistry) -> None:
 
 
 _kept: list[object] = []
-SIDES: dict[str, tuple[str, Callable[[], Callable[[], None]]]] = {
+SIDES: dict[str, tuple[str, Callable[[Sequence[str]], Callable[[], None]]]] = {
     "ours": ("SQLALCHEMY_POOL_METRICS_DIR", prepare_ours),
-    "ours-one-pool": ("SQLALCHEMY_POOL_METRICS_DIR", lambda: prepare_ours(POOLS[:1])),
     "prometheus": ("PROMETHEUS_MULTIPROC_DIR", prepare_prometheus),
 }
 
 
-def main(side: str, folder: str, processes: str) -> None:
+def main(side: str, folder: str, processes: str, pools: str) -> None:
     """Fork, wait until standard input is closed, and kill."""
     variable, prepare = SIDES[side]
     os.environ[variable] = folder
-    count = prepare()
+    count = prepare([f"pool-{number}" for number in range(int(pools))])
     ready, counted = os.pipe()
     children = [fork(count, counted) for _ in range(int(processes))]
     os.close(counted)

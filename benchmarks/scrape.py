@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from statistics import median
+from typing import TypeAlias
 
 from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,21 +57,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure_pools(folder: Path, options: argparse.Namespace) -> None:
     """Print the cost of an application's pools."""
-    pools = Pools(folder, options.pools)
-    with run_ours(folder, {}, folder) as exporter:
+    with run_with_pools(folder, name_pools(options.pools), FILES) as (exporter, use):
         title = f"{options.pools} pools in {FILES} files"
-        print_costs(title, exporter, pools.use, options.rounds)
+        print_costs(title, exporter, use, options.rounds)
 
 
 def measure_databases(folder: Path, options: argparse.Namespace) -> None:
     """Print the cost of databases, all of which were probed since the last scrape."""
-    files = [folder / f"db{number}.db" for number in range(options.databases)]
-    for file in files:
-        file.touch()
-    databases = {file.stem: {"url": f"sqlite:///{file}"} for file in files}
-    with run_ours(folder, databases, None) as exporter:
+    with run_with_databases(folder, options.databases) as (exporter, probe):
         title = f"{options.databases} databases"
-        probe = lambda: Client(exporter.port).get("/health/db")  # noqa: E731
         print_costs(title, exporter, probe, options.rounds)
 
 
@@ -111,13 +107,46 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
 }
 
 
-class Pools:
-    """Pools of an application, which lives as long as this process."""
+Change: TypeAlias = Callable[[], object]
+"""Changes the numbers that the next scrape shows."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+
+@contextmanager
+def run_with_pools(
+    folder: Path, names: Sequence[str], files: int
+) -> Iterator[tuple[Exporter, Change]]:
+    """Run the exporter with pools of an application; return how to use the pools, too."""
+    pools = Pools(folder, names, files)
+    with run_ours(folder, {}, folder) as exporter:
+        yield exporter, pools.use
+
+
+@contextmanager
+def run_with_databases(folder: Path, count: int) -> Iterator[tuple[Exporter, Change]]:
+    """Run the exporter with SQLite databases; return how to probe them, too."""
+    files = [folder / f"db{number}.db" for number in range(count)]
+    for file in files:
+        file.touch()
+    databases = {file.stem: {"url": f"sqlite:///{file}"} for file in files}
+    with run_ours(folder, databases, None) as exporter:
+        yield exporter, lambda: Client(exporter.port).get("/health/db")
+
+
+def name_pools(count: int) -> list[str]:
+    """Return different names."""
+    return [f"pool-{number}" for number in range(count)]
+
+
+class Pools:
+    """Pools of an application, in as many files as it has processes; they live as long as this one.
+
+    Those with the same name are one pool in the metrics.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], files: int) -> None:
         self._random = Random(1)  # noqa: S311 - only durations
-        files = [ProcessFile.create(folder, "shop", {}, lambda: None) for _ in range(FILES)]
-        self._blocks = [self._share(number, files[number % FILES]) for number in range(count)]
+        shared = [ProcessFile.create(folder, "shop", {}, lambda: None) for _ in range(files)]
+        self._blocks = [self._share(*each) for each in zip(names, cycle(shared), strict=False)]
         for _ in range(20):
             self.use()
 
@@ -134,8 +163,8 @@ class Pools:
                     block.record_return(started_ns, now_ns, now_ns + hold_ns)
 
     @staticmethod
-    def _share(number: int, file: ProcessFile) -> Block:
-        pool = PoolDescription(f"pool-{number}", "shop", size=5, max_connections=15, waits=True)
+    def _share(name: str, file: ProcessFile) -> Block:
+        pool = PoolDescription(name, "shop", size=5, max_connections=15, waits=True)
         block, buffer = Block(pool), file.take()
         assert buffer is not None
         block.move(buffer)
@@ -154,7 +183,7 @@ class Families(Collector):
         return self._families
 
 
-def print_costs(what: str, exporter: Exporter, change: Callable[[], object], rounds: int) -> None:
+def print_costs(what: str, exporter: Exporter, change: Change, rounds: int) -> None:
     """Print the CPU time of a scrape in each format, and of the peer printing the same."""
     client = Client(exporter.port)
     body = client.get("/metrics")
@@ -162,14 +191,10 @@ def print_costs(what: str, exporter: Exporter, change: Callable[[], object], rou
     assert generate_latest(families) == body
     spent_ns: defaultdict[str, list[int]] = defaultdict(list)
     for _ in range(rounds):
-        began_ns = time.process_time_ns()
-        generate_latest(families)
-        spent_ns[PEER].append(time.process_time_ns() - began_ns)
+        spent_ns[PEER].append(measure_print(families))
         for name, headers in FORMATS.items():
             change()
-            began_ns = exporter.read_cpu_ns()
-            client.get("/metrics", headers)
-            spent_ns[name].append(exporter.read_cpu_ns() - began_ns)
+            spent_ns[name].append(measure_scrape(exporter, client, headers))
     rows = [
         [name, f"{median(spent) / 1e6:.2f}", f"{median(map(divide, spent_ns[PEER], spent)):.1f}"]
         for name, spent in spent_ns.items()
@@ -177,6 +202,22 @@ def print_costs(what: str, exporter: Exporter, change: Callable[[], object], rou
     lines = body.count(b"\n")
     title = f"A scrape of {what}, {lines} lines"
     print_table(title, ["what", "ms", "times as fast"], rows)
+
+
+def measure_print(registry: Collector) -> int:
+    """Return the CPU time, in nanoseconds, in which prometheus_client prints what is registered."""
+    began_ns = time.process_time_ns()
+    generate_latest(registry)
+    return time.process_time_ns() - began_ns
+
+
+def measure_scrape(
+    exporter: Exporter, client: Client, headers: Mapping[str, str] | None = None
+) -> int:
+    """Return the CPU time of the exporter for an answer to the client, in nanoseconds."""
+    began_ns = exporter.read_cpu_ns()
+    client.get("/metrics", headers)
+    return exporter.read_cpu_ns() - began_ns
 
 
 def divide(first: float, second: float) -> float:

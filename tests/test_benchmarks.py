@@ -85,6 +85,17 @@ def test_a_scrape_is_measured_in_each_format(part: str) -> None:
         assert are_numbers(rows[f"ours, {variant}"])
 
 
+def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
+    image = tmp_path / "growth.png"
+
+    rows = run("growth", "--most", "1", "--rounds", "1", "--image", str(image))
+
+    names = [name for name, cells in rows.items() if cells[0] == "ours, ms"]
+    assert names == ["lines", "databases", "processes", "pools per process"]
+    assert are_numbers(rows["1"])
+    assert image.read_bytes().startswith(b"\x89PNG")
+
+
 @needs_environments
 def test_requests_are_counted_beside_query_exporter() -> None:
     rows = run("scrape", "--parts", "requests", "--rounds", "1", "--seconds", "0.01")
