@@ -28,6 +28,7 @@ from sqlalchemy_pool_exporter.web.responses import (
     answer_method_not_allowed,
     answer_not_found,
 )
+from sqlalchemy_pool_exporter.web.status import answer_status
 from sqlalchemy_pool_exporter.web.status_page import answer_status_page
 
 
@@ -91,6 +92,7 @@ def build_routes() -> list[Route]:
     """Return the routes; Starlette adds HEAD wherever there is GET."""
     return [
         Route("/", answer_status_page),
+        Route("/api/v1/status", answer_status),
         Route("/metrics", answer_metrics),
         Route("/health/db", answer_all_health),
         Route("/health/db/{name}", answer_health),

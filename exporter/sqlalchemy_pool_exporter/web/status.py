@@ -1,0 +1,59 @@
+"""GET /api/v1/status: what the status page shows, as JSON. It checks nothing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sqlalchemy_pool_exporter import read_version
+from sqlalchemy_pool_exporter.probes import Probe
+from sqlalchemy_pool_exporter.service import Service
+from sqlalchemy_pool_exporter.web.health import build_app_pool, build_health
+from sqlalchemy_pool_exporter.web.responses import answer_json, read_service
+from sqlalchemy_pool_metrics import Snapshot
+
+Status = dict[str, Any]
+
+
+async def answer_status(request: Request) -> Response:
+    """Answer with the status, 200 whatever it is."""
+    return answer_json(build_status(read_service(request)))
+
+
+def build_status(service: Service) -> Status:
+    """Return the state of the exporter, its databases and the application's pools."""
+    path = service.shared_folder.path
+    return {
+        "version": read_version(),
+        "state": service.state,
+        "last_reload_successful": service.reload_status.is_successful,
+        "databases": {
+            probe.name: build_database(probe) for probe in service.probes.probes.values()
+        },
+        **({"app": build_app(service, path)} if path else {}),
+    }
+
+
+def build_database(probe: Probe) -> Status:
+    """Return the health of a database as its last probe found it."""
+    if probe.last is None:
+        return {"name": probe.name, "status": "not probed yet"}
+    return build_health(probe, probe.last, ())
+
+
+def build_app(service: Service, path: Path) -> Status:
+    """Return the folder, its files by state, and the sums of the application's pools."""
+    reading = service.shared_folder.read()
+    return {
+        "dir": str(path),
+        "files": reading.files,
+        **({"problem": reading.problem} if reading.problem else {}),
+        "pools": [build_pool(*row) for row in service.pool_sums.sum(reading)],
+    }
+
+
+def build_pool(labels: Mapping[str, str], pool: Snapshot) -> Status:
+    """Return a pool of the application with the name of its database."""
+    return {"database": labels["database"], **build_app_pool(labels, pool)}
