@@ -46,7 +46,7 @@ class Selectors:
 
     def quantile(self, quantile: float, histogram: str, by: str = "") -> str:
         """Return a quantile of a histogram of pools, empty without observations."""
-        return quantile_of(quantile, self.pool(f"{histogram}_bucket"), by)
+        return quantile_of(quantile, self.pool(histogram), by)
 
     def utilization(self, by: str) -> str:
         """Return the mean share of the allowed connections in use, of pools with a limit."""
@@ -138,10 +138,26 @@ def rate(selector: str) -> str:
     return f"rate({selector}[$__rate_interval])"
 
 
-def quantile_of(quantile: float, buckets: str, by: str = "") -> str:
-    """Return a quantile; empty, not NaN, without observations."""
-    labels = join_labels("le", by)
-    return f"histogram_quantile({quantile}, sum by ({labels}) ({rate(buckets)})) >= 0"
+def quantile_of(quantile: float, histogram: str, by: str = "") -> str:
+    """Return a quantile; empty, not NaN, without observations.
+
+    One series under the histogram's own name replaces its buckets where Prometheus converts them
+    to native histograms (`convert_classic_histograms_to_nhcb`).
+    """
+    classic = f"histogram_quantile({quantile}, {_rate_buckets(histogram, by)})"
+    native = f"histogram_quantile({quantile}, sum by ({by}) ({rate(histogram)}))"
+    return f"({classic} or {native}) >= 0"
+
+
+def distribution_of(histogram: str) -> str:
+    """Return a histogram's observations per second, for a heatmap."""
+    return f"{_rate_buckets(histogram)} or on () sum({rate(histogram)})"
+
+
+def _rate_buckets(histogram: str, by: str = "") -> str:
+    # The label matchers begin at the brace.
+    buckets = histogram.replace("{", "_bucket{", 1)
+    return f"sum by ({join_labels('le', by)}) ({rate(buckets)})"
 
 
 def share(part: str, whole: str) -> str:

@@ -13,7 +13,7 @@ import httpx
 
 from grafana.stage.rules import write_rules
 from tests.servers.endpoints import open_closed_port
-from tests.servers.programs import Program, find_program
+from tests.servers.programs import Program, find_program, find_prometheus_3
 
 Json = dict[str, Any]
 PATIENCE = 60.0
@@ -69,18 +69,31 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(folder: Path, targets: Sequence[Target]) -> Iterator[Prometheus]:
-    """Run a Prometheus that scrapes the targets and evaluates the sped-up rules every second."""
-    program = find_program("prometheus", package="prometheus")
+def run_prometheus(
+    folder: Path, targets: Sequence[Target], native: bool = False
+) -> Iterator[Prometheus]:
+    """Run a Prometheus that scrapes the targets and evaluates the sped-up rules every second.
+
+    With `native` it is Prometheus 3, and converts histograms to native ones with custom buckets.
+    """
+    options = []
+    if native:
+        program = find_prometheus_3("prometheus")
+        options = ["--enable-feature=native-histograms"]
+    else:
+        program = find_program("prometheus", package="prometheus")
     with open_closed_port() as port:
         address = f"127.0.0.1:{port}"
     config = build_config(targets, write_rules(folder))
+    if native:
+        config["global"]["convert_classic_histograms_to_nhcb"] = True
     (folder / "prometheus.yml").write_text(json.dumps(config))
     command = [
         program,
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address={address}",
+        *options,
     ]
     with (
         Program(command, folder / "prometheus.log") as process,

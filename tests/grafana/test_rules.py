@@ -13,6 +13,7 @@ import yaml
 
 from tests.grafana.rule_files import (
     ALERT_RULES,
+    OF_PROMETHEUS_3,
     RECORDS,
     RULE_FILES,
     RULES,
@@ -20,7 +21,7 @@ from tests.grafana.rule_files import (
     TEST_FILES,
     list_queries,
 )
-from tests.servers.programs import find_program
+from tests.servers.programs import find_program, find_prometheus_3
 from tests.test_docs_metrics import read_documented
 
 CASES: list[dict[str, Any]] = [
@@ -39,7 +40,7 @@ def list_series() -> set[str]:
     return {
         name + end
         for name, (kind, _) in read_documented().items()
-        for end in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))
+        for end in (("", "_bucket", "_sum", "_count") if kind == "histogram" else ("",))
     }
 
 
@@ -67,7 +68,10 @@ def test_promtool_accepts_the_rules(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
 def test_rules_pass_their_promtool_tests(path: Path) -> None:
-    promtool = find_program("promtool", package="prometheus")
+    if path == OF_PROMETHEUS_3:
+        promtool = find_prometheus_3("promtool")
+    else:
+        promtool = find_program("promtool", package="prometheus")
 
     result = subprocess.run(
         [promtool, "test", "rules", path], capture_output=True, text=True, check=False

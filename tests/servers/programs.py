@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import pytest
 
@@ -17,14 +17,23 @@ from tests.servers.conditions import wait_until
 # Servers are in sbin, which a user's PATH may lack.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"])
 STOP_SECONDS = 15.0
+# Programs of Prometheus 3, which .ci/run unpacks there: Debian 12 has 2.42.
+PROMETHEUS_3 = Path(__file__).parents[2] / "build" / "prometheus" / "usr" / "bin"
 
 
 def find_program(name: str, package: str) -> str:
     """Return the path of the program; without it the test is skipped, or fails if CI is set."""
     found = shutil.which(name, path=SEARCH_PATH)
-    if found is not None:
-        return found
-    reason = f"{name} is not installed (Debian: apt-get install {package})"
+    return found or _miss(f"{name} is not installed (Debian: apt-get install {package})")
+
+
+def find_prometheus_3(name: str) -> str:
+    """Return the path of a program of Prometheus 3, or skip the test as find_program() does."""
+    found = shutil.which(name, path=PROMETHEUS_3)
+    return found or _miss(f"{name} of Prometheus 3 is not in build/prometheus (see .ci/run)")
+
+
+def _miss(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"{reason}, and nothing is skipped where CI is set", pytrace=False)
     pytest.skip(reason)

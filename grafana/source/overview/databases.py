@@ -27,7 +27,7 @@ def _show_up() -> PanelBuilder:
 
 
 def _show_phases() -> PanelBuilder:
-    buckets = database("probe_duration_seconds_bucket")
+    durations = database("probe_duration_seconds")
     return build_time_series(
         "How long does a probe take, and in which phase?",
         "95th percentile of each phase: checkout from the exporter's own pool, opening a new "
@@ -36,7 +36,8 @@ def _show_phases() -> PanelBuilder:
         "server or a lock. **Do:** compare the pods; if all are slow, look at the server.",
         "s",
         Query(
-            quantile_of(0.95, buckets, f"{DATABASE}, phase"), "{{database}} · {{phase}} · {{job}}"
+            quantile_of(0.95, durations, f"{DATABASE}, phase"),
+            "{{database}} · {{phase}} · {{job}}",
         ),
         no_value="no probe succeeded",
     )

@@ -142,8 +142,7 @@ def _list_databases() -> PanelBuilder:
     def by_database(function: str, expr: str) -> str:
         return f"{function} by ({DATABASE}) ({expr})"
 
-    buckets = database("probe_duration_seconds_bucket", 'phase="query"')
-    query = quantile_of(0.95, buckets, DATABASE)
+    query = quantile_of(0.95, database("probe_duration_seconds", 'phase="query"'), DATABASE)
     last = database("probe_last_success_timestamp_seconds")
     errors = f"increase({database('probe_errors_total')}[5m])"
     columns = [

@@ -41,7 +41,7 @@ def _show_up() -> PanelBuilder:
 
 
 def _show_phases() -> PanelBuilder:
-    phases = quantile_of(0.95, database("probe_duration_seconds_bucket"), "database, phase")
+    phases = quantile_of(0.95, database("probe_duration_seconds"), "database, phase")
     return build_time_series(
         "How long does the database take to answer?",
         "95th percentile of each phase: checkout from the exporter's own pool, opening a new "

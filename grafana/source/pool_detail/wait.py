@@ -3,7 +3,7 @@
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import build_heatmap, build_time_series
 from grafana.source.pool_detail.selection import NO_POOL, SELECTED, list_quantiles
-from grafana.source.queries import POD, Query, at
+from grafana.source.queries import POD, Query, at, distribution_of
 from grafana.source.thresholds import WAITS
 
 
@@ -24,7 +24,7 @@ def _map_checkouts() -> PanelBuilder:
         "default): callers that wait. **Do:** if there is a band at the duration of a connect, see "
         "the row Churn.",
         "s",
-        f"sum by (le) ({SELECTED.rate('checkout_duration_seconds_bucket')})",
+        distribution_of(SELECTED.pool("checkout_duration_seconds")),
         no_value=NO_POOL,
     )
 
