@@ -223,6 +223,7 @@ class Block:
                 self._inherited = list(map(sub, self._inherited, counted))
                 self._inherited_holders.subtract(old.holders.count())
             buffer.holders.take_holds(old.holders, now_ns)
+            buffer.holders.take_details(old.holders)
             if not is_renamed:
                 self._inherited_holders.update(buffer.holders.count())
             self.is_placed = False

@@ -7,7 +7,7 @@ import sys
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-__all__ = ["find", "is_library"]
+__all__ = ["CallSite", "find", "is_library"]
 
 LIBRARIES_VARIABLE = "SQLALCHEMY_POOL_METRICS_LIBRARIES"
 LIBRARIES = (
@@ -25,21 +25,32 @@ LIBRARIES = (
 
 
 MAX_SITES = 10_000
+MAX_FILE = 80
+MAX_FUNCTION = 60
 
 
-class _Site(NamedTuple):
-    """A function; `code` keeps its id from being used again."""
+class CallSite(NamedTuple):
+    """A function.
 
-    code: CodeType
-    name: str
+    Attributes:
+        name: Its module and name; "" for a library's.
+        place: "file:line name". The path begins with the outermost package: where the packages lie
+            is nobody's business.
+        code: Its code, which keeps its id from being used again.
+    """
+
+    name: str = ""
+    place: str = ""
+    code: CodeType | None = None
 
 
-_sites: dict[int, _Site] = {}
+_NOWHERE = CallSite()
+_sites: dict[int, CallSite] = {}
 """By the id of the code: the hash of a code object takes long."""
 
 
-def find(depth: int) -> str:
-    """Return module and name of the innermost function outside libraries; "" if there is none.
+def find(depth: int) -> CallSite:
+    """Return the innermost function outside libraries; one without a name if there is none.
 
     Args:
         depth: The frame to begin with, counted from the caller's: looking at frames takes time.
@@ -54,12 +65,12 @@ def find(depth: int) -> str:
             code = frame.f_code
             site = _sites.get(id(code)) or _add_site(frame, code)
             if site.name:
-                return site.name
+                return site
             frame = frame.f_back
         # The stack continues where the greenlet was started, as by SQLAlchemy's greenlet_spawn().
         greenlet = _find_parent(greenlet)
         if greenlet is None:
-            return ""
+            return _NOWHERE
         frame = greenlet.gr_frame
 
 
@@ -71,15 +82,23 @@ def _find_parent(greenlet: Any) -> Any:
     return getattr(greenlet, "parent", None)
 
 
-def _add_site(frame: FrameType, code: CodeType) -> _Site:
+def _add_site(frame: FrameType, code: CodeType) -> CallSite:
     module = str(frame.f_globals.get("__name__", ""))
     # The code of a template has no module.
     is_named = module and not is_library(module)
-    name = f"{module}.{getattr(code, 'co_qualname', code.co_name)}" if is_named else ""
+    function = getattr(code, "co_qualname", code.co_name)
+    name = f"{module}.{function}" if is_named else ""
     if len(_sites) >= MAX_SITES:
         _sites.clear()
-    site = _sites[id(code)] = _Site(code, name)
+    place = f"{_shorten_path(code, module)}:{code.co_firstlineno} {function[-MAX_FUNCTION:]}"
+    site = _sites[id(code)] = CallSite(name, place, code)
     return site
+
+
+def _shorten_path(code: CodeType, module: str) -> str:
+    *folders, file = code.co_filename.replace(os.sep, "/").split("/")
+    packages = module.count(".") + (file == "__init__.py")
+    return "/".join([*folders[max(0, len(folders) - packages) :], file])[-MAX_FILE:]
 
 
 def is_library(module: str) -> bool:

@@ -20,7 +20,7 @@ from .layout import (
     INVALIDATION_KINDS,
     SLOT,
 )
-from .snapshot import SETTINGS, HolderNumbers, Snapshot
+from .snapshot import OTHER, SETTINGS, HolderNumbers, Snapshot
 
 __all__ = ["APP_FAMILIES", "FAMILIES", "Family", "Series", "count_up", "single"]
 
@@ -139,6 +139,17 @@ def _read_info(snapshot: Snapshot) -> Series:
     infos = {_pick_info(each) for each in snapshot.descriptions or (snapshot.pool,)}
     shown = sorted(infos)[:MAX_INFOS]
     return shown, [1] * len(shown)
+
+
+def _read_overdue(snapshot: Snapshot) -> Series:
+    """Count the connections that are overdue of each holder, "" for those of nobody known."""
+    if not snapshot.processes:
+        return _ABSENT
+    names = dict.fromkeys(["", *(each.name for each in snapshot.holders)], 0)
+    for hold in snapshot.overdue:
+        name = hold.holder if hold.holder in names else OTHER
+        names[name] = names.get(name, 0) + 1
+    return [(name,) for name in names], list(names.values())
 
 
 def _histogram(name: str, help_: str, histogram: str) -> Family[Snapshot]:
@@ -341,6 +352,14 @@ APP_FAMILIES: tuple[Family[Snapshot], ...] = (
         "counter",
         "Integral of held_connections over time, connections still out included.",
         lambda h: h.held_ns / 1e9,
+    ),
+    Family(
+        "sqlalchemy_pool_overdue_connections",
+        "gauge",
+        "Connections held for longer than 5 min, or app.leak_threshold of the exporter, by holder; "
+        "an empty holder is unknown.",
+        _read_overdue,
+        ("holder",),
     ),
 )
 """The application's pools have these as well."""

@@ -36,7 +36,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from .layout import ADDITIVE_SLOTS, BUSY_UNIT_SHIFT, TABLE, Region, SlotTable
-from .slot_reader import read_snapshot
+from .slot_reader import DEFAULT_OVERDUE_NS, read_snapshot
 from .snapshot import OTHER, HolderNumbers, PoolDescription, Snapshot, limit_holders
 from .tagged_text import (
     UnreadableFile,
@@ -66,7 +66,8 @@ __all__ = [
 MAGIC = int.from_bytes(b"sqlapool", sys.byteorder)
 BYTE_ORDER_MARK = 0x0102030405060708
 MAJOR_VERSION = 1
-HEADER_BYTES = BLOCK_BYTES = 8192
+HEADER_BYTES = 8192
+BLOCK_BYTES = 12288
 SLOTS_OFFSET = BLOCK_BYTES - 8 * TABLE.slots
 RETIRED_SLOTS_OFFSET = 2048 - 8 * ADDITIVE_SLOTS
 """In `retired`, which keeps only the additive slots and the counters of holders."""
@@ -92,7 +93,7 @@ MAX_BLOCK_BYTES = 1 << 16
 MAX_BLOCKS = 4096
 MAX_REGIONS = 256
 MAX_LEFT_OUT = 1 << 31
-_COUNTLESS_KINDS = ("gauge", "peaks", "table")
+_COUNTLESS_KINDS = ("gauge", "peaks", "table", "details")
 """Kinds of regions that need not be known to merge a file: they do not outlive its process."""
 _U64 = (1 << 64) - 1
 
@@ -258,12 +259,13 @@ def _build_slots(
     return described.ljust(RETIRED_SLOTS_OFFSET, b"\0") + slots
 
 
-def read_contents(data: bytes, now_ns: int) -> FileContents:
+def read_contents(data: bytes, now_ns: int, overdue_ns: int = DEFAULT_OVERDUE_NS) -> FileContents:
     """Parse the bytes of a file.
 
     Args:
         data: The bytes of the file.
         now_ns: A monotonic time after which the bytes were read.
+        overdue_ns: A connection that has been out for longer is overdue.
 
     Raises:
         UnreadableFile: The bytes are damaged, or are not in our format.
@@ -279,7 +281,7 @@ def read_contents(data: bytes, now_ns: int) -> FileContents:
         slots_start = start + header.slots_offset
         description = _read_description(view[start:slots_start])
         slots = view[slots_start : start + header.block_bytes].cast("Q")
-        pools.append(read_snapshot(description, slots, now_ns, table, LAG_NS))
+        pools.append(read_snapshot(description, slots, now_ns, table, LAG_NS, overdue_ns))
     return FileContents(
         id=header.id,
         pid=header.pid,

@@ -1,4 +1,7 @@
-"""The holders of a pool's connections: how many each has, how often it took one, for how long."""
+"""The holders of a pool's connections: how many each has, how often it took one, for how long.
+
+Of each connection that is out, the table also keeps where in the program it was checked out.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,46 @@ from collections import Counter
 from .layout import (
     BUSY_ONE,
     BUSY_UNIT_SHIFT,
+    CALL_SITE_BYTES,
+    CALL_SITE_SHIFT,
+    HELD,
+    HELD_CAPACITY,
     HOLDER_NAME_BYTES,
     HOLDER_ROWS,
+    HOLDER_SHIFT,
     SLOT,
     TABLE,
+    TO_DETAILS,
 )
 from .snapshot import OTHER
 
 __all__ = ["HolderTable"]
 
-_SINCE, _NAMES_USED = SLOT["holder_since"], SLOT["holder_names_used"]
-_HOLDS, _HELD, _NAMES = SLOT["holder_holds"], SLOT["holder_held"], SLOT["holder_names"]
-_NAMES_END = _NAMES + TABLE.regions["holder_names"].length
-_ROOM = 8 * (_NAMES_END - _NAMES) - len(f"{OTHER}\n")
+_SINCE = SLOT["holder_since"]
+_HOLDS, _HELD = SLOT["holder_holds"], SLOT["holder_held"]
+_THREAD = (1 << CALL_SITE_SHIFT) - 1
+
+
+class _Lines:
+    """A region of text to which lines are added."""
+
+    def __init__(self, slots: memoryview, name: str, used: str) -> None:
+        region = TABLE.regions[name]
+        self._slots, self._used = slots, SLOT[used]
+        self._text = slots.cast("B")[8 * region.offset : 8 * (region.offset + region.length)]
+        self._length = 0
+
+    def has_room(self, *lines: str) -> bool:
+        """Return whether these lines fit."""
+        return self._length + sum(len(line.encode()) + 1 for line in lines) <= len(self._text)
+
+    def append(self, line: str) -> None:
+        """Add a line."""
+        # The text before the length: a reader finds whole lines only.
+        text = f"{line}\n".encode()
+        end = self._length + len(text)
+        self._text[self._length : end] = text
+        self._slots[self._used] = self._length = end
 
 
 class HolderRow:
@@ -29,16 +59,18 @@ class HolderRow:
         name: The holder.
         holds: How often it took a connection.
         held: What it has and for how long, see `layout`.
+        detail: Its number in a slot of `held_details`.
         holds_slot: The slot of `holds`.
         held_slot: The slot of `held`.
     """
 
-    __slots__ = ("held", "held_slot", "holds", "holds_slot", "name")
+    __slots__ = ("detail", "held", "held_slot", "holds", "holds_slot", "name")
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.holds_slot, self.held_slot = _HOLDS + number, _HELD + number
         self.holds = self.held = 0
+        self.detail = number + 1 << HOLDER_SHIFT
 
 
 class HolderTable:
@@ -48,20 +80,37 @@ class HolderTable:
 
     Attributes:
         rows: By name. Several names may lead to the row of OTHER.
+        sites: The numbers of the call sites, in a slot of `held_details`.
     """
 
     def __init__(self, slots: memoryview) -> None:
         self.rows: dict[str, HolderRow] = {}
+        self.sites: dict[str, int] = {"": 0}
         self._slots = slots
-        self._names = slots.cast("B")[8 * _NAMES : 8 * _NAMES_END]
-        self._count = self._length = 0
+        self._names = _Lines(slots, "holder_names", "holder_names_used")
+        self._site_lines = _Lines(slots, "call_sites", "call_sites_used")
+        self._numbered: list[HolderRow] = []
+        self._numbered_sites: list[str] = []
 
-    def begin(self, holder: str, now_ns: int) -> str:
-        """Count a checkout; return the holder for `end`."""
+    def begin(self, holder: str, site: str, thread: int, slot: int, now_ns: int) -> str:
+        """Count a checkout; return the holder for `end`.
+
+        Args:
+            holder: Who checks a connection out.
+            site: The place of the call site; "" if it is not known.
+            thread: The native id of the thread.
+            slot: The slot of the start time; 0 for none.
+            now_ns: The start time.
+        """
         try:
             row = self.rows[holder]
         except KeyError:
             row = self._find(holder)
+        if slot:
+            place = self.sites.get(site)
+            if place is None:
+                place = self._add_site(site)
+            self._slots[slot + TO_DETAILS] = row.detail | place | thread & _THREAD
         # Call nothing until the numbers are stored: a finalizer could run there and end a hold.
         slots = self._slots
         slots[_SINCE] = now_ns
@@ -69,11 +118,13 @@ class HolderTable:
         slots[row.holds_slot] = row.holds = row.holds + 1
         return row.name
 
-    def end(self, holder: str, now_ns: int) -> None:
+    def end(self, holder: str, slot: int, now_ns: int) -> None:
         """Count the end of a checkout."""
         row = self.rows[holder]
         row.held = held = row.held - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
         self._slots[row.held_slot] = held
+        if slot:
+            self._slots[slot + TO_DETAILS] = 0
 
     def count(self) -> Counter[tuple[str, str]]:
         """Return the holds and the time of each holder."""
@@ -107,6 +158,18 @@ class HolderTable:
             source._store(row)
         self._slots[_SINCE] = now_ns
 
+    def take_details(self, source: HolderTable) -> None:
+        """Copy what is known about the connections that are out, after their holders."""
+        for slot in range(HELD + TO_DETAILS, HELD + TO_DETAILS + HELD_CAPACITY):
+            detail = source._slots[slot]
+            self._slots[slot] = self._translate(detail, source) if detail else 0
+
+    def _translate(self, detail: int, source: HolderTable) -> int:
+        row = source._numbered[(detail >> HOLDER_SHIFT) - 1]
+        site = detail >> CALL_SITE_SHIFT & 0xFFFF
+        place = self._add_site(source._numbered_sites[site - 1]) if site else 0
+        return self._find(row.name).detail | place | detail & _THREAD
+
     def _store(self, row: HolderRow) -> None:
         self._slots[row.held_slot] = row.held
         self._slots[row.holds_slot] = row.holds
@@ -114,24 +177,31 @@ class HolderTable:
     def _find(self, holder: str) -> HolderRow:
         name = _clean(holder)
         if name not in self.rows:
-            is_full = self._count >= HOLDER_ROWS - 1 or self._length + len(name.encode()) >= _ROOM
-            name = OTHER if is_full else name
+            has_row = len(self._numbered) < HOLDER_ROWS - 1
+            name = name if has_row and self._names.has_room(name, OTHER) else OTHER
         return self.rows.get(name) or self._append(name)
 
     def _append(self, name: str) -> HolderRow:
-        row = self.rows[name] = HolderRow(name, self._count)
-        self._count += 1
-        # The text before the length: a reader finds whole names only.
-        text = f"{name}\n".encode()
-        end = self._length + len(text)
-        self._names[self._length : end] = text
-        self._slots[_NAMES_USED] = self._length = end
+        row = self.rows[name] = HolderRow(name, len(self._numbered))
+        self._numbered.append(row)
+        self._names.append(name)
         return row
 
+    def _add_site(self, site: str) -> int:
+        """Return the number of a call site, 0 if there is no room for it."""
+        if site not in self.sites:
+            line = _clean(site, CALL_SITE_BYTES)
+            self.sites[site] = 0
+            if self._site_lines.has_room(line):
+                self._numbered_sites.append(site)
+                self._site_lines.append(line)
+                self.sites[site] = len(self._numbered_sites) << CALL_SITE_SHIFT
+        return self.sites[site]
 
-def _clean(holder: str) -> str:
-    """Return a holder as one short line."""
-    if holder.isprintable() and len(holder.encode()) <= HOLDER_NAME_BYTES:
-        return holder
-    printable = "".join(each if each.isprintable() else "\ufffd" for each in holder)
-    return printable.encode("utf-8", "replace")[:HOLDER_NAME_BYTES].decode("utf-8", "ignore")
+
+def _clean(text: str, longest: int = HOLDER_NAME_BYTES) -> str:
+    """Return a text as one short line."""
+    if text.isprintable() and len(text.encode()) <= longest:
+        return text
+    printable = "".join(each if each.isprintable() else "\ufffd" for each in text)
+    return printable.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore")

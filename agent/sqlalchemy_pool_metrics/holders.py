@@ -18,12 +18,15 @@ from .endpoints import attach_loaded
 from .endpoints import find as find_endpoint
 from .faults import log_fault
 
-__all__ = ["ALL", "NAMED", "HolderSearch", "choose_search", "holder", "is_on"]
+__all__ = ["ALL", "NAMED", "Found", "HolderSearch", "choose_search", "holder", "is_on"]
 
 HOLDERS_VARIABLE = "SQLALCHEMY_POOL_METRICS_HOLDERS"
 ON = ("on", "1", "true", "yes")
 _CALLER = 3
 """The frame of the pool's caller: before it are `_find`, the recorder's and the pool's."""
+
+Found = tuple[str, str]
+"""A holder, and where it asks for the connection; "" if that is not known."""
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -45,26 +48,30 @@ class HolderSearch:
     """How the pools that share this object find the holder of a checkout.
 
     Attributes:
-        find: Returns the holder, "" if there is none; None while no checkout can have one.
+        find: Returns the holder and the place of its call site, or None for nobody. It is None
+            while no checkout can have a holder.
     """
 
     __slots__ = ("find",)
 
-    def __init__(self, find: Callable[[], str] | None) -> None:
+    def __init__(self, find: Callable[[], Found | None] | None) -> None:
         self.find = find
 
 
-def _find_name() -> str:
-    return _name.get().text
+def _find_name() -> Found | None:
+    name = _name.get().text
+    return (name, "") if name else None
 
 
-def _find() -> str:
+def _find() -> Found | None:
     try:
-        return _get_name()[0] or find_endpoint() or find_call_site(_CALLER)
+        site = find_call_site(_CALLER)
+        name = _get_name()[0] or find_endpoint() or site.name
     # No others: a signal handler of the application may raise while this runs.
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as fault:
         log_fault("finding a holder", fault)
-        return ""
+        return None
+    return (name, site.place) if name else None
 
 
 NAMED = HolderSearch(None)

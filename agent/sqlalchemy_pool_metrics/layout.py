@@ -26,6 +26,9 @@ slot, its start time, from which `checked_out`, the oldest age and the running p
     holder_since             when a holder last took a connection
     holder_names_used        how many bytes of the names are in use
     holder_names             the names of the holders in the order of their slots, one a line
+    held_details             a slot per slot of `held`: by whom, where and in which thread
+    call_sites_used          how many bytes of the call sites are in use
+    call_sites               functions that check connections out: "file:line name", one a line
 
 A slot of a table is 0, or the monotonic time in ns at which something began, or, when that has
 ended, ENDED | the total of all that have ended, this one included. The same total is then stored
@@ -43,6 +46,12 @@ the integral, and may be added up over processes like any counter.
 
 The slots of `holder_held` do the same for the connections that a holder has, with `holder_since`.
 The names of holders are only ever added to.
+
+A slot of `held_details` is 0 if the holder of the connection is not known, else the number of the
+holder << 48 | the number of the call site << 32 | the last 32 bits of the thread's native id.
+Holders and call sites are numbered from 1 in the order of their lines; a call site for which there
+was no room is 0. A reader looks here only when a connection has been out for long. `call_sites`
+are only ever added to.
 
 All times are of CLOCK_MONOTONIC, which all processes of a host share.
 """
@@ -143,6 +152,10 @@ HOLDER_ROWS = 64
 HOLDER_NAMES_BYTES = 2048
 HOLDER_NAME_BYTES = 80
 """The bytes of all names, and of a name at most."""
+CALL_SITES_BYTES = 1920
+CALL_SITE_BYTES = 160
+"""The bytes of all call sites, and of a call site at most."""
+HOLDER_SHIFT, CALL_SITE_SHIFT = 48, 32
 
 
 class HistogramSlots(NamedTuple):
@@ -157,7 +170,7 @@ class HistogramSlots(NamedTuple):
 class Region:
     """Slots that belong together.
 
-    `kind` is counter, histogram, gauge, peaks, table, holders or text.
+    `kind` is counter, histogram, gauge, peaks, table, details, holders or text.
     """
 
     name: str
@@ -205,6 +218,9 @@ def _place() -> list[Region]:
         ("holder_since", "gauge", 1, ()),
         ("holder_names_used", "gauge", 1, ()),
         ("holder_names", "text", HOLDER_NAMES_BYTES // 8, ()),
+        ("held_details", "details", HELD_CAPACITY, ()),
+        ("call_sites_used", "details", 1, ()),
+        ("call_sites", "details", CALL_SITES_BYTES // 8, ()),
     ]
     regions, offset = [], 0
     for name, kind, length, bounds_ns in sized:
@@ -232,6 +248,8 @@ SATURATED, CHECKED_OUT_PEAKS, PENDING_PEAKS, HELD, WAITING = (
 BUSY, BUSY_SINCE = SLOT["busy"], SLOT["busy_since"]
 HOLDERS = SLOT["holder_holds"]
 """The slots from here on are those of `HolderTable`."""
+TO_DETAILS = SLOT["held_details"] - HELD
+"""From a slot of `held` to its slot of `held_details`."""
 BLOCK_SLOTS = TABLE.slots
 
 

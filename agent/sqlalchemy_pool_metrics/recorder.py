@@ -6,6 +6,7 @@ The overrides in `pool` and `queues` and the event listeners in `listeners` call
 from __future__ import annotations
 
 import os
+import threading
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -90,6 +91,13 @@ def mark_taken(record: Any) -> None:
         state.taken = True
 
 
+class _Thread(threading.local):
+    """The thread that reads it. A forked child has new recorders, and so new ones of these."""
+
+    def __init__(self) -> None:
+        self.native_id = threading.get_native_id()
+
+
 class Recorder:
     """Records the events of one pool object of one process in a block.
 
@@ -114,6 +122,7 @@ class Recorder:
         self.retired = retired
         self.inherited = False
         self._pid = os.getpid()
+        self._thread = _Thread()
         block.add_user()
 
     def __del__(self) -> None:
@@ -198,7 +207,7 @@ class Recorder:
         if state.recorder is not self:
             state = self.state(record)
         find_holder = self.block.holder_search.find
-        holder = find_holder() if find_holder is not None else ""
+        found = find_holder() if find_holder is not None else None
         with self.quick_lock:
             now_ns = monotonic_ns()  # under the lock, so that times in a block never run backwards
             if state.since_ns or self.retired:
@@ -223,8 +232,9 @@ class Recorder:
                 held.level = level
                 state.slot = slot = held.free_slots.popleft()
                 slots[slot] = now_ns
-            if holder:
-                state.holder = block.holders.begin(holder, now_ns)
+            if found is not None:
+                thread = self._thread.native_id
+                state.holder = block.holders.begin(*found, thread, state.slot, now_ns)
             state.since_ns = now_ns
             state.fairy = record.fairy_ref
 
@@ -290,7 +300,7 @@ class Recorder:
         slots[HOLD_SUM] = sum_ns
         held.free_slots.append(slot)
         if state.holder:
-            block.holders.end(state.holder, now_ns)
+            block.holders.end(state.holder, slot, now_ns)
             state.holder = ""
         if block.saturated_since:
             block.record_saturation(now_ns)
@@ -405,7 +415,7 @@ class Recorder:
             self.block.end_statement(now_ns)
         self.block.record_return(state.slot, since_ns, now_ns)
         if holder:
-            self.block.holders.end(holder, now_ns)
+            self.block.holders.end(holder, state.slot, now_ns)
         if fairy is None or fairy() is not None:
             return "detached"
         self.block.add("leaked_connections")

@@ -49,6 +49,7 @@ class SlotBuffer:
     def move_to(self, target: SlotBuffer) -> None:
         """Add the counters to those of `target`, and copy the other slots and the description."""
         self.add_counters_to(target)
+        target.holders.take_details(self.holders)
         # Backwards, so that `active` comes last: until then a reader takes the counters alone.
         for slot in range(HOLDERS - 1, ADDITIVE_SLOTS - 1, -1):
             target.slots[slot] = self.slots[slot]

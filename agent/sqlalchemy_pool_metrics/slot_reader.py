@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import zip_longest
 
 from .layout import (
     ACTIVE,
@@ -12,6 +13,8 @@ from .layout import (
     BUSY,
     BUSY_SINCE,
     BUSY_UNIT_SHIFT,
+    CALL_SITE_BYTES,
+    CALL_SITE_SHIFT,
     CHECKED_IN,
     CHECKED_OUT_PEAKS,
     COUNTERS,
@@ -20,6 +23,7 @@ from .layout import (
     HELD_OVERFLOWED,
     HISTOGRAM_SLOTS,
     HOLDER_NAME_BYTES,
+    HOLDER_SHIFT,
     HOLDERS,
     PEAK_REACH,
     PENDING_PEAKS,
@@ -33,9 +37,20 @@ from .layout import (
     SlotTable,
     read_busy,
 )
-from .snapshot import HolderNumbers, PoolDescription, Snapshot, build_snapshot, keep_counters
+from .snapshot import (
+    HolderNumbers,
+    OverdueHold,
+    PoolDescription,
+    Snapshot,
+    build_snapshot,
+    keep_counters,
+    sort_by_age,
+)
 
-__all__ = ["read_snapshot"]
+__all__ = ["DEFAULT_OVERDUE_NS", "read_snapshot"]
+
+DEFAULT_OVERDUE_NS = 300 * 10**9
+"""A connection that is out for longer is overdue."""
 
 _HOLD_SUM, _WAIT_SUM = HISTOGRAM_SLOTS["hold"].sum, HISTOGRAM_SLOTS["wait"].sum
 _HELD_USED, _WAITING_USED = SLOT["held_used"], SLOT["waiting_used"]
@@ -49,6 +64,7 @@ def read_snapshot(
     now_ns: int,
     table: SlotTable = TABLE,
     lag_ns: int = 0,
+    overdue_ns: int = DEFAULT_OVERDUE_NS,
 ) -> Snapshot:
     """Return the snapshot of one block.
 
@@ -61,6 +77,7 @@ def read_snapshot(
         lag_ns: Operations in flight count until this long before now. A process whose lock the
             reader does not hold may have read the clock for an end that it has not stored yet;
             without the lag a counter could fall.
+        overdue_ns: A connection that has been out for longer is overdue.
     """
     additive, active, checked_in, busy_since, overflowed, tables, peaks = (
         _sort_own(slots) if table is TABLE else _sort(slots, table)
@@ -90,6 +107,9 @@ def read_snapshot(
         oldest_checkout_ns=max(0, now_ns - held[0]) if held else 0,
         overflow=None if pool.size is None else max(0, checked_in + checked_out - pool.size),
         holders=_read_holders(slots, table, now_ns, lag_ns),
+        overdue=_read_overdue(slots, table, now_ns, overdue_ns)
+        if held and held[0] < now_ns - overdue_ns
+        else (),
     )
     return snapshot if active else keep_counters(snapshot)
 
@@ -158,11 +178,9 @@ def _sum_running(starts: _Slots, now_ns: int) -> int:
 def _read_holders(
     slots: memoryview, table: SlotTable, now_ns: int, lag_ns: int
 ) -> tuple[HolderNumbers, ...]:
-    used = table.read_one(slots, "holder_names_used")
-    region = table.regions.get("holder_names")
-    if not used or region is None:
+    names = _read_lines(slots, table, "holder_names", HOLDER_NAME_BYTES)
+    if not names:
         return ()
-    names = _split_names(bytes(slots[region.offset : region.offset + region.length])[:used])
     until_ns = max(now_ns - lag_ns, table.read_one(slots, "holder_since"))
     rows = zip(names, table.read(slots, "holder_holds"), table.read(slots, "holder_held"))
     return tuple([_read_holder(*row, until_ns) for row in rows])
@@ -173,13 +191,55 @@ def _read_holder(name: str, holds: int, held: int, until_ns: int) -> HolderNumbe
     return HolderNumbers(name, connections, holds, time << BUSY_UNIT_SHIFT)
 
 
+def _read_overdue(
+    slots: memoryview, table: SlotTable, now_ns: int, overdue_ns: int
+) -> tuple[OverdueHold, ...]:
+    held = table.read(slots, "held")[: table.read_one(slots, "held_used")]
+    details = table.read(slots, "held_details")
+    names = _read_lines(slots, table, "holder_names", HOLDER_NAME_BYTES)
+    sites = _read_lines(slots, table, "call_sites", CALL_SITE_BYTES)
+    return sort_by_age(
+        _build_overdue(now_ns - since, detail, names, sites)
+        for since, detail in zip_longest(held, details, fillvalue=0)
+        if 0 < since < now_ns - overdue_ns
+    )
+
+
+def _build_overdue(
+    age_ns: int, detail: int, names: Sequence[str], sites: Sequence[str]
+) -> OverdueHold:
+    place, _, function = _pick_line(sites, detail >> CALL_SITE_SHIFT & 0xFFFF).rpartition(" ")
+    file, _, line = place.rpartition(":")
+    return OverdueHold(
+        holder=_pick_line(names, detail >> HOLDER_SHIFT),
+        age_ns=age_ns,
+        file=file,
+        line=int(line) if line.isdecimal() else 0,
+        function=function,
+        thread=detail & 0xFFFFFFFF,
+    )
+
+
+def _pick_line(lines: Sequence[str], number: int) -> str:
+    return lines[number - 1] if 0 < number <= len(lines) else ""
+
+
+def _read_lines(slots: memoryview, table: SlotTable, name: str, longest: int) -> Sequence[str]:
+    """Return the lines of a text region; empty if there is no such region."""
+    used = table.read_one(slots, f"{name}_used")
+    region = table.regions.get(name)
+    if not used or region is None:
+        return ()
+    text = bytes(slots[region.offset : region.offset + region.length])[:used]
+    return _split_lines(text, longest)
+
+
 @lru_cache(maxsize=512)
-def _split_names(text: bytes) -> list[str]:
-    """Return the names of holders. Cached: the processes of one program have the same ones."""
-    lines = text.decode("utf-8", "replace").split("\n")
+def _split_lines(text: bytes, longest: int) -> list[str]:
+    """Return lines as we write them. Cached: the processes of one program have the same ones."""
     return [
-        "".join([each if each.isprintable() else "\ufffd" for each in line[:HOLDER_NAME_BYTES]])
-        for line in lines[:-1]
+        "".join([each if each.isprintable() else "\ufffd" for each in line[:longest]])
+        for line in text.decode("utf-8", "replace").split("\n")[:-1]
     ]
 
 

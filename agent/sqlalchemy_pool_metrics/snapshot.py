@@ -18,6 +18,7 @@ __all__ = [
     "OTHER",
     "Histogram",
     "HolderNumbers",
+    "OverdueHold",
     "PoolDescription",
     "Snapshot",
     "build_snapshot",
@@ -25,6 +26,7 @@ __all__ = [
     "limit_holders",
     "merge",
     "merge_holders",
+    "sort_by_age",
 ]
 
 MAX_CONNECTIONS = 1 << 31
@@ -127,6 +129,29 @@ class HolderNumbers(NamedTuple):
     held_ns: int
 
 
+class OverdueHold(NamedTuple):
+    """A connection that has been out for long.
+
+    Attributes:
+        holder: Who has it; "" if nobody knows.
+        age_ns: For how long it has been out.
+        file: The file of the function that asked for it, where holders are asked for; the path
+            begins with the outermost package.
+        line: The line on which that function begins.
+        function: Its name.
+        thread: The last 32 bits of the native id of the thread that asked for it.
+        process: The process that has it; filled in by the reader of its file.
+    """
+
+    holder: str
+    age_ns: int
+    file: str = ""
+    line: int = 0
+    function: str = ""
+    thread: int = 0
+    process: int = 0
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The numbers of one pool, of one process or of several merged.
@@ -143,6 +168,7 @@ class Snapshot:
         overflow: Connections beyond the size, never negative; None for a pool without a size.
         holders: Who has the connections; empty where nobody asks for it.
         descriptions: Those of the live pools that were merged into it; empty for a single pool.
+        overdue: Connections that have been out for longer than a threshold, the oldest first.
     """
 
     pool: PoolDescription
@@ -163,6 +189,7 @@ class Snapshot:
     overflow: int | None = None
     holders: tuple[HolderNumbers, ...] = ()
     descriptions: tuple[PoolDescription, ...] = ()
+    overdue: tuple[OverdueHold, ...] = ()
 
     @property
     def size(self) -> int | None:
@@ -284,7 +311,13 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         descriptions=tuple(
             {id(each): each for s in live for each in s.descriptions or (s.pool,)}.values()
         ),
+        overdue=sort_by_age(each for s in snapshots for each in s.overdue),
     )
+
+
+def sort_by_age(holds: Iterable[OverdueHold]) -> tuple[OverdueHold, ...]:
+    """Return connections that are overdue, the oldest first."""
+    return tuple(sorted(holds, key=lambda hold: -hold.age_ns))
 
 
 def merge_holders(holders: Iterable[HolderNumbers]) -> tuple[HolderNumbers, ...]:

@@ -29,6 +29,7 @@ from sqlalchemy_pool_metrics.file_format import (
     UnreadableFile,
     read_contents,
 )
+from sqlalchemy_pool_metrics.file_reader import MAX_FILE_BYTES
 from sqlalchemy_pool_metrics.layout import TABLE
 from tests.exporter.shared_files.shared_files import POOL, SharedFile
 
@@ -60,7 +61,7 @@ def build_real() -> tuple[bytes, bytes]:
         shared.set("held_used", 3)
         shared.set("held", time.monotonic_ns())
         for name in ("report", "GET /orders/{id}"):
-            shared.buffers[0].holders.begin(name, time.monotonic_ns())
+            shared.buffers[0].holders.begin(name, "", 0, 0, time.monotonic_ns())
         data = shared.path.read_bytes()
         shared.end()
         merge_dead_files(folder)
@@ -231,11 +232,12 @@ def build_biggest(blocks: int) -> bytes:
 
 def test_files_full_of_pools_make_a_bounded_number_of_lines(tmp_path: Path) -> None:
     identity = 8 * Header._fields.index("id")
-    biggest = build_biggest(500)
+    blocks = (MAX_FILE_BYTES - HEADER_BYTES) // BLOCK_BYTES
+    biggest = build_biggest(blocks)
     for number in range(1, 13):
         (tmp_path / f"shop-1-{number:012x}.pool").write_bytes(put_number(biggest, identity, number))
     for per_process in (False, True):
         text = scrape(tmp_path, per_process=per_process)
         assert text.count("\n") <= 1001 * LINES_OF_A_POOL + OTHER_LINES
-        assert 'pool="p499"' in text
+        assert f'pool="p{blocks - 1}"' in text
         assert ('pool="dropped"' in text) == per_process

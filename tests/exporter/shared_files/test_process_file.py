@@ -27,7 +27,7 @@ from tests.exporter.shared_files.shared_files import POOL, SharedFile
 
 DATA = Path(__file__).parents[2] / "data/shared_files"
 ID = 0xABC
-SLOTS = 1024
+SLOTS = 1536
 REGIONS = tuple(TABLE.regions.values())
 Change = Callable[[list[Region]], None]
 
