@@ -353,6 +353,12 @@ APP_FAMILIES: tuple[Family[Snapshot], ...] = (
         "Integral of held_connections over time, connections still out included.",
         lambda h: h.held_ns / 1e9,
     ),
+    _of_holders(
+        "sqlalchemy_pool_held_busy_seconds",
+        "counter",
+        "The part of held_seconds_total in which the connections executed statements.",
+        lambda h: h.busy_ns / 1e9,
+    ),
     Family(
         "sqlalchemy_pool_overdue_connections",
         "gauge",

@@ -1,4 +1,4 @@
-"""The holders of a pool's connections: how many each has, how often it took one, for how long.
+"""The holders of a pool's connections: how many each has, how often and how long, how long busy.
 
 Of each connection that is out, the table also keeps where in the program it was checked out.
 """
@@ -25,8 +25,8 @@ from .snapshot import OTHER
 
 __all__ = ["HolderTable"]
 
-_SINCE = SLOT["holder_since"]
-_HOLDS, _HELD = SLOT["holder_holds"], SLOT["holder_held"]
+_SINCE, _BUSY_SINCE = SLOT["holder_since"], SLOT["holder_busy_since"]
+_HOLDS, _HELD, _BUSY = SLOT["holder_holds"], SLOT["holder_held"], SLOT["holder_busy"]
 _THREAD = (1 << CALL_SITE_SHIFT) - 1
 
 
@@ -59,17 +59,29 @@ class HolderRow:
         name: The holder.
         holds: How often it took a connection.
         held: What it has and for how long, see `layout`.
+        busy: What it executes statements on and for how long, likewise.
         detail: Its number in a slot of `held_details`.
         holds_slot: The slot of `holds`.
         held_slot: The slot of `held`.
+        busy_slot: The slot of `busy`.
     """
 
-    __slots__ = ("detail", "held", "held_slot", "holds", "holds_slot", "name")
+    __slots__ = (
+        "busy",
+        "busy_slot",
+        "detail",
+        "held",
+        "held_slot",
+        "holds",
+        "holds_slot",
+        "name",
+    )  # fmt: skip
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.holds_slot, self.held_slot = _HOLDS + number, _HELD + number
-        self.holds = self.held = 0
+        self.busy_slot = _BUSY + number
+        self.holds = self.held = self.busy = 0
         self.detail = number + 1 << HOLDER_SHIFT
 
 
@@ -126,13 +138,24 @@ class HolderTable:
         if slot:
             self._slots[slot + TO_DETAILS] = 0
 
+    def begin_statement(self, holder: str, now_ns: int) -> None:
+        """Count a connection that executes a statement from now on."""
+        row = self.rows[holder]
+        self._slots[_BUSY_SINCE] = now_ns  # first, see `layout`
+        row.busy = busy = row.busy + BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
+        self._slots[row.busy_slot] = busy
+
+    def end_statement(self, holder: str, now_ns: int) -> None:
+        """Count the end of a statement."""
+        row = self.rows[holder]
+        row.busy = busy = row.busy - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
+        self._slots[row.busy_slot] = busy
+
     def count(self) -> Counter[tuple[str, str]]:
-        """Return the holds and the time of each holder."""
+        """Return the numbers of each holder."""
+        names = ("holds", "held", "busy")
         rows = self.rows.values()
-        return Counter(
-            {(row.name, "holds"): row.holds for row in rows}
-            | {(row.name, "held"): row.held for row in rows}
-        )
+        return Counter({(row.name, name): getattr(row, name) for row in rows for name in names})
 
     def add(self, source: HolderTable) -> None:
         """Add the numbers of another table."""
@@ -140,23 +163,25 @@ class HolderTable:
             target = self._find(row.name)
             target.holds += row.holds
             target.held += row.held
+            target.busy += row.busy
             self._store(target)
             if row.held >= BUSY_ONE >> 1:  # connections that are out end under this name
                 self.rows[row.name] = target
-        self._slots[_SINCE] = max(self._slots[_SINCE], source._slots[_SINCE])
+        for since in (_SINCE, _BUSY_SINCE):
+            self._slots[since] = max(self._slots[since], source._slots[since])
 
     def take_holds(self, source: HolderTable, now_ns: int) -> None:
-        """Take over the connections that are out. In the source they end now, and begin here."""
+        """Take over connections and statements. In the source they end now, and begin here."""
         begin = BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
         for name, row in source.rows.items():
             if row.held >= begin:
                 target = self.rows[name] = self._find(row.name)
-                target.held = row.held // begin * begin
+                target.held, target.busy = row.held // begin * begin, row.busy // begin * begin
                 self._store(target)
         for row in source.rows.values():
-            row.held %= begin
+            row.held, row.busy = row.held % begin, row.busy % begin
             source._store(row)
-        self._slots[_SINCE] = now_ns
+        self._slots[_SINCE] = self._slots[_BUSY_SINCE] = now_ns
 
     def take_details(self, source: HolderTable) -> None:
         """Copy what is known about the connections that are out, after their holders."""
@@ -172,6 +197,7 @@ class HolderTable:
 
     def _store(self, row: HolderRow) -> None:
         self._slots[row.held_slot] = row.held
+        self._slots[row.busy_slot] = row.busy
         self._slots[row.holds_slot] = row.holds
 
     def _find(self, holder: str) -> HolderRow:

@@ -23,7 +23,9 @@ slot, its start time, from which `checked_out`, the oldest age and the running p
     waiting                  table: a slot per waiter, since when
     holder_holds             a slot per holder: how often it took a connection
     holder_held              a slot per holder: the connections that it has, and for how long
+    holder_busy              a slot per holder: those that execute a statement, and for how long
     holder_since             when a holder last took a connection
+    holder_busy_since        when the last statement of a holder began
     holder_names_used        how many bytes of the names are in use
     holder_names             the names of the holders in the order of their slots, one a line
     held_details             a slot per slot of `held`: by whom, where and in which thread
@@ -44,8 +46,9 @@ integral are therefore n * (BUSY_ONE - t) + integral. Only a t from `busy_since`
 `busy_since` is stored before `busy` and read after it. Without running statements `busy` is just
 the integral, and may be added up over processes like any counter.
 
-The slots of `holder_held` do the same for the connections that a holder has, with `holder_since`.
-The names of holders are only ever added to.
+The slots of `holder_held` do the same for the connections that a holder has, with `holder_since`,
+and those of `holder_busy` for its statements, with `holder_busy_since`. Names of holders are only
+ever added to.
 
 A slot of `held_details` is 0 if the holder of the connection is not known, else the number of the
 holder << 48 | the number of the call site << 32 | the last 32 bits of the thread's native id.
@@ -215,7 +218,9 @@ def _place() -> list[Region]:
         ("waiting", "table", WAITING_CAPACITY, ()),
         ("holder_holds", "holders", HOLDER_ROWS, ()),
         ("holder_held", "holders", HOLDER_ROWS, ()),
+        ("holder_busy", "holders", HOLDER_ROWS, ()),
         ("holder_since", "gauge", 1, ()),
+        ("holder_busy_since", "gauge", 1, ()),
         ("holder_names_used", "gauge", 1, ()),
         ("holder_names", "text", HOLDER_NAMES_BYTES // 8, ()),
         ("held_details", "details", HELD_CAPACITY, ()),

@@ -325,6 +325,8 @@ class Recorder:
             slots = block.slots
             slots[BUSY_SINCE] = now_ns
             slots[BUSY] = block.busy = block.busy + BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
+            if state.holder:
+                block.holders.begin_statement(state.holder, now_ns)
         return now_ns
 
     def end_statement(self, state: ConnectionState, since_ns: int) -> None:
@@ -334,6 +336,8 @@ class Recorder:
                 state.statement_ns = 0
                 now_ns, block = monotonic_ns(), self.block
                 block.slots[BUSY] = block.busy = block.busy - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
+                if state.holder:
+                    block.holders.end_statement(state.holder, now_ns)
 
     def _record_unusual_return(self, record: ConnectionPoolEntry, state: ConnectionState) -> None:
         reason = self._end_checkout(state) if state.since_ns else "other"
@@ -413,6 +417,8 @@ class Recorder:
         if state.statement_ns:
             state.statement_ns = 0
             self.block.end_statement(now_ns)
+            if holder:
+                self.block.holders.end_statement(holder, now_ns)
         self.block.record_return(state.slot, since_ns, now_ns)
         if holder:
             self.block.holders.end(holder, state.slot, now_ns)

@@ -181,14 +181,29 @@ def _read_holders(
     names = _read_lines(slots, table, "holder_names", HOLDER_NAME_BYTES)
     if not names:
         return ()
-    until_ns = max(now_ns - lag_ns, table.read_one(slots, "holder_since"))
-    rows = zip(names, table.read(slots, "holder_holds"), table.read(slots, "holder_held"))
-    return tuple([_read_holder(*row, until_ns) for row in rows])
-
-
-def _read_holder(name: str, holds: int, held: int, until_ns: int) -> HolderNumbers:
-    connections, time = read_busy(held, until_ns)
-    return HolderNumbers(name, connections, holds, time << BUSY_UNIT_SHIFT)
+    until_ns = now_ns - lag_ns
+    held_until_ns = max(until_ns, table.read_one(slots, "holder_since"))
+    busy_until_ns = max(until_ns, table.read_one(slots, "holder_busy_since"))
+    missing = [0] * len(names)
+    found = []
+    for name, holds, held, busy in zip(
+        names,
+        table.read(slots, "holder_holds"),
+        table.read(slots, "holder_held"),
+        table.read(slots, "holder_busy") or missing,
+    ):
+        connections, held_time = read_busy(held, held_until_ns)
+        _, busy_time = read_busy(busy, busy_until_ns)
+        found.append(
+            HolderNumbers(
+                name,
+                connections,
+                holds,
+                held_time << BUSY_UNIT_SHIFT,
+                busy_time << BUSY_UNIT_SHIFT,
+            )
+        )
+    return tuple(found)
 
 
 def _read_overdue(

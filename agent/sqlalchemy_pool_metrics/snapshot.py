@@ -121,12 +121,14 @@ class HolderNumbers(NamedTuple):
         connections: How many it has.
         holds: How often it took one.
         held_ns: The integral of `connections` over time.
+        busy_ns: The part of it in which they executed statements.
     """
 
     name: str
     connections: int
     holds: int
     held_ns: int
+    busy_ns: int = 0
 
 
 class OverdueHold(NamedTuple):
@@ -247,7 +249,7 @@ class Snapshot:
             and self.checked_out <= MAX_CONNECTIONS
             and self.pending_checkouts <= MAX_CONNECTIONS
             and sum(self.additive) <= MAX_COUNT
-            and sum(each.holds + each.held_ns for each in self.holders) <= MAX_COUNT
+            and sum(sum(each[1:]) for each in self.holders) <= MAX_COUNT
         )
 
     def counter(self, name: str) -> int:

@@ -71,14 +71,22 @@ def test_busy_time_includes_statements_that_still_run() -> None:
 
 def test_busy_time_is_kept_when_a_block_continues_elsewhere() -> None:
     counted = block()
-    counted.begin_statement(monotonic_ns() - 5 * SECOND)
+    began_ns = monotonic_ns() - 5 * SECOND
+    for name in ("report", "import"):
+        counted.holders.begin(name, "", 0, 0, began_ns)
+    counted.begin_statement(began_ns)
+    counted.holders.begin_statement("import", began_ns)
     left = counted.detach()
-    counted.end_statement(monotonic_ns() + 3 * SECOND)
+    ended_ns = monotonic_ns() + 3 * SECOND
+    counted.end_statement(ended_ns)
+    counted.holders.end_statement("import", ended_ns)
     counted.move(left)
 
     now = counted.read_buffer()
     assert now.busy == 0
     assert 8 * SECOND <= now.busy_ns + 2048 < 60 * SECOND
+    busy_ns = {each.name: each.busy_ns for each in now.holders}
+    assert busy_ns == {"report": 0, "import": now.busy_ns}
 
 
 def test_statements_of_a_process_that_is_gone_are_not_busy() -> None:

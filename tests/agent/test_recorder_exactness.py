@@ -73,7 +73,8 @@ class SyncPool(RuleBasedStateMachine):
         self.closed: Counter[str] = Counter()
         self.invalidations: Counter[str] = Counter()
         self.failed_statements: Counter[str] = Counter()
-        self.least_busy_ns = self.most_busy_ns = 0
+        self.least_busy_ns: Counter[str] = Counter()
+        self.most_busy_ns: Counter[str] = Counter()
 
     # -- what differs between threads and asyncio
 
@@ -171,12 +172,13 @@ class SyncPool(RuleBasedStateMachine):
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         """Execute a statement that may fail; inside it, so many connections are busy."""
+        name = self.held_by[self.held.index(connection)]
 
         def in_the_driver() -> None:
             began_ns = time.monotonic_ns()
             assert read_pool(self.engine).busy == busy
             meanwhile()
-            self.least_busy_ns += time.monotonic_ns() - began_ns
+            self.least_busy_ns[name] += time.monotonic_ns() - began_ns
             if error is not None:
                 raise error("no")
 
@@ -193,7 +195,7 @@ class SyncPool(RuleBasedStateMachine):
             work() if busy > 1 else self.call(work)
         except (exc.DBAPIError, asyncio.CancelledError):
             self.failed_statements["other" if error is StubError else "cancelled"] += 1
-        self.most_busy_ns += time.monotonic_ns() - began_ns
+        self.most_busy_ns[name] += time.monotonic_ns() - began_ns
         if error is not None:
             gc.collect()  # the frames in its traceback keep the connection
         if error is asyncio.CancelledError:  # SQLAlchemy no longer trusts the connection
@@ -322,8 +324,14 @@ class SyncPool(RuleBasedStateMachine):
         now = read_pool(self.engine)
         statements_error_ns = 2048 * 1000
         assert now.busy == 0
-        assert self.least_busy_ns <= now.busy_ns + statements_error_ns
-        assert now.busy_ns <= min(self.most_busy_ns, now.checked_out_ns) + statements_error_ns
+        least_ns, most_ns = sum(self.least_busy_ns.values()), sum(self.most_busy_ns.values())
+        assert least_ns <= now.busy_ns + statements_error_ns
+        assert now.busy_ns <= min(most_ns, now.checked_out_ns) + statements_error_ns
+        for each in now.holders:
+            name, least_ns = each.name, self.least_busy_ns[each.name]
+            most_ns = min(self.most_busy_ns[name], each.held_ns)
+            assert least_ns <= each.busy_ns + statements_error_ns, name
+            assert each.busy_ns <= most_ns + statements_error_ns, name
 
     @invariant()
     def integrals_and_ages_agree_with_what_is_out(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from sqlalchemy_pool_metrics import PoolDescription
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.file_format import LAG_NS
@@ -41,6 +43,22 @@ def test_busy_time_does_not_fall_while_a_statement_begins_or_is_about_to_end() -
 
     assert [each.busy for each in seen] == [1, 2, 1, 0]
     assert sorted(each.busy_ns for each in seen) == [each.busy_ns for each in seen]
+
+
+def test_a_copy_in_the_middle_of_which_a_statement_begins_shows_no_time_that_has_not_passed() -> (
+    None
+):
+    block = Block(PoolDescription())
+    slot = block.record_checkout(0, START_NS)
+    holder = block.holders.begin("report", "", 0, slot, START_NS)
+    before, began_ns = block.slots.tolist(), START_NS + 10**9
+    block.begin_statement(began_ns)
+    block.holders.begin_statement(holder, began_ns)
+    after = block.slots.tolist()
+    for cut in range(len(before)):  # what lies in front is copied first
+        copy = memoryview(struct.pack(f"{len(before)}Q", *before[:cut], *after[cut:])).cast("Q")
+        read = read_snapshot(block.description, copy, began_ns + 1000, lag_ns=LAG_NS)
+        assert read.busy_ns == read.holders[0].busy_ns == 0, cut
 
 
 def test_a_damaged_busy_slot_is_read_as_something() -> None:

@@ -227,7 +227,7 @@ class Statements:
         self.seen: list[int] = []
         self.driver = StubDriver()
         self.driver.on_execute = self.look
-        self.engine = build_engine(MetricsQueuePool, self.driver)
+        self.engine = instrument(build_engine(MetricsQueuePool, self.driver), holders=True)
 
     def look(self) -> None:
         self.seen.append(self.busy)
@@ -236,7 +236,9 @@ class Statements:
 
     @property
     def busy(self) -> int:
-        return read_pool(self.engine).busy
+        now = read_pool(self.engine)
+        assert sum(each.busy_ns for each in now.holders) == now.busy_ns
+        return now.busy
 
 
 @pytest.mark.parametrize("way", WAYS)

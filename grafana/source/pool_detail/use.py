@@ -104,20 +104,23 @@ def _list_holders() -> PanelBuilder:
 
     held = total(SELECTED.rate("held_seconds_total"))
     holds = total(SELECTED.rate("holds_total"))
+    busy = total(SELECTED.rate("held_busy_seconds_total"))
     columns = [
         Column("Now", total(SELECTED.pool("held_connections"))),
         Column("Overdue", f"{total(SELECTED.pool('overdue_connections'))} > 0"),
         Column("Mean", held, decimals=2),
         Column("Checkouts", holds, unit="ops"),
         Column("Each", f"{held} / ({holds} > 0)", unit="s"),
+        Column("Busy", f"{busy} / ({held} > 0)", unit="percentunit", decimals=0),
     ]
     return build_table(
         "How often and how long does each holder keep one?",
         "Connections that the holder has now, those of them for longer than app.leak_threshold, "
-        "and on average; how often it takes one, and for how long each time. **Good:** Each is as "
-        "long as the queries take. **Bad:** one that is long: the holder calls another service or "
-        "streams a response meanwhile; or any that is overdue, probably never returned. **Do:** "
-        "return the connection before that; the status page names the line of what is overdue.",
+        "and on average; how often it takes one, for how long each time, and how much of that the "
+        "database works. **Good:** Each is as long as the queries take. **Bad:** one that is long "
+        "and not busy: the holder calls another service or streams a response meanwhile; or any "
+        "that is overdue, probably never returned. **Do:** return the connection before that; the "
+        "status page names the line of what is overdue.",
         columns,
         first=("holder", "pool", "application", "namespace"),
         sort="Mean",
