@@ -93,9 +93,12 @@ MAX_BLOCK_BYTES = 1 << 16
 MAX_BLOCKS = 4096
 MAX_REGIONS = 256
 MAX_LEFT_OUT = 1 << 31
+MAX_OVERDUE = 4096
+"""Connections of a file from which on no further block has any that is overdue."""
 _COUNTLESS_KINDS = ("gauge", "peaks", "table", "details")
 """Kinds of regions that need not be known to merge a file: they do not outlive its process."""
 _U64 = (1 << 64) - 1
+_NEVER_NS = 1 << 64
 
 
 class OtherVersion(UnreadableFile):
@@ -277,13 +280,16 @@ def read_contents(data: bytes, now_ns: int, overdue_ns: int = DEFAULT_OVERDUE_NS
         raise UnreadableFile(f"{len(data)} bytes, but its header claims {needed}")
     view = memoryview(data)
     table, complete = _find_table(view, header)
-    pools = []
+    pools, overdue = [], 0
     for number in in_use:
         start = header.header_bytes + number * header.block_bytes
         slots_start = start + header.slots_offset
         description = _read_description(view[start:slots_start])
         slots = view[slots_start : start + header.block_bytes].cast("Q")
+        if overdue >= MAX_OVERDUE:
+            overdue_ns = _NEVER_NS
         pools.append(read_snapshot(description, slots, now_ns, table, LAG_NS, overdue_ns))
+        overdue += len(pools[-1].overdue)
     return FileContents(
         id=header.id,
         pid=header.pid,

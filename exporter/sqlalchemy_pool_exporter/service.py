@@ -69,6 +69,7 @@ class Service:
         self.databases = DatabaseRegistry()
         self.probes = ProbeSet(self.databases)
         self.shared_folder = SharedFolder(settings.app.dir)
+        self.shared_folder.leak_threshold = settings.app.leak_threshold
         self.reload_status = ReloadStatus()
         if not wait_for_config:
             self.reload_status.succeed()
@@ -205,6 +206,7 @@ class Service:
             configure_logging(settings.log.level, settings.log.format)
         if settings.app.dir != self.shared_folder.path:
             self.shared_folder = SharedFolder(settings.app.dir)
+        self.shared_folder.leak_threshold = settings.app.leak_threshold
         self.settings = settings
         self._build_collectors()
 

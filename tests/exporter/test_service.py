@@ -168,20 +168,24 @@ async def test_recreating_a_database_that_a_reload_replaces_is_a_conflict(
     assert "a reload has replaced the database" in response.json()["error"]
 
 
-async def test_the_folder_of_the_application_follows_its_setting(
+async def test_the_folder_of_the_application_follows_its_settings(
     up: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    changing = ChangingSource({"shop": up}, app={"dir": str(tmp_path)})
+    changing = ChangingSource({"shop": up}, app={"dir": str(tmp_path), "leak_threshold": "1m"})
     app = changing.build_app()
     service = read_service(app)
     async with open_client(app) as client:
         folder = service.shared_folder
+        assert folder.leak_threshold == 60
+        changing.keys |= {"app": {"dir": str(tmp_path), "leak_threshold": "2m"}}
         await client.post(RELOAD)
         assert service.shared_folder is folder  # what it has logged it does not log again
+        assert folder.leak_threshold == 120
         changing.keys |= {"app": {"dir": str(tmp_path / "other")}, "listen": "127.0.0.1:1"}
         await client.post(RELOAD)
     assert service.shared_folder.path == tmp_path / "other"
+    assert service.shared_folder.leak_threshold == 300
     assert "listen changed; restart the exporter to serve there" in caplog.text
 
 

@@ -22,6 +22,7 @@ from sqlalchemy_pool_exporter.settings.fields import (
     EXPECTED_ADDRESS,
     AddressError,
     FilePath,
+    PositiveDuration,
     Section,
     parse_address,
     reject_variables,
@@ -30,6 +31,7 @@ from sqlalchemy_pool_exporter.settings.probes import ProbeSettings
 
 PREFIX: Final = "POOL_EXPORTER_"
 NESTING: Final = "__"
+LEAK_THRESHOLD: Final = 300.0
 # Deeper than any key; a bound for recursion.
 MAX_DEPTH: Final = 32
 # Names of databases become values of labels and parts of paths.
@@ -97,6 +99,10 @@ class AppSettings(Section):
     )
     per_process: bool = Field(
         default=False, description="Show the metrics of each process instead of their sum"
+    )
+    leak_threshold: PositiveDuration = Field(
+        default=LEAK_THRESHOLD,
+        description="How long a connection may be checked out before it counts as overdue",
     )
 
 

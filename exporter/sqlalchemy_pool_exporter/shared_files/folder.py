@@ -20,6 +20,7 @@ from sqlalchemy_pool_exporter.shared_files.process_file import (
 )
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.file_reader import RETIRED, SUFFIX
+from sqlalchemy_pool_metrics.slot_reader import DEFAULT_OVERDUE_NS
 
 logger = logging.getLogger("sqlalchemy_pool_exporter.shared_files")
 
@@ -81,13 +82,19 @@ class AppReading:
 
 
 class SharedFolder:
-    """Reads all pools of an application, in about 20 µs per file."""
+    """Reads all pools of an application, in about 20 µs per file.
+
+    Attributes:
+        path: The folder.
+        leak_threshold: After how many seconds a connection that is out is overdue.
+    """
 
     def __init__(
         self, path: Path | None, *, read_clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Take the folder, None for an application that shares none."""
         self.path = path
+        self.leak_threshold = DEFAULT_OVERDUE_NS / 1e9
         self._problem = ""
         self._has_unreadable_files = False
         self._last_alive: dict[int, int] = {}
@@ -102,7 +109,7 @@ class SharedFolder:
         """
         if self.path is None:
             return AppReading((), {})
-        scan = FolderScan(self.path, self._last_alive)
+        scan = FolderScan(self.path, self._last_alive, round(self.leak_threshold * 1e9))
         try:
             reading = scan.read()
         except (OSError, ValueError) as error:  # ValueError: the path has a zero byte
@@ -166,11 +173,17 @@ class FolderScan:
     delete the files. So each process is counted from its own file, unless `retired` names it.
     """
 
-    def __init__(self, folder: Path, last_alive: dict[int, int] | None = None) -> None:
-        """Take the folder, and when each file's process was last seen alive (`choose_time`)."""
+    def __init__(
+        self,
+        folder: Path,
+        last_alive: dict[int, int] | None = None,
+        overdue_ns: int = DEFAULT_OVERDUE_NS,
+    ) -> None:
+        """Take the folder, and what else `read_file` takes."""
         self.problems: dict[str, str] = {}
         self._folder = folder
         self._last_alive = {} if last_alive is None else last_alive
+        self._overdue_ns = overdue_ns
         self._files: dict[str, FileReading] = {}
         self._pools_left = MAX_POOLS
         self._pages_left = MAX_PAGES
@@ -201,7 +214,8 @@ class FolderScan:
             return WRONG_NAME
         if len(self._files) >= MAX_FILES or not self._pools_left or self._pages_left <= 0:
             return BEYOND_LIMITS
-        reading = read_file(f"{self._folder}/{name}", identity, self._last_alive)
+        path = f"{self._folder}/{name}"
+        reading = read_file(path, identity, self._last_alive, self._overdue_ns)
         self._pages_left -= reading.pages
         if len(reading.pools) > self._pools_left:
             return BEYOND_LIMITS

@@ -6,6 +6,7 @@ Files are not trusted. Whatever one contains, reading it takes bounded time and 
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -20,11 +21,14 @@ from sqlalchemy_pool_metrics.file_format import (
     size_in_use,
 )
 from sqlalchemy_pool_metrics.file_reader import is_alive, open_file, read_bytes, read_stable
+from sqlalchemy_pool_metrics.slot_reader import DEFAULT_OVERDUE_NS
 from sqlalchemy_pool_metrics.snapshot import keep_counters
 
 # The description of a pool looks damaged for some microseconds while its process replaces it.
 READ_TRIES: Final = 3
 PAGE_BYTES: Final = 4096
+# As many take about as much memory as a page.
+OVERDUE_OF_A_PAGE: Final = 16
 
 
 class FileState(StrEnum):
@@ -53,8 +57,20 @@ class FileReading(NamedTuple):
     left_out: int = 0
 
 
-def read_file(path: str, identity: int, last_alive: dict[int, int] | None = None) -> FileReading:
-    """Read the file with this id. Raises FileNotFoundError and nothing else."""
+def read_file(
+    path: str,
+    identity: int,
+    last_alive: dict[int, int] | None = None,
+    overdue_ns: int = DEFAULT_OVERDUE_NS,
+) -> FileReading:
+    """Read the file with this id. Raises FileNotFoundError and nothing else.
+
+    Args:
+        path: The file.
+        identity: The id.
+        last_alive: See `choose_time`.
+        overdue_ns: A connection that has been out for longer is overdue.
+    """
     try:
         descriptor = open_file(path)
     except FileNotFoundError:
@@ -65,19 +81,30 @@ def read_file(path: str, identity: int, last_alive: dict[int, int] | None = None
         # Before reading the contents: those of a dead process no longer change.
         state = FileState.LIVE if is_alive(descriptor) else FileState.DEAD
         read = read_stable if state is FileState.LIVE else read_bytes
-        contents = read_sane(descriptor, read, choose_time(state, identity, last_alive))
+        at_ns = choose_time(state, identity, last_alive)
+        contents = read_sane(descriptor, read, at_ns, overdue_ns)
         if contents.id != identity:
             raise UnreadableFile(f"its id is {contents.id:012x}, its name says {identity:012x}")
-        pools, left_out = contents.pools, contents.left_out
         if state is FileState.DEAD:
-            pools, left_out = tuple(map(keep_counters, pools)), 0
+            pools, left_out = tuple(map(keep_counters, contents.pools)), 0
+        else:
+            pools = tuple(name_process(pool, contents.pid) for pool in contents.pools)
+            left_out = contents.left_out
         pages = max(contents.bytes_in_use // PAGE_BYTES, len(pools))
+        pages += sum(len(pool.overdue) for pool in pools) // OVERDUE_OF_A_PAGE
         return FileReading(state, contents.pid, pools, pages=pages, left_out=left_out)
     except Exception as error:  # a scrape must survive every file
         pages = count_pages(descriptor)
         return FileReading(FileState.UNREADABLE, problem=str(error), pages=pages)
     finally:
         os.close(descriptor)
+
+
+def name_process(pool: Snapshot, pid: int) -> Snapshot:
+    """Return the pool, with the process of its overdue connections."""
+    if not pool.overdue:
+        return pool
+    return replace(pool, overdue=tuple(hold._replace(process=pid) for hold in pool.overdue))
 
 
 def choose_time(state: FileState, identity: int, last_alive: dict[int, int] | None) -> int | None:
@@ -101,7 +128,10 @@ def choose_time(state: FileState, identity: int, last_alive: dict[int, int] | No
 
 
 def read_sane(
-    descriptor: int, read: Callable[[int], bytes], at_ns: int | None = None
+    descriptor: int,
+    read: Callable[[int], bytes],
+    at_ns: int | None = None,
+    overdue_ns: int = DEFAULT_OVERDUE_NS,
 ) -> FileContents:
     """Return the contents of a file at a monotonic time, by default now.
 
@@ -109,6 +139,7 @@ def read_sane(
         descriptor: The file.
         read: How to read its bytes: `read_stable` if they may change.
         at_ns: The time.
+        overdue_ns: A connection that has been out for longer is overdue.
 
     Raises:
         UnreadableFile: The contents make no sense.
@@ -117,7 +148,7 @@ def read_sane(
     for tries_left in reversed(range(READ_TRIES)):
         try:
             now_ns = time.monotonic_ns() if at_ns is None else at_ns
-            contents = read_contents(read(descriptor), now_ns)
+            contents = read_contents(read(descriptor), now_ns, overdue_ns)
             break
         except UnreadableFile:
             if not tries_left:

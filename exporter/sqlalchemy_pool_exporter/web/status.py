@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +13,10 @@ from sqlalchemy_pool_exporter.service import Service
 from sqlalchemy_pool_exporter.web.health import build_app_pool, build_health
 from sqlalchemy_pool_exporter.web.responses import answer_json, read_service
 from sqlalchemy_pool_metrics import Snapshot
+from sqlalchemy_pool_metrics.snapshot import OverdueHold
+
+# Of each pool.
+MAX_OVERDUE: Final = 50
 
 Status = dict[str, Any]
 
@@ -50,10 +54,29 @@ def build_app(service: Service, path: Path) -> Status:
         "dir": str(path),
         "files": reading.files,
         **({"problem": reading.problem} if reading.problem else {}),
+        "leak_threshold_seconds": service.shared_folder.leak_threshold,
         "pools": [build_pool(*row) for row in service.pool_sums.sum(reading)],
     }
 
 
 def build_pool(labels: Mapping[str, str], pool: Snapshot) -> Status:
-    """Return a pool of the application with the name of its database."""
-    return {"database": labels["database"], **build_app_pool(labels, pool)}
+    """Return a pool of the application with its database, and what is overdue, the oldest first."""
+    return {
+        "database": labels["database"],
+        **build_app_pool(labels, pool),
+        "overdue_connections": len(pool.overdue),
+        "oldest_overdue": [build_overdue(hold) for hold in pool.overdue[:MAX_OVERDUE]],
+    }
+
+
+def build_overdue(hold: OverdueHold) -> Status:
+    """Return who has a connection, since when, and where it was asked for; null for unknown."""
+    return {
+        "holder": hold.holder or None,
+        "age_seconds": round(hold.age_ns / 1e9, 1),
+        "file": hold.file or None,
+        "line": hold.line or None,
+        "function": hold.function or None,
+        "process": hold.process,
+        "thread": hold.thread or None,
+    }

@@ -5,6 +5,7 @@ nothing, and of the configuration it shows only that folder.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from html import escape
 from pathlib import Path
 from string import Template
@@ -21,9 +22,11 @@ from sqlalchemy_pool_exporter.shared_files import AppReading
 from sqlalchemy_pool_exporter.web.responses import PATHS, Row, read_service
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.layout import CHECKOUT_FAILURE_REASONS
+from sqlalchemy_pool_metrics.snapshot import OverdueHold
 
 MAX_ROWS: Final = 100
 MAX_PROCESSES: Final = 3
+MAX_OVERDUE: Final = 20
 REFRESH_SECONDS: Final = 10
 # From this share of the attempts on, failures are red.
 MANY_FAILURES: Final = 0.01
@@ -98,6 +101,7 @@ $rows
 APP_POOLS: Final = Template("""\
 <h2>Pools of the application</h2>
 $pools
+$overdue
 <p>$folder</p>""")
 POOL_TABLE: Final = Template("""\
 <table class="pools">
@@ -105,6 +109,17 @@ POOL_TABLE: Final = Template("""\
 <tr><th scope="col">Pool</th><th scope="col">Database</th><th scope="col">Application</th>
 <th scope="col">Processes</th><th scope="col">In&nbsp;use&nbsp;/ max</th>
 <th scope="col">Waiting</th><th scope="col">Failures so&nbsp;far</th></tr>
+</thead>
+<tbody>
+$rows
+</tbody>
+</table>""")
+OVERDUE_TABLE: Final = Template("""\
+<h3>Connections that are overdue</h3>
+<table class="pools">
+<thead>
+<tr><th scope="col">Pool</th><th scope="col">Holder</th><th scope="col">Age</th>
+<th scope="col">Asked for in</th><th scope="col">Process</th><th scope="col">Thread</th></tr>
 </thead>
 <tbody>
 $rows
@@ -201,7 +216,34 @@ def build_app_pools(
     table = POOL_TABLE.substitute(rows="\n".join(built)) if shown else ""
     if more := len(rows) - len(shown):
         table += f'\n<p>… and {more} more, see <a href="metrics">/metrics</a></p>'
-    return APP_POOLS.substitute(pools=table, folder=describe_folder(path, reading))
+    return APP_POOLS.substitute(
+        pools=table, overdue=build_overdue(rows), folder=describe_folder(path, reading)
+    )
+
+
+def build_overdue(rows: Sequence[Row]) -> str:
+    """Return a table of the oldest connections that are overdue; empty if none is."""
+    holds = [(labels["pool"], hold) for labels, pool in rows for hold in pool.overdue]
+    shown = sorted(holds, key=lambda each: -each[1].age_ns)[:MAX_OVERDUE]
+    if not shown:
+        return ""
+    table = OVERDUE_TABLE.substitute(rows="\n".join(build_overdue_row(*each) for each in shown))
+    if more := len(holds) - len(shown):
+        table += f'\n<p>… and {more} more, see <a href="api/v1/status">/api/v1/status</a></p>'
+    return table
+
+
+def build_overdue_row(pool: str, hold: OverdueHold) -> str:
+    """Return the row of one connection: who has it, since when, and where it was asked for."""
+    place = f"{hold.file}:{hold.line} {hold.function}" if hold.file else ""
+    cells = [
+        ("Holder", hold.holder or "unknown", ""),
+        ("Age", str(timedelta(seconds=hold.age_ns // 10**9)), ""),
+        ("Asked for in", place, ""),
+        ("Process", f"{hold.process}", ""),
+        ("Thread", f"{hold.thread or ''}", ""),
+    ]
+    return build_row(pool, cells)
 
 
 def rank(row: Row) -> tuple[bool, bool, bool, str, str, str]:
@@ -229,8 +271,13 @@ def build_pool_row(row: Row, full: Sequence[str]) -> str:
         *use,
         ("Failures so far", *describe_failures(pool)),
     ]
-    name = f'<th scope="row">{escape(labels["pool"])}</th>'
-    return f"<tr>{name}{''.join(build_cell(*cell) for cell in cells)}</tr>"
+    return build_row(labels["pool"], cells)
+
+
+def build_row(name: str, cells: Iterable[tuple[str, str, str]]) -> str:
+    """Return a row from its name and the title, text and style of its other cells."""
+    built = "".join(build_cell(*cell) for cell in cells)
+    return f'<tr><th scope="row">{escape(name)}</th>{built}</tr>'
 
 
 def build_cell(title: str, text: str, style: str = "") -> str:

@@ -1,11 +1,14 @@
 """Files that were made to cost as much as possible: a scrape takes bounded memory and lines."""
 
+import fcntl
 import json
 import sys
 import tracemalloc
 import zlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,14 @@ from sqlalchemy_pool_exporter.collectors.pool_sums import MAX_LABEL_SETS
 from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
 from sqlalchemy_pool_exporter.shared_files import FileState, SharedFolder
 from sqlalchemy_pool_exporter.shared_files import folder as folder_module
-from sqlalchemy_pool_exporter.shared_files.process_file import FileReading, read_file
+from sqlalchemy_pool_exporter.shared_files.process_file import (
+    OVERDUE_OF_A_PAGE,
+    FileReading,
+    read_file,
+)
 from sqlalchemy_pool_metrics.file_format import HEADER_BYTES, MAX_BLOCKS, Header, build_header
 from sqlalchemy_pool_metrics.file_reader import MAX_FILE_BYTES
-from sqlalchemy_pool_metrics.layout import ADDITIVE_SLOTS, TABLE, SlotTable
+from sqlalchemy_pool_metrics.layout import ADDITIVE_SLOTS, HELD_CAPACITY, TABLE, Region, SlotTable
 
 FILES = 32
 MIB = 1 << 20
@@ -31,6 +38,13 @@ OTHER_LINES = 100
 COUNT = 1 << 40
 SMALL_BLOCK = 8 * ADDITIVE_SLOTS + 264
 FITTING = SlotTable([each for each in TABLE.regions.values() if each.offset < ADDITIVE_SLOTS])
+HELD = SlotTable(
+    [
+        Region("active", "gauge", 0),
+        Region("held_used", "gauge", 1),
+        Region("held", "table", 1, HELD_CAPACITY),
+    ]
+)
 Build = Callable[[int], bytes]
 
 
@@ -38,11 +52,19 @@ def encode(number: int) -> bytes:
     return number.to_bytes(8, sys.byteorder)
 
 
-def build(identity: int, block_bytes: int, slots: int, count: int = COUNT, text: str = "") -> bytes:
+def build(
+    identity: int,
+    block_bytes: int,
+    slots: int,
+    count: int = COUNT,
+    text: str = "",
+    table: SlotTable = FITTING,
+    blocks: int = MAX_BLOCKS,
+) -> bytes:
     """As many blocks as a file may have, each with this many slots and a name of its own."""
-    blocks = min(MAX_BLOCKS, (MAX_FILE_BYTES - HEADER_BYTES) // block_bytes)
+    blocks = min(blocks, (MAX_FILE_BYTES - HEADER_BYTES) // block_bytes)
     slots_offset = block_bytes - 8 * slots
-    table = FITTING if slots else SlotTable([])
+    table = table if slots else SlotTable([])
     header = Header(
         blocks=blocks, block_bytes=block_bytes, slots_offset=slots_offset, id=identity, pid=1
     )
@@ -74,11 +96,17 @@ KINDS: dict[str, Build] = {
 }
 
 
-def fill(folder: Path, build: Build) -> None:
+def build_overdue(identity: int, blocks: int) -> bytes:
+    """Blocks of which every slot is a connection, out since the machine started."""
+    size, slots = 8 * HELD.slots + 80, HELD.slots
+    return build(identity, size, slots, count=HELD_CAPACITY, table=HELD, blocks=blocks)
+
+
+def fill(folder: Path, build: Build, files: int = FILES) -> None:
     """Files that differ in their ids."""
     data = build(0)
     place = 8 * Header._fields.index("id")
-    for identity in range(1, FILES + 1):
+    for identity in range(1, files + 1):
         path = folder / f"shop-1-{identity:012x}.pool"
         path.write_bytes(data[:place] + encode(identity) + data[place + 8 :])
     (folder / "retired").write_bytes(data)
@@ -94,10 +122,34 @@ def measure(read: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
+@contextmanager
+def keep_alive(folder: Path) -> Iterator[None]:
+    """Hold the lock of each file, as a living process does."""
+    with ExitStack() as stack:
+        for path in folder.iterdir():
+            file = stack.enter_context(path.open())
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_is_bounded(tmp_path: Path, kind: str) -> None:
     fill(tmp_path, KINDS[kind])
     assert measure(SharedFolder(tmp_path).read) < MAX_PEAK
+
+
+def test_memory_is_bounded_if_every_connection_is_overdue(tmp_path: Path) -> None:
+    fill(tmp_path, partial(build_overdue, blocks=MAX_BLOCKS), files=1)
+    with keep_alive(tmp_path):
+        assert measure(SharedFolder(tmp_path).read) < MAX_PEAK
+
+
+def test_files_with_many_overdue_connections_are_read_up_to_a_limit(tmp_path: Path) -> None:
+    fill(tmp_path, partial(build_overdue, blocks=20), files=100)
+    with keep_alive(tmp_path):
+        reading = SharedFolder(tmp_path).read()
+    overdue = sum(len(pool.overdue) for each in reading.processes for pool in each.pools)
+    assert 0 < overdue <= OVERDUE_OF_A_PAGE * folder_module.MAX_PAGES
 
 
 @pytest.mark.parametrize("kind", ["counters", "tiny blocks"])

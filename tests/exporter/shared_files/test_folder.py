@@ -56,6 +56,21 @@ def test_a_process_is_named_by_its_pid_and_the_id_of_its_file(tmp_path: Path) ->
     assert names == ["", f"{worker.pid}-{file.stem[-12:]}"]
 
 
+def test_connections_beyond_the_threshold_are_overdue_and_name_their_process(
+    tmp_path: Path,
+) -> None:
+    folder = SharedFolder(tmp_path)
+    with run_worker(tmp_path) as worker:
+        worker.do("checkout")
+        counts = []
+        for threshold in (300.0, 1e-6):
+            folder.leak_threshold = threshold
+            (pool,) = folder.read().processes[1].pools
+            counts.append(len(pool.overdue))
+    assert counts == [0, 1]
+    assert pool.overdue[0].process == worker.pid
+
+
 def test_a_killed_process_has_its_counters_and_no_gauge(tmp_path: Path) -> None:
     with run_worker(tmp_path) as worker:
         worker.do("checkout", "checkout", "return")

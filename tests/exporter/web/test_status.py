@@ -1,11 +1,16 @@
 """What the status page shows, as JSON."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sqlalchemy_pool_exporter import read_version
+from sqlalchemy_pool_exporter.web import status_page
+from sqlalchemy_pool_exporter.web.status import MAX_OVERDUE
+from sqlalchemy_pool_metrics.layout import HELD_CAPACITY
+from tests.exporter.app_workers import run_worker
 from tests.exporter.shared_files.shared_files import SharedFile
 from tests.exporter.web.clients import CANARY, build_app, build_down, open_client, read_service
 from tests.exporter.web.pages import Page
@@ -13,6 +18,7 @@ from tests.exporter.web.pages import Page
 pytestmark = pytest.mark.anyio
 
 PATH = "/api/v1/status"
+OVERDUE_TITLES = ["Pool", "Holder", "Age", "Asked for in", "Process", "Thread"]
 
 
 async def load(databases: dict[str, Any], **app: Any) -> Any:
@@ -68,3 +74,60 @@ async def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     status = await load({}, dir=str(tmp_path / "pools"))
     assert status["app"]["problem"] == "No such file or directory"
     assert status["app"]["pools"] == []
+
+
+async def test_overdue_connections_show_who_has_them_and_where_they_were_asked_for(
+    tmp_path: Path,
+) -> None:
+    app = build_app({}, app={"dir": str(tmp_path), "leak_threshold": 1e-6})
+    with run_worker(tmp_path) as worker:
+        async with open_client(app) as client:
+            worker.do("checkout")
+            status = (await client.get(PATH)).json()["app"]
+            page = Page((await client.get("/")).text)
+    (pool,) = status["pools"]
+    (hold,) = pool["oldest_overdue"]
+    assert hold.pop("age_seconds") >= 0
+    assert hold == {
+        "holder": "__main__.<module>",
+        "file": "<string>",
+        "line": 1,
+        "function": "<module>",
+        "process": worker.pid,
+        "thread": worker.pid,
+    }
+    assert (pool["overdue_connections"], status["leak_threshold_seconds"]) == (1, 1e-6)
+    titles, row = page.rows[page.rows.index(OVERDUE_TITLES) :][:2]
+    place = "<string>:1 <module>"
+    shown = dict(zip(titles, row, strict=True))
+    assert shown.pop("Age").startswith("0:00:")
+    assert list(shown.values()) == ["main", hold["holder"], place, *[str(worker.pid)] * 2]
+
+
+async def test_of_many_overdue_connections_the_oldest_are_listed(tmp_path: Path) -> None:
+    now_ns = time.monotonic_ns()
+    for _ in range(2):
+        shared = SharedFile(tmp_path)
+        shared.set("held_used", HELD_CAPACITY)
+        for number in range(HELD_CAPACITY):
+            shared.set("held", now_ns - number, offset=number)
+    app = build_app({}, app={"dir": str(tmp_path), "leak_threshold": 1e-9})
+    async with open_client(app) as client:
+        (pool,) = (await client.get(PATH)).json()["app"]["pools"]
+        page = Page((await client.get("/")).text)
+    assert pool["overdue_connections"] == 2 * HELD_CAPACITY
+    assert len(pool["oldest_overdue"]) == MAX_OVERDUE
+    ages = [hold["age_seconds"] for hold in pool["oldest_overdue"]]
+    assert ages == sorted(ages, reverse=True)
+    rows = page.rows[page.rows.index(OVERDUE_TITLES) + 1 :]
+    assert len([row for row in rows if row[:2] == ["main", "unknown"]]) == status_page.MAX_OVERDUE
+    assert f"and {2 * HELD_CAPACITY - status_page.MAX_OVERDUE} more, see" in page.text
+
+
+async def test_without_overdue_connections_there_is_no_table(tmp_path: Path) -> None:
+    SharedFile(tmp_path).set("held_spilled", 3)
+    async with open_client(build_app({}, app={"dir": str(tmp_path)})) as client:
+        (pool,) = (await client.get(PATH)).json()["app"]["pools"]
+        page = Page((await client.get("/")).text)
+    assert (pool["overdue_connections"], pool["oldest_overdue"]) == (0, [])
+    assert OVERDUE_TITLES not in page.rows
