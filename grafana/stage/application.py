@@ -62,6 +62,30 @@ class Application:
 
         start_thread(work)
 
+    def write(self, every: float = 0.2) -> None:
+        """Execute a statement that changes nothing every so many seconds, but counts as writing."""
+
+        def work() -> None:
+            while True:
+                with suppress(SQLAlchemyError), self.engine.begin() as connection:
+                    connection.execute(text("DROP TABLE IF EXISTS no_such_table"))
+                time.sleep(every)
+
+        start_thread(work)
+
+    def multiply(self, every: float = 2.0) -> None:
+        """Create an engine every so many seconds, use it once and forget it."""
+
+        def work() -> None:
+            while True:
+                engine = instrument(create_engine(self.engine.url), name="orders")
+                with suppress(SQLAlchemyError), engine.connect() as connection:
+                    connection.execute(text("SELECT 1"))
+                engine.dispose()
+                time.sleep(every)
+
+        start_thread(work)
+
     def rush(self, threads: int, hold: float, seconds: float, after: float) -> None:
         """Start more threads that use connections, `after` so many seconds and for `seconds`."""
 

@@ -60,6 +60,16 @@ def make_read_only(scene: Scene) -> None:
     )
 
 
+def demote_for_the_application(scene: Scene) -> None:
+    """Make new sessions of the application alone read-only, and end its old ones."""
+    name, user = scene.scenario.database, scene.scenario.account.user
+    scene.execute(f"ALTER ROLE {user} IN DATABASE {name} SET default_transaction_read_only = on")
+    scene.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        f"WHERE datname = '{name}' AND usename = '{user}'"
+    )
+
+
 def crowd_the_server(scene: Scene) -> None:
     """Open 22 of the 27 connections; the pools have three or four of them."""
     for _ in range(22):
@@ -103,7 +113,8 @@ SCENARIOS: Sequence[Scenario] = (
     HEALTHY,
     Scenario(
         "exhausted",
-        alerts("PoolExhausted"),
+        # The second says whose fault it is: the callers hold connections and do nothing.
+        alerts("PoolExhausted", "PoolIdleInHand"),
         # Callers time out before the alert for slow checkouts would fire, and so seldom that the
         # budget's alert, which this one inhibits, comes much later.
         pool={"pool_size": 2, "max_overflow": 0, "pool_timeout": 0.2},
@@ -115,8 +126,8 @@ SCENARIOS: Sequence[Scenario] = (
     ),
     Scenario(
         "stuck",
-        # The connections that the callers wait for are held long, too.
-        alerts("ProcessPoolFull", "ConnectionHeldLong"),
+        # The connections that the callers wait for are held long, and idle.
+        alerts("ProcessPoolFull", "ConnectionHeldLong", "PoolIdleInHand"),
         pool={"pool_size": 2, "max_overflow": 0, "pool_timeout": 600},
         orders=[("use", {"threads": 1}), ("keep", {"count": 2, "every": 3})],
         labels=in_kubernetes("stuck"),
@@ -152,6 +163,14 @@ SCENARIOS: Sequence[Scenario] = (
     ),
     Scenario("readonly", alerts("PrimaryReadOnly"), database="readonly", strike=make_read_only),
     Scenario(
+        "demoted",
+        alerts("WritesFailReadOnly"),
+        orders=[STEADY, ("write", {})],
+        database="demoted",
+        strike=demote_for_the_application,
+        labels=in_kubernetes("demoted"),
+    ),
+    Scenario(
         "overcommitted",
         alerts("PodsOvercommitServer"),
         # Of 17 connections two pods may take 11 each, the exporters' own included.
@@ -162,7 +181,8 @@ SCENARIOS: Sequence[Scenario] = (
     ),
     Scenario(
         "slow",
-        alerts("CheckoutsSlow"),
+        # Callers wait because connections are idle in hand.
+        alerts("CheckoutsSlow", "PoolIdleInHand"),
         pool={"pool_size": 2, "max_overflow": 0, "pool_timeout": 30},
         orders=[("use", {"threads": 10, "hold": 0.2, "pause": 0.01})],
     ),
@@ -183,6 +203,7 @@ SCENARIOS: Sequence[Scenario] = (
         pool={"pool_size": 1, "max_overflow": 9},
         orders=[("use", {"threads": 4, "hold": 0.1, "pause": 0.1})],
     ),
+    Scenario("multiplying", alerts("EnginesMultiply"), orders=[STEADY, ("multiply", {})]),
     Scenario(
         "revoked",
         alerts("NewConnectionsFail"),
