@@ -90,6 +90,7 @@ async def test_the_documented_labels_are_the_exported_ones(families: list[Metric
         "sqlalchemy_pool_holds",
         "sqlalchemy_pool_held_seconds",
         "sqlalchemy_pool_held_busy_seconds",
+        "sqlalchemy_pool_leaks",
         "sqlalchemy_pool_overdue_connections",
         "sqlalchemy_database_replication_lag_seconds",  # this server is a primary
     ]

@@ -356,6 +356,7 @@ class Block:
         return holder._replace(
             holds=holder.holds - inherited[holder.name, "holds"],
             held_ns=holder.held_ns - (inherited[holder.name, "held"] << BUSY_UNIT_SHIFT),
+            leaks=holder.leaks - inherited[holder.name, "leaks"],
             busy_ns=holder.busy_ns - (inherited[holder.name, "busy"] << BUSY_UNIT_SHIFT),
         )
 

@@ -359,6 +359,12 @@ APP_FAMILIES: tuple[Family[Snapshot], ...] = (
         "The part of held_seconds_total in which the connections executed statements.",
         lambda h: h.busy_ns / 1e9,
     ),
+    _of_holders(
+        "sqlalchemy_pool_leaks",
+        "counter",
+        "Connections returned by the garbage collector instead of their holder.",
+        lambda h: h.leaks,
+    ),
     Family(
         "sqlalchemy_pool_overdue_connections",
         "gauge",

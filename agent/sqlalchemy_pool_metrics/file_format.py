@@ -74,7 +74,7 @@ RETIRED_SLOTS_OFFSET = 2048 - 8 * ADDITIVE_SLOTS
 RETIRED_HOLDERS_BYTES = 1 << 20
 MAX_HOLDERS_BYTES = 1 << 15
 """Bytes of the holders in `retired`, of all pools and of one."""
-HOLDER_BYTES = 25
+HOLDER_BYTES = 33
 """Bytes of a holder without its name."""
 TEXTS_OFFSET = 128
 UNUSED = 6
@@ -237,6 +237,7 @@ def _build_retired_table(rows: int, name_bytes: int) -> SlotTable:
     offset = ADDITIVE_SLOTS
     for name, length in (
         ("holder_holds", rows),
+        ("holder_leaks", rows),
         ("holder_held", rows),
         ("holder_busy", rows),
         ("holder_names_used", min(rows, 1)),
@@ -258,6 +259,7 @@ def _build_slots(
     if rows:
         missing = [0] * (rows - len(holders))
         numbers += [*(each.holds for each in holders), *missing]
+        numbers += [*(each.leaks for each in holders), *missing]
         numbers += [*(each.held_ns >> BUSY_UNIT_SHIFT for each in holders), *missing]
         numbers += [*(each.busy_ns >> BUSY_UNIT_SHIFT for each in holders), *missing, name_bytes]
     slots = b"".join((number & _U64).to_bytes(8, sys.byteorder) for number in numbers)

@@ -26,7 +26,8 @@ from .snapshot import OTHER
 __all__ = ["HolderTable"]
 
 _SINCE, _BUSY_SINCE = SLOT["holder_since"], SLOT["holder_busy_since"]
-_HOLDS, _HELD, _BUSY = SLOT["holder_holds"], SLOT["holder_held"], SLOT["holder_busy"]
+_HOLDS, _LEAKS = SLOT["holder_holds"], SLOT["holder_leaks"]
+_HELD, _BUSY = SLOT["holder_held"], SLOT["holder_busy"]
 _THREAD = (1 << CALL_SITE_SHIFT) - 1
 
 
@@ -58,12 +59,11 @@ class HolderRow:
     Attributes:
         name: The holder.
         holds: How often it took a connection.
+        leaks: How many of them the garbage collector returned.
         held: What it has and for how long, see `layout`.
         busy: What it executes statements on and for how long, likewise.
         detail: Its number in a slot of `held_details`.
-        holds_slot: The slot of `holds`.
-        held_slot: The slot of `held`.
-        busy_slot: The slot of `busy`.
+        holds_slot, leaks_slot, held_slot, busy_slot: Their slots.
     """
 
     __slots__ = (
@@ -74,14 +74,16 @@ class HolderRow:
         "held_slot",
         "holds",
         "holds_slot",
+        "leaks",
+        "leaks_slot",
         "name",
     )  # fmt: skip
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.holds_slot, self.held_slot = _HOLDS + number, _HELD + number
-        self.busy_slot = _BUSY + number
-        self.holds = self.held = self.busy = 0
+        self.leaks_slot, self.busy_slot = _LEAKS + number, _BUSY + number
+        self.holds = self.leaks = self.held = self.busy = 0
         self.detail = number + 1 << HOLDER_SHIFT
 
 
@@ -151,9 +153,15 @@ class HolderTable:
         row.busy = busy = row.busy - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
         self._slots[row.busy_slot] = busy
 
+    def add_leak(self, holder: str) -> None:
+        """Count a connection that the garbage collector returned."""
+        row = self.rows[holder]
+        row.leaks = leaks = row.leaks + 1
+        self._slots[row.leaks_slot] = leaks
+
     def count(self) -> Counter[tuple[str, str]]:
         """Return the numbers of each holder."""
-        names = ("holds", "held", "busy")
+        names = ("holds", "leaks", "held", "busy")
         rows = self.rows.values()
         return Counter({(row.name, name): getattr(row, name) for row in rows for name in names})
 
@@ -162,6 +170,7 @@ class HolderTable:
         for row in set(source.rows.values()):
             target = self._find(row.name)
             target.holds += row.holds
+            target.leaks += row.leaks
             target.held += row.held
             target.busy += row.busy
             self._store(target)
@@ -199,6 +208,7 @@ class HolderTable:
         self._slots[row.held_slot] = row.held
         self._slots[row.busy_slot] = row.busy
         self._slots[row.holds_slot] = row.holds
+        self._slots[row.leaks_slot] = row.leaks
 
     def _find(self, holder: str) -> HolderRow:
         name = _clean(holder)

@@ -22,6 +22,7 @@ slot, its start time, from which `checked_out`, the oldest age and the running p
     held                     table: a slot per connection that is out, since when
     waiting                  table: a slot per waiter, since when
     holder_holds             a slot per holder: how often it took a connection
+    holder_leaks             a slot per holder: how many the garbage collector returned
     holder_held              a slot per holder: the connections that it has, and for how long
     holder_busy              a slot per holder: those that execute a statement, and for how long
     holder_since             when a holder last took a connection
@@ -217,6 +218,7 @@ def _place() -> list[Region]:
         ("held", "table", HELD_CAPACITY, ()),
         ("waiting", "table", WAITING_CAPACITY, ()),
         ("holder_holds", "holders", HOLDER_ROWS, ()),
+        ("holder_leaks", "holders", HOLDER_ROWS, ()),
         ("holder_held", "holders", HOLDER_ROWS, ()),
         ("holder_busy", "holders", HOLDER_ROWS, ()),
         ("holder_since", "gauge", 1, ()),

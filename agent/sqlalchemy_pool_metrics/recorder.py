@@ -425,6 +425,8 @@ class Recorder:
         if fairy is None or fairy() is not None:
             return "detached"
         self.block.add("leaked_connections")
+        if holder:
+            self.block.holders.add_leak(holder)
         return "leaked"
 
     def _count_closed(self, state: ConnectionState, reason: str) -> None:

@@ -186,11 +186,12 @@ def _read_holders(
     busy_until_ns = max(until_ns, table.read_one(slots, "holder_busy_since"))
     missing = [0] * len(names)
     found = []
-    for name, holds, held, busy in zip(
+    for name, holds, held, busy, leaks in zip(
         names,
         table.read(slots, "holder_holds"),
         table.read(slots, "holder_held"),
         table.read(slots, "holder_busy") or missing,
+        table.read(slots, "holder_leaks") or missing,
     ):
         connections, held_time = read_busy(held, held_until_ns)
         _, busy_time = read_busy(busy, busy_until_ns)
@@ -201,6 +202,7 @@ def _read_holders(
                 holds,
                 held_time << BUSY_UNIT_SHIFT,
                 busy_time << BUSY_UNIT_SHIFT,
+                leaks,
             )
         )
     return tuple(found)

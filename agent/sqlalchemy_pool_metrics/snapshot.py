@@ -122,6 +122,7 @@ class HolderNumbers(NamedTuple):
         holds: How often it took one.
         held_ns: The integral of `connections` over time.
         busy_ns: The part of it in which they executed statements.
+        leaks: How many the garbage collector returned.
     """
 
     name: str
@@ -129,6 +130,7 @@ class HolderNumbers(NamedTuple):
     holds: int
     held_ns: int
     busy_ns: int = 0
+    leaks: int = 0
 
 
 class OverdueHold(NamedTuple):

@@ -69,14 +69,16 @@ def test_busy_time_includes_statements_that_still_run() -> None:
     assert seconds == [5, 8, 9]
 
 
-def test_busy_time_is_kept_when_a_block_continues_elsewhere() -> None:
+def test_busy_time_and_leaks_are_kept_when_a_block_continues_elsewhere() -> None:
     counted = block()
     began_ns = monotonic_ns() - 5 * SECOND
     for name in ("report", "import"):
         counted.holders.begin(name, "", 0, 0, began_ns)
     counted.begin_statement(began_ns)
     counted.holders.begin_statement("import", began_ns)
+    counted.holders.add_leak("import")
     left = counted.detach()
+    counted.holders.add_leak("import")
     ended_ns = monotonic_ns() + 3 * SECOND
     counted.end_statement(ended_ns)
     counted.holders.end_statement("import", ended_ns)
@@ -87,6 +89,7 @@ def test_busy_time_is_kept_when_a_block_continues_elsewhere() -> None:
     assert 8 * SECOND <= now.busy_ns + 2048 < 60 * SECOND
     busy_ns = {each.name: each.busy_ns for each in now.holders}
     assert busy_ns == {"report": 0, "import": now.busy_ns}
+    assert {each.name: each.leaks for each in now.holders} == {"report": 0, "import": 2}
 
 
 def test_statements_of_a_process_that_is_gone_are_not_busy() -> None:

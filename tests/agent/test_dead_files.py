@@ -368,7 +368,7 @@ def test_the_holders_of_killed_processes_keep_their_counters(folder: Path) -> No
 
 def test_of_very_many_pools_and_holders_the_rest_is_merged_as_other() -> None:
     holders = [
-        HolderNumbers(f"holder {number:02}", 0, 1, 1 << 20, 1 << 19) for number in range(200)
+        HolderNumbers(f"holder {number:02}", 0, 1, 1 << 20, 1 << 19, 2) for number in range(200)
     ]
     pools = [
         Snapshot(

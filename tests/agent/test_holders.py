@@ -208,6 +208,23 @@ def test_the_holders_of_a_dropped_engine_stay_in_the_sum_and_out_of_the_next_eng
     assert [(each.name, each.holds) for each in total.holders] == [("report", 3)]
 
 
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+def test_a_leak_belongs_to_the_holder_also_in_a_pool_that_is_renamed(engine: Engine) -> None:
+    instrument(engine, name="leaks before")
+    with holder("import"):
+        use(engine)
+    with holder("report"):
+        first, second = engine.raw_connection(), engine.raw_connection()
+    del first
+    instrument(engine, name="leaks after")
+    del second
+
+    (before,) = [each for each in read_pools() if each.pool.name == "leaks before"]
+    (after,) = [each for each in read_pools() if each.pool.name == "leaks after"]
+    assert [(each.name, each.leaks) for each in before.holders] == [("import", 0), ("report", 1)]
+    assert [(each.name, each.leaks) for each in after.holders] == [("report", 1)]
+
+
 def test_a_pool_that_is_renamed_leaves_the_time_of_its_connections_behind(
     engine: Engine,
 ) -> None:

@@ -68,7 +68,7 @@ class SyncPool(RuleBasedStateMachine):
         self.abandoned: list[tuple[weakref.ref[Any], int]] = []
         self.checkouts = 0
         self.returned = 0
-        self.leaked = 0
+        self.leaks: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.invalidations: Counter[str] = Counter()
@@ -119,8 +119,8 @@ class SyncPool(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(pick=PICK)
     def leak(self, pick: int) -> None:
+        self.leaks[self.held_by[pick % len(self.held)]] += 1
         connection = self.take(pick)
-        self.leaked += 1
         self.expect_leak(connection)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", exc.SAWarning)
@@ -295,7 +295,7 @@ class SyncPool(RuleBasedStateMachine):
         assert now.histogram("hold").count == self.returned
         assert now.connections_opened == self.driver.opened
         assert now.counter("connection_failures_other") == self.driver.failed
-        assert now.counter("leaked_connections") == self.leaked
+        assert now.counter("leaked_connections") == sum(self.leaks.values())
         for reason in CHECKOUT_FAILURE_REASONS:
             assert now.counter(f"checkout_failures_{reason}") == self.failures[reason], reason
         for reason in FAILURE_REASONS:
@@ -347,6 +347,7 @@ class SyncPool(RuleBasedStateMachine):
         assert holds == {name: number for name, number in self.holds.items() if name}
         for name, each in holders.items():
             assert each.connections == self.held_by.count(name), name
+            assert each.leaks == self.leaks[name], name
         if not self.holds[""]:
             time_ns = sum(each.held_ns for each in holders.values())
             now = read_pool(self.engine)
