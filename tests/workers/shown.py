@@ -60,6 +60,18 @@ class Exporter:
             if name == f"{PREFIX}checkouts_total" and value
         }
 
+    def read_holders(self) -> dict[str, dict[str, float]]:
+        """Return the numbers of each holder."""
+        found: dict[str, dict[str, float]] = {}
+        for name, labels, value in read_samples(self._scrape()):
+            if labels.get("holder"):
+                found.setdefault(labels["holder"], {})[name.removeprefix(PREFIX)] = value
+        return found
+
+    def read_status(self) -> Any:
+        """Return what the status page shows."""
+        return self._client.get("/api/v1/status").raise_for_status().json()
+
     def _scrape(self) -> str:
         answer = self._client.get("/metrics")
         assert answer.status_code == 200

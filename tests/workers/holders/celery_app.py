@@ -29,9 +29,15 @@ def frequent(order: str) -> str:
     return order
 
 
-@app.task(name="shop.slow")  # type: ignore[untyped-decorator]
-def slow(order: str) -> str:
-    work.hold_until_released()
+@app.task(name="shop.call")  # type: ignore[untyped-decorator]
+def call(order: str) -> str:
+    work.hold_across_call()
+    return order
+
+
+@app.task(name="shop.lock")  # type: ignore[untyped-decorator]
+def lock(order: str) -> str:
+    work.wait_for_lock()
     return order
 
 
@@ -41,9 +47,15 @@ def leak(order: str) -> str:
     return order
 
 
+@app.task(name="shop.drop")  # type: ignore[untyped-decorator]
+def drop(order: str) -> str:
+    work.drop()
+    return order
+
+
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def send_all(**_: Any) -> None:
-    for task in (frequent, frequent, frequent, leak, slow):
+    for task in (frequent, frequent, frequent, leak, drop, call, lock):
         task.delay("secret")
         # kombu writes a message where its reader may find half of it.
         for message in OUTBOX.iterdir():

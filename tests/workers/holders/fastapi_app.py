@@ -1,12 +1,16 @@
-"""The same endpoints in FastAPI."""
+"""The same endpoints in FastAPI, each of another kind."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from collections.abc import Iterator
+
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI
+from fastapi.responses import StreamingResponse
 
 from tests.workers.holders import work
 
 router = APIRouter(prefix="/shop")
+reports = FastAPI()
 
 
 @router.get("/frequent/{order}")
@@ -15,17 +19,33 @@ async def frequent(order: str) -> str:
     return order
 
 
-@router.get("/slow/{order}")
-def slow(order: str) -> str:
-    work.hold_until_released()
+@router.get("/call/{order}", dependencies=[Depends(work.open_session)])
+def call(order: str) -> str:
+    work.call_other_service()
+    return order
+
+
+@reports.get("/lock/{order}")
+def lock(order: str) -> str:
+    work.wait_for_lock()
     return order
 
 
 @router.get("/leak/{order}")
-async def leak(order: str) -> str:
-    work.leak()
+async def leak(order: str, tasks: BackgroundTasks) -> str:
+    tasks.add_task(work.leak)
     return order
+
+
+@router.get("/drop/{order}")
+async def drop(order: str) -> StreamingResponse:
+    def produce() -> Iterator[str]:
+        work.drop()
+        yield order
+
+    return StreamingResponse(produce())
 
 
 app = FastAPI()
 app.include_router(router)
+app.mount("/reports", reports)

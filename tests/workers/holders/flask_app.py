@@ -15,13 +15,25 @@ def frequent(order: str) -> str:
     return order
 
 
-@app.get("/slow/<order>")
-def slow(order: str) -> str:
-    work.hold_until_released()
+@app.get("/call/<order>")
+def call(order: str) -> str:
+    work.hold_across_call()
+    return order
+
+
+@app.get("/lock/<order>")
+def lock(order: str) -> str:
+    work.wait_for_lock()
     return order
 
 
 @app.get("/leak/<order>")
 def leak(order: str) -> str:
     work.leak()
+    return order
+
+
+@app.get("/drop/<order>")
+def drop(order: str) -> str:
+    work.drop()
     return order
