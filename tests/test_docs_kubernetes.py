@@ -131,10 +131,10 @@ def test_the_rules_follow_the_values() -> None:
         if "alert" in rule
     }
     assert [name for name in values["disabledAlerts"] if name in alerts] == []
-    held = alerts["SQLAlchemyConnectionHeldLong"]
-    assert f"> {values['thresholds']['heldSeconds']} " in held["expr"]
-    assert held["annotations"]["runbook_url"].startswith(f"{values['runbookUrl']}/docs/")
-    assert held["annotations"]["dashboard_url"].startswith(f"{values['dashboardUrl']}/d/")
+    slow = alerts["SQLAlchemyCheckoutsSlow"]
+    assert f"> {values['thresholds']['slowCheckoutSeconds']} " in slow["expr"]
+    assert slow["annotations"]["runbook_url"].startswith(f"{values['runbookUrl']}/docs/")
+    assert slow["annotations"]["dashboard_url"].startswith(f"{values['dashboardUrl']}/d/")
 
 
 def test_the_dashboards_are_in_the_folder_of_the_values() -> None:

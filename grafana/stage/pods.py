@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grafana.stage.rules import FACTOR
 from tests.exporter.commands import RunningExporter, run_exporter
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +23,7 @@ Order = tuple[str, Mapping[str, Any]]
 APPLICATION = "shop"
 # As fast as the rules are, see rules.py.
 PROBE = {"interval": "2s", "timeout": "2s", "fresh_connection_interval": "4s"}
+LEAK_SECONDS = 300 // FACTOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,8 @@ def run_pod(folder: Path, workload: Workload, databases: Mapping[str, Any]) -> I
     """Run an application and an exporter with these databases."""
     shared, config = folder / "pools", folder / "exporter.yaml"
     shared.mkdir(parents=True)
-    config.write_text(
-        json.dumps({"probe": PROBE, "databases": databases, "app": {"dir": str(shared)}})
-    )
+    app = {"dir": str(shared), "leak_threshold": f"{LEAK_SECONDS}s"}
+    config.write_text(json.dumps({"probe": PROBE, "databases": databases, "app": app}))
     with ExitStack() as stack:
         started = [
             stack.enter_context(start_process(workload, shared)) for _ in range(workload.processes)
