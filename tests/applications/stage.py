@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / "build" / "applications"
 PROGRAMS = Path(__file__).parent / "programs"
-PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-compile")
+# Not pip, which takes ten times as long for some of the applications.
+UV = Path(sys.executable).with_name("uv")
 SECONDS = 180.0
 
 
@@ -33,9 +34,10 @@ def install(name: str, *requirements: str) -> Path:
     environment = INSTALLED / name
     stamp, wanted = environment / "installed", "\n".join(requirements)
     if not stamp.exists() or stamp.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
-        pip = [str(environment / "bin" / "pip"), "install", *PIP_OPTIONS]
-        subprocess.run([*pip, *requirements], check=True)
+        python = ("--python", sys.executable)
+        subprocess.run([UV, "venv", "--quiet", "--clear", *python, environment], check=True)
+        python = ("--python", str(environment))
+        subprocess.run([UV, "pip", "install", "--quiet", *python, *requirements], check=True)
         stamp.write_text(wanted)
     return environment / "bin"
 

@@ -24,7 +24,7 @@ from tests.servers.embedded_postgres import EmbeddedPostgres
 from tests.servers.proxy import Proxy, open_proxy
 
 DRIVERS = ("asyncpg", "psycopg")
-CROWD = 100
+CROWD = 25
 PROBE = {
     "PROBE__INTERVAL": "2s",
     "PROBE__TIMEOUT": "2s",

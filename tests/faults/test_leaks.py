@@ -28,10 +28,10 @@ pytestmark = pytest.mark.anyio
 PROBE = {"interval": "200ms", "timeout": "200ms", "fresh_connection_interval": "200ms"}
 # After so many rounds, caches and the threads of asyncio's executor are filled.
 FIRST_ROUNDS = 3
-ROUNDS = 25
+ROUNDS = 15
 # Rounds of faults that cost a timeout or many connections, and a server's start.
 LONG = {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
-LONG_ROUNDS = 12
+LONG_ROUNDS = 8
 SLOW_ROUNDS = 6
 CHANGE_SECONDS = 20.0
 BREATH_SECONDS = 0.005

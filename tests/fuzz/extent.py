@@ -10,7 +10,7 @@ from types import FrameType
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "500"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 # Far more than anything here takes, on a machine that is busy.
 HANGS_SECONDS = 60
 SUPPRESSED = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
