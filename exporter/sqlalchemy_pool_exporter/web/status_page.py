@@ -47,7 +47,7 @@ PAGE: Final = Template("""\
     --up: #56d364; --down: #ff7b72; --warn: #e3b341; } }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: var(--text);
   background: var(--page); font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; } h2 { margin-top: 2rem; font-size: 1.125rem; }
+h1 { font-size: 1.5rem; } h2 { margin-top: 2rem; font-size: 1.125rem; } h3 { font-size: 1rem; }
 p { color: var(--quiet); } a { color: var(--link); }
 table { width: 100%; border-collapse: collapse; } caption { text-align: left; }
 th, td { padding: .375rem 1rem .375rem 0; border-bottom: 1px solid var(--line); text-align: left;
@@ -115,7 +115,7 @@ $rows
 </tbody>
 </table>""")
 OVERDUE_TABLE: Final = Template("""\
-<h3>Connections that are overdue</h3>
+<h3>Overdue connections</h3>
 <table class="pools">
 <thead>
 <tr><th scope="col">Pool</th><th scope="col">Holder</th><th scope="col">Age</th>
