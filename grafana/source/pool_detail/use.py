@@ -16,6 +16,7 @@ def build_use_row() -> Row:
         Line(9, [_show_checkouts(), _show_holds(), _show_busy(), _show_demand()]),
         Line(9, [_show_holders(), _list_holders()]),
         Line(6, [_list_sizes()]),
+        Line(6, [_list_settings()]),
     ]
     return Row("Use", lines)
 
@@ -159,6 +160,26 @@ def _list_sizes() -> PanelBuilder:
         first=("pool", "application", "database", "namespace"),
         sort="Demand",
         no_value="unknown in the first minutes, or no such pool is seen",
+    )
+
+
+def _list_settings() -> PanelBuilder:
+    setup = (
+        "pool_class, timeout, recycle, pre_ping, use_lifo, reset_on_return, dialect, driver, "
+        "sqlalchemy_version, agent_version"
+    )
+    pods = f"count by (namespace, job, application, pool, {setup}) ({SELECTED.pool('info')})"
+    return build_table(
+        "How is each pool set up?",
+        "The settings as create_engine() got them, times in seconds, and the number of pods. "
+        "**Good:** one line for each pool: all pods have the same. **Bad:** recycle none and "
+        "pre-ping false behind a proxy or firewall that cuts idle connections; a timeout longer "
+        "than users wait. **Do:** see docs/metrics.md, and How to size a pool in docs/runbooks.md.",
+        [Column("Pods", pods)],
+        first=("pool", "application", "namespace"),
+        sort="Pool",
+        descending=False,
+        no_value="no such pool is seen, or its processes record with an earlier version",
     )
 
 
