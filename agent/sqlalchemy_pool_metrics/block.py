@@ -347,6 +347,8 @@ class Block:
         """
         with self.lock:
             snapshot, inherited = self.buffer.read(with_gauges=True), self._inherited
+            if not (self._inherited_holders or any(inherited)):
+                return snapshot
             holders = tuple(map(self._subtract_inherited, snapshot.holders))
         own = tuple(map(sub, snapshot.additive, inherited))
         return build_snapshot(**{**vars(snapshot), "additive": own, "holders": holders})

@@ -72,7 +72,7 @@ class SlotBuffer:
         Args:
             with_gauges: Whether a pool that is not in use has its gauges, too.
         """
-        copy = memoryview(bytearray(self.slots.tobytes())).cast("Q")
+        copy = memoryview(bytearray(self.slots)).cast("Q")
         if with_gauges:
             copy[ACTIVE] = 1
         return read_snapshot(self.description, copy, monotonic_ns())

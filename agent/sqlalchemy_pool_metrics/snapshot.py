@@ -208,12 +208,12 @@ class Snapshot:
     @property
     def checkouts(self) -> int:
         """Successful checkouts."""
-        return self.histogram("checkout").count
+        return self._count("checkout")
 
     @property
     def connections_opened(self) -> int:
         """Connections that the driver opened."""
-        return self.histogram("connect").count
+        return self._count("connect")
 
     @property
     def connection_failures(self) -> int:
@@ -253,6 +253,10 @@ class Snapshot:
             and sum(self.additive) <= MAX_COUNT
             and sum(sum(each[1:]) for each in self.holders) <= MAX_COUNT
         )
+
+    def _count(self, histogram: str) -> int:
+        first, total, _ = HISTOGRAM_SLOTS[histogram]
+        return sum(self.additive[first:total])
 
     def counter(self, name: str) -> int:
         """Return the counter of that name in layout.COUNTERS."""

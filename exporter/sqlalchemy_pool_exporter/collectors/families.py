@@ -109,8 +109,7 @@ class PreparedFamily(Generic[Source]):
         """Return a line for each number that the sources have now."""
         own: list[OwnLabels] = []
         numbers: list[float] = []
-        for source in sources:
-            of_source, more = self._family.read(source)
+        for of_source, more in map(self._family.read, sources):
             own.append(of_source)
             numbers += more
         if labels is not self._labels or own != self._own:

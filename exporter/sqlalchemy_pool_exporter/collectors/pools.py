@@ -1,6 +1,6 @@
 """The sqlalchemy_pool_ families: the exporter's own pools and the application's."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from sqlalchemy_pool_exporter.collectors.exposition import Scrape
@@ -8,11 +8,9 @@ from sqlalchemy_pool_exporter.collectors.families import FamilyRenderer, fill_la
 from sqlalchemy_pool_exporter.collectors.pool_sums import PoolSums
 from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.shared_files import AppReading
-from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.families import APP_FAMILIES, FAMILIES, Family, single
 
 ReadApp: TypeAlias = Callable[[], AppReading]
-Row: TypeAlias = tuple[Mapping[str, str], Snapshot]
 
 FILE_FAMILIES: Final[tuple[Family[AppReading], ...]] = (
     Family(
@@ -50,9 +48,12 @@ class PoolCollector:
 
         Without `probe_pools` the probes only name the databases of the application's pools.
         """
-        self._shown_probes = probes if probe_pools else {}
         self._read_app = read_app
         self._sums = PoolSums(probes.values(), per_process=per_process)
+        self._probe_pools = [
+            (fill_labels(label_probe_pool(probe), self._sums.label_names), probe.database)
+            for probe in (probes.values() if probe_pools else ())
+        ]
         self._pools = FamilyRenderer(FAMILIES)
         self._app_pools = FamilyRenderer(APP_FAMILIES)
         self._files = FamilyRenderer(FILE_FAMILIES)
@@ -61,13 +62,14 @@ class PoolCollector:
         """Return the families of the agent's catalogue and those about files."""
         reading = self._read_app()
         app_pools = list(self._sums.sum(reading))
+        probe_pools = [(labels, database.read_pool()) for labels, database in self._probe_pools]
         return [
-            *self._pools.render(scrape, [*self._read_probe_pools(), *app_pools]),
+            *self._pools.render(scrape, [*probe_pools, *app_pools]),
             *self._app_pools.render(scrape, app_pools),
             *self._files.render(scrape, [({}, reading)]),
         ]
 
-    def _read_probe_pools(self) -> Iterator[Row]:
-        for name, probe in self._shown_probes.items():
-            labels = {**probe.labels, "origin": "probe", "pool": name, "database": name}
-            yield fill_labels(labels, self._sums.label_names), probe.database.read_pool()
+
+def label_probe_pool(probe: Probe) -> dict[str, str]:
+    """Return the labels of the pool that the exporter itself uses."""
+    return {**probe.labels, "origin": "probe", "pool": probe.name, "database": probe.name}
