@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
+from prometheus_client import PlatformCollector, ProcessCollector
+
 from sqlalchemy_pool_exporter.collectors.exposition import Scrape
 from sqlalchemy_pool_exporter.collectors.families import FamilyRenderer
-from sqlalchemy_pool_exporter.collectors.process import ProcessCollector, PythonCollector
+from sqlalchemy_pool_exporter.collectors.process import ClientCollector
 from sqlalchemy_pool_metrics.families import Family, single
 
 logger = logging.getLogger(__name__)
@@ -88,5 +90,9 @@ class TimedCollectors:
 def build_collectors(collectors: Mapping[str, Collector]) -> TimedCollectors:
     """Return these collectors by name, and those about this process."""
     return TimedCollectors(
-        {**collectors, "process": ProcessCollector(), "python": PythonCollector()}
+        {
+            **collectors,
+            "process": ClientCollector(ProcessCollector(registry=None)),
+            "python": ClientCollector(PlatformCollector(registry=None)),
+        }
     )

@@ -1,42 +1,69 @@
-"""The families about the process are those of prometheus_client, with its numbers."""
+"""The collectors of prometheus_client look as it prints them."""
 
-import pytest
-from prometheus_client import CollectorRegistry, Metric, PlatformCollector
-from prometheus_client import ProcessCollector as ClientCollector
+from collections.abc import Iterable
+from pathlib import Path
 
-from sqlalchemy_pool_exporter.collectors import process
-from sqlalchemy_pool_exporter.collectors.process import ProcessCollector, PythonCollector
+from prometheus_client import Metric, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from sqlalchemy_pool_exporter.collectors.exposition import Scrape, choose_exposition
+from sqlalchemy_pool_exporter.collectors.process import ClientCollector
 from tests.exporter.collectors.probes import build_registry
 
-STABLE = ("process_start_time_seconds", "process_max_fds", "process_open_fds", "python_info")
+EXPOSITION = choose_exposition("")
 
 
-def collect(registry: CollectorRegistry) -> dict[str, Metric]:
-    return {family.name: family for family in registry.collect()}
+class Shelf(Collector):
+    """Gauges whose values a test changes."""
+
+    def __init__(self, **values: float) -> None:
+        self.values = values
+
+    def collect(self) -> Iterable[Metric]:
+        return [
+            GaugeMetricFamily(name, f"About {name}.", value) for name, value in self.values.items()
+        ]
 
 
-def build_peer() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    registry.register(ClientCollector(registry=None))
-    registry.register(PlatformCollector(registry=None))
-    return registry
+def render(collector: ClientCollector, *names: str) -> str:
+    return "".join(collector.render(Scrape(EXPOSITION, frozenset(names))))
 
 
-def test_families_and_numbers_are_those_of_prometheus_client() -> None:
-    ours = collect(build_registry(ProcessCollector())) | collect(build_registry(PythonCollector()))
-    peers = collect(build_peer())
-    assert {(each.name, each.type, each.documentation) for each in ours.values()} == {
-        (each.name, each.type, each.documentation) for each in peers.values()
-    }
-    for name in STABLE:
-        (own,), (others,) = ours[name].samples, peers[name].samples
-        assert own.labels == others.labels
-        assert own.value == pytest.approx(others.value)
-    for name in ours.keys() - {*STABLE}:
-        assert ours[name].samples[0].value == pytest.approx(peers[name].samples[0].value, rel=0.5)
+def test_the_families_of_the_process_are_those_of_prometheus_client() -> None:
+    peer = ProcessCollector(registry=None)
+    ours = build_registry(ClientCollector(peer)).collect()
+
+    assert [(each.name, each.type, each.documentation) for each in ours] == [
+        (each.name, each.type, each.documentation) for each in peer.collect()
+    ]
 
 
-def test_without_linux_the_process_has_no_series(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "MEMORY", "/nonexistent")
-    families = collect(build_registry(ProcessCollector()))
-    assert not any(family.samples for family in families.values())
+def test_labels_and_numbers_are_those_of_prometheus_client() -> None:
+    peer = PlatformCollector(registry=None)
+
+    assert render(ClientCollector(peer)) == EXPOSITION.render(peer.collect())
+
+
+def test_numbers_are_read_at_each_scrape() -> None:
+    shelf = Shelf(books=3, cups=1)
+    collector = ClientCollector(shelf)
+    render(collector)
+
+    shelf.values["books"] = 4
+
+    assert render(collector) == EXPOSITION.render(shelf.collect())
+    assert render(collector, "books") == EXPOSITION.render([*shelf.collect()][:1])
+
+
+def test_a_metric_that_cannot_be_read_has_no_series() -> None:
+    shelf = Shelf(books=3, cups=1)
+    collector = ClientCollector(shelf)
+
+    del shelf.values["books"]
+
+    assert [line for line in render(collector).splitlines() if line[0] != "#"] == ["cups 1.0"]
+
+
+def test_without_linux_the_process_has_no_families(tmp_path: Path) -> None:
+    assert render(ClientCollector(ProcessCollector(proc=str(tmp_path), registry=None))) == ""
