@@ -26,6 +26,15 @@ class Shelf(Collector):
         ]
 
 
+class Clock:
+    """A clock that a test turns."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def render(collector: ClientCollector, *names: str) -> str:
     return "".join(collector.render(Scrape(EXPOSITION, frozenset(names))))
 
@@ -45,21 +54,25 @@ def test_labels_and_numbers_are_those_of_prometheus_client() -> None:
     assert render(ClientCollector(peer)) == EXPOSITION.render(peer.collect())
 
 
-def test_numbers_are_read_at_each_scrape() -> None:
-    shelf = Shelf(books=3, cups=1)
-    collector = ClientCollector(shelf)
-    render(collector)
+def test_numbers_are_at_most_a_second_old() -> None:
+    shelf, clock = Shelf(books=3, cups=1), Clock()
+    collector = ClientCollector(shelf, read_clock=clock)
+    before = render(collector)
 
     shelf.values["books"] = 4
+    clock.now += 0.9
+    assert render(collector) == before
 
+    clock.now += 0.1
     assert render(collector) == EXPOSITION.render(shelf.collect())
     assert render(collector, "books") == EXPOSITION.render([*shelf.collect()][:1])
 
 
 def test_a_metric_that_cannot_be_read_has_no_series() -> None:
-    shelf = Shelf(books=3, cups=1)
-    collector = ClientCollector(shelf)
+    shelf, clock = Shelf(books=3, cups=1), Clock()
+    collector = ClientCollector(shelf, read_clock=clock)
 
+    clock.now += 1
     del shelf.values["books"]
 
     assert [line for line in render(collector).splitlines() if line[0] != "#"] == ["cups 1.0"]
