@@ -49,7 +49,7 @@ def compose_rows(answers: Answers) -> Iterator[tuple[str, Picture]]:
 
 def slug(row: str) -> str:
     """Return the title of a row as it stands in a file name, without its brackets."""
-    return re.sub(r" \(.*", "", row).lower().replace(" ", "-")
+    return re.sub(r" \(.*", "", row).lower().replace(",", "").replace(" ", "-")
 
 
 def compose_row(name: str, panels: list[Json], answers: Answers) -> Picture:

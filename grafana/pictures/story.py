@@ -33,18 +33,21 @@ HOLDS = (0.28, 0.35, 0.42, 0.48)
 TIMEOUT = 0.9
 
 
-def come(at: float, threads: int, hold: float, until: float) -> Order:
+# One calls another service with a connection in hand, the other waits for its query.
+CHAT, SEARCH = "POST /chat/{id}", "GET /search"
+
+
+def come(at: float, threads: int, request: tuple[str, float, float], until: float) -> Order:
     """Return an order for more callers in each process, between two moments of the story."""
-    after = WARMING + at
-    times = {"seconds": until - at, "after": after}
-    return "rush", {"threads": threads, "hold": hold, **times}
+    times = {"seconds": until - at, "after": WARMING + at}
+    return "rush", {"threads": threads, "request": request, **times}
 
 
 # In each of the four processes.
 ORDERS: list[Order] = [
     ("use", {"threads": 3, "hold": 0.04, "pause": 0.2}),
-    *(come(MORE, 1, hold, until=100) for hold in (0.15, 0.23)),
-    *(come(TOO_MANY, 5, hold, ENOUGH) for hold in HOLDS),
+    *(come(MORE, 1, (SEARCH, hold, hold), until=100) for hold in (0.15, 0.23)),
+    *(come(TOO_MANY, 5, (CHAT, hold, 0.0), ENOUGH) for hold in HOLDS),
     ("lose", {"every": 25}),
 ]
 SCENARIO = Scenario(

@@ -7,6 +7,8 @@ POOL are keywords of create_engine(), ORDERS a list of orders with their keyword
 starts when it reads a line, and ends with its standard input.
 """
 
+from __future__ import annotations
+
 import gc
 import json
 import sys
@@ -14,12 +16,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from sqlalchemy_pool_metrics import instrument
+from sqlalchemy_pool_metrics import holder, instrument
+
+
+class Request(NamedTuple):
+    """Who uses a connection, for how many seconds, and how many of them its query takes."""
+
+    name: str
+    hold: float
+    query: float = 0.0
 
 
 class Application:
@@ -31,18 +41,19 @@ class Application:
 
     def warm(self, size: int) -> None:
         """Open so many connections, so that none has to be opened later."""
-        with ExitStack() as stack, suppress(SQLAlchemyError):
+        with ExitStack() as stack, suppress(SQLAlchemyError), holder("warm-up"):
             for _ in range(size):
                 stack.enter_context(self.engine.connect())
 
     def use(self, threads: int = 2, hold: float = 0.02, pause: float = 0.2) -> None:
         """Use a connection for `hold` seconds in each thread, and again after a pause."""
         for _ in range(threads):
-            start_thread(lambda: self._use(hold, pause))
+            start_thread(lambda: self._use(Request("GET /orders", hold), pause))
 
     def keep(self, count: int = 1, every: float = 0.0) -> None:
         """Check out a connection every so many seconds, and never return one."""
 
+        @holder("POST /upload")
         def work() -> None:
             for _ in range(count):
                 self._kept.append(self.engine.connect())
@@ -53,6 +64,7 @@ class Application:
     def lose(self, every: float = 1.0) -> None:
         """Leak a connection every so many seconds; the garbage collector finds it."""
 
+        @holder("nightly report")
         def work() -> None:
             while True:
                 with suppress(SQLAlchemyError):
@@ -86,23 +98,29 @@ class Application:
 
         start_thread(work)
 
-    def rush(self, threads: int, hold: float, seconds: float, after: float) -> None:
-        """Start more threads that use connections, `after` so many seconds and for `seconds`."""
+    def rush(
+        self, request: tuple[str, float, float], threads: int, seconds: float, after: float
+    ) -> None:
+        """Start more threads with such a request, `after` so many seconds and for `seconds`."""
 
         def work() -> None:
             time.sleep(after)
             until = time.monotonic() + seconds
             for _ in range(threads):
-                start_thread(lambda: self._use(hold, 0.05, until))
+                start_thread(lambda: self._use(Request(*request), 0.05, until))
 
         start_thread(work)
 
-    def _use(self, hold: float, pause: float, until: float = float("inf")) -> None:
+    def _use(self, request: Request, pause: float, until: float = float("inf")) -> None:
         while time.monotonic() < until:
             # Failed checkouts are what some scenarios are about.
-            with suppress(SQLAlchemyError), self.engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
-                time.sleep(hold)
+            with (
+                suppress(SQLAlchemyError),
+                holder(request.name),
+                self.engine.connect() as connection,
+            ):
+                connection.execute(text(f"SELECT pg_sleep({request.query})"))
+                time.sleep(request.hold - request.query)
             time.sleep(pause)
 
 

@@ -29,7 +29,8 @@ OTHERS = {"up", "ALERTS", "scrape_duration_seconds"}
 ROWS = {
     "overview.json": ["Status", "Saturation", "Wait", "Database", "Server limits", "Exporter"],
     "pool-detail.json": [
-        *("Status", "Saturation", "Wait", "Use", "Churn", "Leaks"),
+        *("Status", "Saturation", "Wait", "Who holds the connections", "Busy, or idle in hand"),
+        *("Use", "Churn", "Leaks"),
         *("Database", "Server limits", "Exporter"),
     ],
 }

@@ -4,9 +4,11 @@ from grafana_foundation_sdk.models import dashboard
 
 from grafana.source.layout import build_dashboard
 from grafana.source.links import POOL_DETAIL
+from grafana.source.pool_detail.busy import build_busy_row
 from grafana.source.pool_detail.churn import build_churn_row
 from grafana.source.pool_detail.databases import build_database_row
 from grafana.source.pool_detail.exporters import build_exporter_row
+from grafana.source.pool_detail.holders import build_holders_row
 from grafana.source.pool_detail.leaks import build_leaks_row
 from grafana.source.pool_detail.saturation import build_saturation_row
 from grafana.source.pool_detail.selection import AFFECTED
@@ -29,6 +31,8 @@ def build_pool_detail() -> dashboard.Dashboard:
             build_status_row(),
             build_saturation_row(),
             build_wait_row(),
+            build_holders_row(),
+            build_busy_row(),
             build_use_row(),
             build_churn_row(),
             build_leaks_row(),

@@ -2,7 +2,7 @@
 
 from grafana.source.layout import Line, PanelBuilder, Row
 from grafana.source.panels import build_time_series, build_timeline
-from grafana.source.pool_detail.selection import NO_DATABASE, NO_POOL, SELECTED
+from grafana.source.pool_detail.selection import NO_DATABASE, SELECTED
 from grafana.source.queries import (
     DATABASE,
     POD_DATABASE,
@@ -69,7 +69,8 @@ def _show_reasons() -> PanelBuilder:
 
 def _show_failures() -> PanelBuilder:
     def per_minute(counter: str) -> str:
-        return f"60 * sum by (reason) ({SELECTED.rate(counter)})"
+        # Only reasons that occurred: there are many of them.
+        return f"60 * (sum by (reason) ({SELECTED.rate(counter)}) > 0)"
 
     return build_time_series(
         "Why do connections and statements fail?",
@@ -82,7 +83,7 @@ def _show_failures() -> PanelBuilder:
         Query(per_minute("connection_failures_total"), "connection · {{reason}}"),
         Query(per_minute("statement_failures_total"), "statement · {{reason}}"),
         bars=True,
-        no_value=NO_POOL,
+        no_value="nothing fails",
     )
 
 

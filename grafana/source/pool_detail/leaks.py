@@ -42,16 +42,14 @@ def _show_floor() -> PanelBuilder:
 
 def _show_leaked() -> PanelBuilder:
     leaked = f"increase({SELECTED.pool('leaked_connections_total')}[$__rate_interval])"
-    of_holder = f"increase({SELECTED.pool('leaks_total')}[$__rate_interval])"
     return build_time_series(
         "How many connections did the garbage collector return?",
-        "Connections that their callers never returned, and where holders are known, whose they "
-        "were. **Good:** 0. **Bad:** any: where the same code keeps a reference, it leaks for "
-        "longer. **Do:** look in the application's log for SQLAlchemy's warning about "
-        "non-checked-in connections.",
+        "Connections that their callers never returned. **Good:** 0. **Bad:** any: where the same "
+        "code keeps a reference, it leaks for longer. **Do:** see whose they were in the row Who "
+        "holds the connections; without holders look in the application's log for SQLAlchemy's "
+        "warning about non-checked-in connections.",
         "short",
         Query(at(f"sum by ({POOL}) ({leaked})"), BY_POD),
-        Query(f"sum by (holder) ({of_holder}) > 0", "{{holder}}"),
         bars=True,
         thresholds=SOME_IS_BAD,
         no_value=NO_POOL,

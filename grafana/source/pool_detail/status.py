@@ -34,8 +34,8 @@ def _show_utilization() -> PanelBuilder:
     return build_stat(
         "How full are the pools?",
         "Mean share of the allowed connections in use. **Good:** below 70 %. **Bad:** 90 % and "
-        "more. **Do:** see in the row Use whether connections are held long or the demand is too "
-        "large.",
+        "more. **Do:** see in the rows below who holds the connections, and whether they are "
+        "busy.",
         "percentunit",
         Query(SELECTED.utilization("")),
         thresholds=FULL,
@@ -47,7 +47,7 @@ def _show_waiters() -> PanelBuilder:
     return build_stat(
         "How many callers wait now?",
         "Callers that waited for an exhausted pool at the last scrape. **Good:** 0. **Bad:** 1 or "
-        "more, again and again. **Do:** see who holds the connections in the rows Use and Leaks.",
+        "more, again and again. **Do:** see the row Who holds the connections.",
         "short",
         Query(f"sum({SELECTED.pool('pending_checkouts')})"),
         thresholds=WAITERS,

@@ -7,14 +7,12 @@ from grafana.source.queries import POOL, Query, at
 from grafana.source.tables import Column, build_table
 
 _SETTINGS = "namespace, job, application, pool, database"
-_NO_HOLDERS = "no holders: set SQLALCHEMY_POOL_METRICS_HOLDERS=1 in the application"
 
 
 def build_use_row() -> Row:
     """Return the row of the demand."""
     lines = [
-        Line(9, [_show_checkouts(), _show_holds(), _show_busy(), _show_demand()]),
-        Line(9, [_show_holders(), _list_holders()]),
+        Line(9, [_show_checkouts(), _show_holds(), _show_demand()]),
         Line(6, [_list_sizes()]),
         Line(6, [_list_settings()]),
     ]
@@ -47,26 +45,6 @@ def _show_holds() -> PanelBuilder:
     )
 
 
-def _show_busy() -> PanelBuilder:
-    busy = f"sum({SELECTED.rate('busy_seconds_total')})"
-    in_hand = f"sum({SELECTED.rate('checked_out_seconds_total')})"
-    panel = build_time_series(
-        "Are connections busy, or idle in hand?",
-        "Mean number of checked-out connections that execute a statement, and of the others. "
-        "**Good:** mostly busy. **Bad:** idle in hand: the application keeps connections while it "
-        "does something else, and a larger pool would only hide it. Busy and growing: the database "
-        "is slow. **Do:** idle: return connections before other calls; busy: look at the slowest "
-        "queries.",
-        "short",
-        Query(busy, "busy"),
-        Query(f"{in_hand} - {busy}", "idle in hand"),
-        Query(f"sum({SELECTED.pool('busy_connections')})", "busy now"),
-        stacked=True,
-        no_value=NO_POOL,
-    )
-    return draw_as_line(panel, "busy now")
-
-
 def _show_demand() -> PanelBuilder:
     panel = build_time_series(
         "Is the demand more than the pools have?",
@@ -83,50 +61,6 @@ def _show_demand() -> PanelBuilder:
         no_value=NO_POOL,
     )
     return draw_as_line(draw_as_line(panel, "limit"), "pool_size", "yellow")
-
-
-def _show_holders() -> PanelBuilder:
-    return build_time_series(
-        "Who holds the connections?",
-        "The mean number of connections in use by holder: a name that the application gives, the "
-        "endpoint or task, or the function that asked for the connection. **Good:** spread as the "
-        "traffic is. **Bad:** one holder has most of a full pool. **Do:** see in the table whether "
-        "it is frequent or slow, and shorten its holds.",
-        "short",
-        Query(f"sum by (holder) ({SELECTED.rate('held_seconds_total')})", "{{holder}}"),
-        stacked=True,
-        no_value=_NO_HOLDERS,
-    )
-
-
-def _list_holders() -> PanelBuilder:
-    def total(expr: str) -> str:
-        return f"sum by (holder, pool, application, namespace, job) ({expr})"
-
-    held = total(SELECTED.rate("held_seconds_total"))
-    holds = total(SELECTED.rate("holds_total"))
-    busy = total(SELECTED.rate("held_busy_seconds_total"))
-    columns = [
-        Column("Now", total(SELECTED.pool("held_connections"))),
-        Column("Overdue", f"{total(SELECTED.pool('overdue_connections'))} > 0"),
-        Column("Mean", held, decimals=2),
-        Column("Checkouts", holds, unit="ops"),
-        Column("Each", f"{held} / ({holds} > 0)", unit="s"),
-        Column("Busy", f"{busy} / ({held} > 0)", unit="percentunit", decimals=0),
-    ]
-    return build_table(
-        "How often and how long does each holder keep one?",
-        "Connections that the holder has now, those of them for longer than app.leak_threshold, "
-        "and on average; how often it takes one, for how long each time, and how much of that the "
-        "database works. **Good:** Each is as long as the queries take. **Bad:** one that is long "
-        "and not busy: the holder calls another service or streams a response meanwhile; or any "
-        "that is overdue, probably never returned. **Do:** return the connection before that; the "
-        "status page names the line of what is overdue.",
-        columns,
-        first=("holder", "pool", "application", "namespace"),
-        sort="Mean",
-        no_value=_NO_HOLDERS,
-    )
 
 
 def _list_sizes() -> PanelBuilder:

@@ -47,7 +47,7 @@ def _show_waiters() -> PanelBuilder:
         "Who waits for a connection?",
         "Callers that wait for an exhausted pool, by pod: at each scrape, the peak within the last "
         "60 seconds, and the exact mean over all pods. **Good:** 0. **Bad:** anything that lasts. "
-        "**Do:** see who holds the connections in the rows Use and Leaks.",
+        "**Do:** see the row Who holds the connections.",
         "short",
         Query(at(f"sum by ({POD}) ({SELECTED.pool('pending_checkouts')})"), "now · {{at}}"),
         Query(at(f"sum by ({POD}) ({SELECTED.pool('pending_checkouts_peak')})"), "peak · {{at}}"),
@@ -75,7 +75,7 @@ def _show_failures() -> PanelBuilder:
         "Failed checkouts per second: timeout of the pool, cancelled by the caller, error of the "
         "database. **Good:** 0. **Bad:** timeout: the pool is exhausted; error: the database "
         "refuses; cancelled: the callers' timeouts are shorter than the pool's. **Do:** for "
-        "timeout see the row Use, for error the row Database.",
+        "timeout see who holds the connections, for error the row Database.",
         "cps",
         Query(f"sum by (reason) ({failures})", "{{reason}}"),
         bars=True,
