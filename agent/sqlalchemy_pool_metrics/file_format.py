@@ -93,6 +93,8 @@ MAX_BLOCK_BYTES = 1 << 16
 MAX_BLOCKS = 4096
 MAX_REGIONS = 256
 MAX_LEFT_OUT = 1 << 31
+MAX_HOLDERS = RETIRED_HOLDERS_BYTES // 32
+"""Holders of all blocks of a file: `retired` has room for fewer."""
 MAX_OVERDUE = 4096
 """Connections of a file from which on no further block has any that is overdue."""
 _COUNTLESS_KINDS = ("gauge", "peaks", "table", "details")
@@ -282,7 +284,7 @@ def read_contents(data: bytes, now_ns: int, overdue_ns: int = DEFAULT_OVERDUE_NS
         raise UnreadableFile(f"{len(data)} bytes, but its header claims {needed}")
     view = memoryview(data)
     table, complete = _find_table(view, header)
-    pools, overdue = [], 0
+    pools, holders, overdue = [], 0, 0
     for number in in_use:
         start = header.header_bytes + number * header.block_bytes
         slots_start = start + header.slots_offset
@@ -292,6 +294,9 @@ def read_contents(data: bytes, now_ns: int, overdue_ns: int = DEFAULT_OVERDUE_NS
             overdue_ns = _NEVER_NS
         pools.append(read_snapshot(description, slots, now_ns, table, LAG_NS, overdue_ns))
         overdue += len(pools[-1].overdue)
+        holders += len(pools[-1].holders)
+        if holders > MAX_HOLDERS:
+            raise UnreadableFile(f"it has more than {MAX_HOLDERS} holders")
     return FileContents(
         id=header.id,
         pid=header.pid,

@@ -51,6 +51,8 @@ __all__ = ["DEFAULT_OVERDUE_NS", "read_snapshot"]
 
 DEFAULT_OVERDUE_NS = 300 * 10**9
 """A connection that is out for longer is overdue."""
+MAX_CACHED_BYTES = 4096
+"""The texts of a process are shorter. A longer one in a foreign file must not fill the cache."""
 
 _HOLD_SUM, _WAIT_SUM = HISTOGRAM_SLOTS["hold"].sum, HISTOGRAM_SLOTS["wait"].sum
 _HELD_USED, _WAITING_USED = SLOT["held_used"], SLOT["waiting_used"]
@@ -248,16 +250,21 @@ def _read_lines(slots: memoryview, table: SlotTable, name: str, longest: int) ->
     if not used or region is None:
         return ()
     text = bytes(slots[region.offset : region.offset + region.length])[:used]
-    return _split_lines(text, longest)
+    split = _split_lines if len(text) <= MAX_CACHED_BYTES else _split_lines.__wrapped__
+    return split(text, longest)
 
 
 @lru_cache(maxsize=512)
 def _split_lines(text: bytes, longest: int) -> list[str]:
     """Return lines as we write them. Cached: the processes of one program have the same ones."""
-    return [
-        "".join([each if each.isprintable() else "\ufffd" for each in line[:longest]])
-        for line in text.decode("utf-8", "replace").split("\n")[:-1]
-    ]
+    lines = text.decode("utf-8", "replace").split("\n")[:-1]
+    return [_replace_unprintable(line[:longest]) for line in lines]
+
+
+def _replace_unprintable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join([each if each.isprintable() else "\ufffd" for each in text])
 
 
 def _read_peak(ring: _Slots, current: int, oldest: int) -> int:

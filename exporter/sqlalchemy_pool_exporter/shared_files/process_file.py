@@ -29,6 +29,7 @@ READ_TRIES: Final = 3
 PAGE_BYTES: Final = 4096
 # As many take about as much memory as a page.
 OVERDUE_OF_A_PAGE: Final = 16
+HOLDERS_OF_A_PAGE: Final = 64
 
 
 class FileState(StrEnum):
@@ -92,6 +93,7 @@ def read_file(
             left_out = contents.left_out
         pages = max(contents.bytes_in_use // PAGE_BYTES, len(pools))
         pages += sum(len(pool.overdue) for pool in pools) // OVERDUE_OF_A_PAGE
+        pages += sum(len(pool.holders) for pool in pools) // HOLDERS_OF_A_PAGE
         return FileReading(state, contents.pid, pools, pages=pages, left_out=left_out)
     except Exception as error:  # a scrape must survive every file
         pages = count_pages(descriptor)

@@ -20,11 +20,18 @@ from sqlalchemy_pool_exporter.collectors.pools import PoolCollector
 from sqlalchemy_pool_exporter.shared_files import FileState, SharedFolder
 from sqlalchemy_pool_exporter.shared_files import folder as folder_module
 from sqlalchemy_pool_exporter.shared_files.process_file import (
+    HOLDERS_OF_A_PAGE,
     OVERDUE_OF_A_PAGE,
     FileReading,
     read_file,
 )
-from sqlalchemy_pool_metrics.file_format import HEADER_BYTES, MAX_BLOCKS, Header, build_header
+from sqlalchemy_pool_metrics.file_format import (
+    HEADER_BYTES,
+    MAX_BLOCK_BYTES,
+    MAX_BLOCKS,
+    Header,
+    build_header,
+)
 from sqlalchemy_pool_metrics.file_reader import MAX_FILE_BYTES
 from sqlalchemy_pool_metrics.layout import ADDITIVE_SLOTS, HELD_CAPACITY, TABLE, Region, SlotTable
 
@@ -45,6 +52,15 @@ HELD = SlotTable(
         Region("active", "gauge", 0),
         Region("held_used", "gauge", 1),
         Region("held", "table", 1, HELD_CAPACITY),
+    ]
+)
+MANY = 5000
+NAMES = SlotTable(
+    [
+        Region("holder_names_used", "gauge", 0),
+        Region("holder_names", "text", 1, 3 * MANY // 8),
+        Region("holder_holds", "holders", 1 + 3 * MANY // 8, MANY),
+        Region("holder_held", "holders", 1 + 3 * MANY // 8, MANY),
     ]
 )
 Build = Callable[[int], bytes]
@@ -87,6 +103,22 @@ def build_ids(identity: int) -> bytes:
     ids = (MAX_FILE_BYTES - HEADER_BYTES) // 8
     header = build_header(TABLE, {}, Header(id=identity, pid=1, merged_count=ids))
     return header + array("Q", range(1 << 50, (1 << 50) + ids)).tobytes()
+
+
+def build_holders(identity: int, blocks: int) -> bytes:
+    """As many holders as a block can have; the names differ from block to block and by file."""
+    slots_offset = MAX_BLOCK_BYTES - 8 * NAMES.slots
+    header = Header(
+        blocks=blocks, block_bytes=MAX_BLOCK_BYTES, slots_offset=slots_offset, id=identity, pid=1
+    )
+    rows = (
+        describe(f"{identity}-{block}", "").ljust(slots_offset, b"\0")
+        + encode(3 * MANY)
+        + f"{identity}{block}\n".encode() * MANY
+        + bytes(8 * MANY)
+        for block in range(blocks)
+    )
+    return build_header(NAMES, {}, header) + b"".join(rows)
 
 
 KINDS: dict[str, Build] = {
@@ -144,6 +176,24 @@ def lower_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_is_bounded(tmp_path: Path, kind: str) -> None:
     fill(tmp_path, KINDS[kind])
     assert measure(SharedFolder(tmp_path).read) < MAX_PEAK
+
+
+def test_holders_are_part_of_the_cost_of_a_file_and_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(build_holders(1, blocks=6))
+    tracemalloc.start()
+    try:
+        pages = read_file(str(path), 1).pages
+        assert tracemalloc.get_traced_memory()[0] < MIB
+    finally:
+        tracemalloc.stop()
+    assert pages > 6 * MANY / HOLDERS_OF_A_PAGE
+
+
+def test_a_file_with_too_many_holders_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(build_holders(2, blocks=7))
+    assert read_file(str(path), 2).state is FileState.UNREADABLE
 
 
 def test_memory_is_bounded_if_every_connection_is_overdue(tmp_path: Path) -> None:
