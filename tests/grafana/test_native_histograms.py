@@ -23,6 +23,12 @@ from tests.test_docs_metrics import read_documented
 
 CLASSIC = re.compile(r"_(bucket|sum|count)$")
 HISTOGRAMS = {name for name, (kind, _) in read_documented().items() if kind == "histogram"}
+# By name. A part of a classic histogram under another name is one still; the whole has a rule, too.
+RULES = {
+    name: rule["expr"]
+    for rule in rule_files.RULES
+    if not CLASSIC.search(name := rule.get("record") or rule["alert"])
+}
 # Callers that wait, and connections that are opened again and again.
 SCENARIO = Scenario(
     "busy",
@@ -62,15 +68,17 @@ def list_expressions() -> list[str]:
         for section in rule_files.SECTIONS.values()
         for query in rule_files.list_queries(section)
     ]
-    # A part of a classic histogram under another name is one still; the whole has a rule as well.
-    rules = [
-        rule["expr"] for rule in rule_files.RULES if not CLASSIC.search(rule.get("record", ""))
-    ]
-    return sorted({each for each in (*panels, *runbooks, *rules) if list_histograms(each)})
+    return sorted({each for each in (*panels, *runbooks, *RULES.values()) if list_histograms(each)})
 
 
 def test_every_histogram_is_asked_for() -> None:
     assert set().union(*map(list_histograms, list_expressions())) == HISTOGRAMS
+
+
+def test_every_rule_of_histograms_has_a_promtool_test_with_native_ones() -> None:
+    tested = rule_files.OF_PROMETHEUS_3.read_text(encoding="utf-8")
+
+    assert [n for n, expr in RULES.items() if list_histograms(expr) and n not in tested] == []
 
 
 @pytest.mark.parametrize("expr", list_expressions())
