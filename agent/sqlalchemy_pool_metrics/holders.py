@@ -110,7 +110,7 @@ class holder:  # noqa: N801 - used like a function, as contextlib.suppress
     """
 
     def __init__(self, name: str) -> None:
-        self._text = name
+        self._text = str(name)  # a checkout must not be the first to find that it is no text
         NAMED.find = _find_name
 
     def __enter__(self) -> None:

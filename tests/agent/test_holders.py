@@ -45,6 +45,14 @@ def test_the_innermost_name_holds_what_is_checked_out_in_a_block(engine: Engine)
     assert holds(engine) == {"report": 2, "totals": 1}
 
 
+def test_a_name_that_is_no_text_becomes_one(engine: Engine) -> None:
+    with holder(Path("report")):  # type: ignore[arg-type]
+        use(engine)
+
+    assert holds(engine) == {"report": 1}
+    assert read_pool(engine).checked_out == 0
+
+
 def test_a_name_applies_to_functions_of_every_kind(engine: Engine) -> None:
     @holder("function")
     def function() -> str:
