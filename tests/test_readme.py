@@ -83,11 +83,13 @@ def test_make_run_shows_two_databases_up_and_one_down_to_the_curl_lines() -> Non
     with make_folder("readme") as temporary, running("make run", ROOT, TMPDIR=str(temporary)):
         wait_until(lambda: answers("/health/db"), "the demo", PATIENCE)
         wait_until(lambda: "demo-shop" in httpx.get(f"{URL}/metrics").text, "its app", PATIENCE)
-        metrics, health = (shell(line) for line in ASK.splitlines())
+        wait_until(lambda: '.pay"' in httpx.get(f"{URL}/metrics").text, "a payment", PATIENCE)
+        metrics, holders, health = (shell(line) for line in ASK.splitlines())
         assert 'sqlalchemy_database_up{database="orders"} 1.0' in metrics
         assert 'sqlalchemy_database_up{database="articles"} 1.0' in metrics
         assert 'sqlalchemy_database_up{database="archive"} 0.0' in metrics
         assert 'sqlalchemy_pool_checked_out{application="demo-shop"' in metrics
+        assert holders.count('holder="sqlalchemy_pool_exporter.demo.shop.pay"') == 2
         assert '"reason":"refused"' in health.replace(" ", "")
 
 

@@ -46,6 +46,7 @@ def run_app(orders: str, articles: str, pools: Path) -> Iterator[int]:
         "ARTICLES_URL": articles,
         "SQLALCHEMY_POOL_METRICS_DIR": str(pools),
         "SQLALCHEMY_POOL_METRICS_APP": NAME,
+        "SQLALCHEMY_POOL_METRICS_HOLDERS": "1",
     }
     # Opened here, so that requests can queue before the workers are ready.
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -88,7 +89,7 @@ PAUSE_SECONDS: Final = 0.3
 QUERY_SECONDS: Final = (0.01, 0.05, 0.02, 0.2, 0.03)
 # More than both workers can serve before the pool's timeout.
 RUSH: Final = 16
-RUSH_QUERY_SECONDS: Final = 0.7
+RUSH_PAYMENT_SECONDS: Final = 0.7
 RUSH_INTERVAL_SECONDS: Final = 8.0
 FIRST_RUSH_SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 10.0
@@ -124,7 +125,7 @@ class Load:
         pause = FIRST_RUSH_SECONDS
         while not self._stopping.wait(pause):
             for _ in range(RUSH):
-                start_thread(lambda: self._request(f"/orders/{RUSH_QUERY_SECONDS}"))
+                start_thread(lambda: self._request(f"/payments/{RUSH_PAYMENT_SECONDS}"))
             pause = RUSH_INTERVAL_SECONDS
 
     def _request(self, path: str) -> None:

@@ -39,9 +39,11 @@ and an app is at work on the first two: gunicorn with two workers, each with its
 
   curl -s {url}/metrics | grep -E '^sqlalchemy_(database_up|pool_checked_out)\\{{'
   curl -s {url}/metrics | grep -E '^sqlalchemy_pool_(processes|checkout_failures_total)\\{{.*"app"'
+  curl -s {url}/metrics | grep -E '^sqlalchemy_pool_held_(busy_)?seconds_total\\{{.*"orders"'
 
 Every few seconds more customers come than the workers' pools have connections for: some wait, some
-are turned away after a second.
+are turned away after a second. The last command shows who holds the connections: mostly the
+function that pays, and meanwhile it executes nothing.
 
 Ctrl-C ends it and removes everything.
 """

@@ -1,13 +1,14 @@
 """The demo's application: a shop in WSGI, which stands for a team's own program.
 
-All that it does for its metrics is to call `instrument` twice.
+All that it does for its metrics is to call `instrument` twice. Its functions show as holders.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sqlalchemy_pool_metrics import instrument
@@ -36,14 +37,14 @@ def build_app() -> Application:
     instrument(articles, name="articles")
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        _, table, seconds = environ["PATH_INFO"].split("/")
+        _, page, seconds = environ["PATH_INFO"].split("/")
         try:
-            if table == "orders":
-                with orders.connect() as connection:
-                    connection.execute(READ_ORDERS, {"seconds": float(seconds)})
+            if page == "orders":
+                read_orders(orders, float(seconds))
+            elif page == "payments":
+                pay(orders, float(seconds))
             else:
-                with articles.connect() as connection:
-                    connection.execute(READ_ARTICLES)
+                count_articles(articles)
         except SQLAlchemyError:  # the metrics count it
             start_response("503 Service Unavailable", [])
         else:
@@ -51,3 +52,22 @@ def build_app() -> Application:
         return []
 
     return answer
+
+
+def read_orders(engine: Engine, seconds: float) -> None:
+    """Execute a query that takes so long."""
+    with engine.connect() as connection:
+        connection.execute(READ_ORDERS, {"seconds": seconds})
+
+
+def pay(engine: Engine, seconds: float) -> None:
+    """Keep a connection while another service takes so long: the mistake that the demo shows."""
+    with engine.connect() as connection:
+        connection.execute(READ_ORDERS, {"seconds": 0})
+        time.sleep(seconds)
+
+
+def count_articles(engine: Engine) -> None:
+    """Execute a short query."""
+    with engine.connect() as connection:
+        connection.execute(READ_ARTICLES)

@@ -22,6 +22,7 @@ from tests.servers.folders import make_folder
 
 PATIENCE = 60.0
 DEMO = [sys.executable, "-m", "sqlalchemy_pool_exporter", "demo"]
+HELD = ("sqlalchemy_pool_held_seconds_total", "app", "orders")
 Samples = dict[tuple[str, str, str], float]
 
 
@@ -136,11 +137,13 @@ def test_the_addresses_and_the_curl_lines_of_the_welcome_work(folder: Path) -> N
             assert f"{demo.url}{path} " in demo.output
         key = ("sqlalchemy_pool_processes", "app", "orders")
         wait_until(lambda: key in demo.read_samples(), "the app's workers", PATIENCE)
-        states, pools = (run_line(line) for line in re.findall(r"curl .*", demo.output))
+        wait_until(lambda: demo.read_samples()[HELD] > 0, "the first holder", PATIENCE)
+        states, pools, holders = (run_line(line) for line in re.findall(r"curl .*", demo.output))
         assert 'sqlalchemy_database_up{database="archive"' in states
         assert 'origin="app"' in states
         assert 'sqlalchemy_pool_processes{application="demo-shop"' in pools
         assert 'reason="timeout"' in pools
+        assert 'holder="sqlalchemy_pool_exporter.demo.shop.' in holders
 
 
 def run_line(line: str) -> str:
