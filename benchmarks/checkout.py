@@ -25,11 +25,12 @@ VARIANTS = {
     "private": "ours, private memory",
     "mapped": "ours, file mapped",
     "instrumented": "ours, file mapped, instrument()",
-    "holders": "ours, file mapped, instrument(), holders",
+    "named": "the same, holders, a name",
+    "holders": "the same, holders, a function",
     "prometheus": "prometheus_client listeners",
     "opentelemetry": "OpenTelemetry",
 }
-MAPPED = ("mapped", "instrumented", "holders")
+MAPPED = ("mapped", "instrumented", "named", "holders")
 # By way of working: which variants there are, and the share of the rounds.
 WAYS = {
     "one thread": (tuple(VARIANTS), 1.0),

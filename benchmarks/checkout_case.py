@@ -117,6 +117,15 @@ def build_holders(base: type[Pool]) -> Engine:
     return engine
 
 
+def build_named(base: type[Pool]) -> Engine:
+    """Return the same, with a name that the application gave."""
+    from sqlalchemy_pool_metrics import holder
+
+    engine = build_holders(base)
+    holder("nightly report").__enter__()
+    return engine
+
+
 def build_prometheus(base: type[Pool]) -> Engine:
     """Return an engine with typical listeners: connections out, and the time they are held."""
     try:
@@ -161,6 +170,7 @@ BUILD: dict[str, Callable[[type[Pool]], Engine]] = {
     "private": build_recorded,
     "mapped": build_mapped,
     "instrumented": build_instrumented,
+    "named": build_named,
     "holders": build_holders,
     "prometheus": build_prometheus,
     "opentelemetry": build_opentelemetry,

@@ -160,8 +160,11 @@ class _Route(NamedTuple):
 _route: ContextVar[_Route] = ContextVar("sqlalchemy_pool_metrics_route", default=_Route())  # noqa: B039 - a tuple
 
 
+_get_route = _route.get
+
+
 def _find_route() -> str:
-    return _route.get().name
+    return _get_route()[0]
 
 
 def _attach_starlette(routing: Any) -> Callable[[], str]:

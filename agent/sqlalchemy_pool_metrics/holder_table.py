@@ -17,6 +17,7 @@ from .layout import (
     HOLDER_NAME_BYTES,
     HOLDER_ROWS,
     HOLDER_SHIFT,
+    HOLDER_SINCE,
     SLOT,
     TABLE,
     TO_DETAILS,
@@ -25,7 +26,7 @@ from .snapshot import OTHER
 
 __all__ = ["HolderTable"]
 
-_SINCE, _BUSY_SINCE = SLOT["holder_since"], SLOT["holder_busy_since"]
+_BUSY_SINCE = SLOT["holder_busy_since"]
 _HOLDS, _LEAKS = SLOT["holder_holds"], SLOT["holder_leaks"]
 _HELD, _BUSY = SLOT["holder_held"], SLOT["holder_busy"]
 _THREAD = (1 << CALL_SITE_SHIFT) - 1
@@ -106,39 +107,36 @@ class HolderTable:
         self._numbered: list[HolderRow] = []
         self._numbered_sites: list[str] = []
 
+    def find(self, holder: str, site: str) -> tuple[HolderRow, int]:
+        """Return the row of a holder and the number of a call site; add what is new."""
+        return self.rows.get(holder) or self._find(holder), self._add_site(site)
+
     def begin(self, holder: str, site: str, thread: int, slot: int, now_ns: int) -> str:
         """Count a checkout; return the holder for `end`.
 
         Args:
             holder: Who checks a connection out.
             site: The place of the call site; "" if it is not known.
-            thread: The native id of the thread.
+            thread: The last 32 bits of the native id of the thread.
             slot: The slot of the start time; 0 for none.
             now_ns: The start time.
         """
-        try:
-            row = self.rows[holder]
-        except KeyError:
-            row = self._find(holder)
-        if slot:
-            place = self.sites.get(site)
-            if place is None:
-                place = self._add_site(site)
-            self._slots[slot + TO_DETAILS] = row.detail | place | thread & _THREAD
+        row, number = self.find(holder, site)
         # Call nothing until the numbers are stored: a finalizer could run there and end a hold.
         slots = self._slots
-        slots[_SINCE] = now_ns
+        if slot:
+            slots[slot + TO_DETAILS] = row.detail | number | thread
+        slots[HOLDER_SINCE] = now_ns
         slots[row.held_slot] = row.held = row.held + BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
         slots[row.holds_slot] = row.holds = row.holds + 1
         return row.name
 
     def end(self, holder: str, slot: int, now_ns: int) -> None:
         """Count the end of a checkout."""
-        row = self.rows[holder]
-        row.held = held = row.held - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
-        self._slots[row.held_slot] = held
+        row, slots = self.rows[holder], self._slots
+        slots[row.held_slot] = row.held = row.held - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
         if slot:
-            self._slots[slot + TO_DETAILS] = 0
+            slots[slot + TO_DETAILS] = 0
 
     def begin_statement(self, holder: str, now_ns: int) -> None:
         """Count a connection that executes a statement from now on."""
@@ -176,7 +174,7 @@ class HolderTable:
             self._store(target)
             if row.held >= BUSY_ONE >> 1:  # connections that are out end under this name
                 self.rows[row.name] = target
-        for since in (_SINCE, _BUSY_SINCE):
+        for since in (HOLDER_SINCE, _BUSY_SINCE):
             self._slots[since] = max(self._slots[since], source._slots[since])
 
     def take_holds(self, source: HolderTable, now_ns: int) -> None:
@@ -190,7 +188,7 @@ class HolderTable:
         for row in source.rows.values():
             row.held, row.busy = row.held % begin, row.busy % begin
             source._store(row)
-        self._slots[_SINCE] = self._slots[_BUSY_SINCE] = now_ns
+        self._slots[HOLDER_SINCE] = self._slots[_BUSY_SINCE] = now_ns
 
     def take_details(self, source: HolderTable) -> None:
         """Copy what is known about the connections that are out, after their holders."""

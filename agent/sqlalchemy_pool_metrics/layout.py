@@ -255,6 +255,7 @@ SATURATED, CHECKED_OUT_PEAKS, PENDING_PEAKS, HELD, WAITING = (
 BUSY, BUSY_SINCE = SLOT["busy"], SLOT["busy_since"]
 HOLDERS = SLOT["holder_holds"]
 """The slots from here on are those of `HolderTable`."""
+HOLDER_SINCE = SLOT["holder_since"]
 TO_DETAILS = SLOT["held_details"] - HELD
 """From a slot of `held` to its slot of `held_details`."""
 BLOCK_SLOTS = TABLE.slots

@@ -23,7 +23,16 @@ from .block import (
 from .clock import monotonic_ns
 from .failures.classify import classify
 from .faults import log_fault
-from .layout import BUSY, BUSY_ONE, BUSY_SINCE, BUSY_UNIT_SHIFT, CHECKED_IN, ENDED
+from .layout import (
+    BUSY,
+    BUSY_ONE,
+    BUSY_SINCE,
+    BUSY_UNIT_SHIFT,
+    CHECKED_IN,
+    ENDED,
+    HOLDER_SINCE,
+    TO_DETAILS,
+)
 from .snapshot import PoolDescription
 
 if TYPE_CHECKING:
@@ -92,10 +101,13 @@ def mark_taken(record: Any) -> None:
 
 
 class _Thread(threading.local):
-    """The thread that reads it. A forked child has new recorders, and so new ones of these."""
+    """The thread that reads it: the last 32 bits of its native id.
+
+    A forked child, where the id is another one, has new recorders, and so new objects of this kind.
+    """
 
     def __init__(self) -> None:
-        self.native_id = threading.get_native_id()
+        self.native_id = threading.get_native_id() & 0xFFFFFFFF
 
 
 class Recorder:
@@ -197,9 +209,11 @@ class Recorder:
             state.live = True
             state.closing = None
 
-    def record_checkout(self, record: Any, fairy: PoolProxiedConnection, entered_ns: int) -> None:
+    def record_checkout(  # noqa: C901 - written out, because it runs at every checkout
+        self, record: Any, fairy: PoolProxiedConnection, entered_ns: int
+    ) -> None:
         """Count the checkout of a record by a caller that asked for it at `entered_ns`."""
-        # Locals, globals and written-out code below: this runs at every checkout.
+        # Locals and globals instead of attributes, for the same reason.
         try:
             state: ConnectionState = record._pool_metrics
         except AttributeError:
@@ -222,8 +236,11 @@ class Recorder:
                 slots[CHECKED_IN] = block.idle = block.idle - 1
             level = held.level + 1
             if level >= held.watch_level or now_ns >= held.window_end_ns or not held.free_slots:
-                state.slot = block.record_checkout(duration_ns, now_ns)
-            else:  # the usual case, with Block.record_checkout() written out
+                state.slot = slot = block.record_checkout(duration_ns, now_ns)
+                if found is not None:
+                    thread = self._thread.native_id
+                    state.holder = block.holders.begin(*found, thread, slot, now_ns)
+            else:  # the usual case, with both methods written out
                 if duration_ns > CHECKOUT_LOWEST_NS:
                     slots[CHECKOUT_FIRST + bisect_left(CHECKOUT_BOUNDS_NS, duration_ns)] += 1
                 else:
@@ -232,9 +249,18 @@ class Recorder:
                 held.level = level
                 state.slot = slot = held.free_slots.popleft()
                 slots[slot] = now_ns
-            if found is not None:
-                thread = self._thread.native_id
-                state.holder = block.holders.begin(*found, thread, state.slot, now_ns)
+                if found is not None:
+                    holders, (holder, site) = block.holders, found
+                    try:
+                        row, number = holders.rows[holder], holders.sites[site]
+                    except KeyError:
+                        row, number = holders.find(holder, site)
+                    slots[slot + TO_DETAILS] = row.detail | number | self._thread.native_id
+                    slots[HOLDER_SINCE] = now_ns
+                    since = BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
+                    slots[row.held_slot] = row.held = row.held + since
+                    slots[row.holds_slot] = row.holds = row.holds + 1
+                    state.holder = row.name
             state.since_ns = now_ns
             state.fairy = record.fairy_ref
 
@@ -287,7 +313,7 @@ class Recorder:
         ):
             self._record_unusual_return(record, state)
             return
-        # The usual case, with Block.record_return() written out.
+        # The usual case, with Block.record_return() and HolderTable.end() written out.
         slots, duration_ns = block.slots, now_ns - since_ns
         if duration_ns > HOLD_LOWEST_NS:
             slots[HOLD_FIRST + bisect_left(HOLD_BOUNDS_NS, duration_ns)] += 1
@@ -300,7 +326,9 @@ class Recorder:
         slots[HOLD_SUM] = sum_ns
         held.free_slots.append(slot)
         if state.holder:
-            block.holders.end(state.holder, slot, now_ns)
+            row = block.holders.rows[state.holder]
+            slots[row.held_slot] = row.held = row.held - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
+            slots[slot + TO_DETAILS] = 0
             state.holder = ""
         if block.saturated_since:
             block.record_saturation(now_ns)

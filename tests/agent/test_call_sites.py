@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from jinja2 import Template
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -56,6 +56,24 @@ def test_the_holder_is_the_function_outside_sqlalchemy(engine: Engine) -> None:
     load_order(engine)
 
     assert find_holders(engine) == [f"{HERE}.load_order"]
+
+
+def test_a_function_that_sqlalchemy_calls_holds_its_own_connections(engine: Engine) -> None:
+    for is_watched in (False, True, False):
+        load_watched(engine, is_watched)
+
+    names = {each.name.rpartition(".")[2]: each.holds for each in read_pool(engine).holders}
+    assert names == {"load_watched": 3, "check_quota": 1}
+
+
+def load_watched(engine: Engine, is_watched: bool) -> None:
+    def check_quota(_: object) -> None:
+        engine.connect().close()
+
+    with Session(engine) as session:
+        if is_watched:
+            event.listen(session, "do_orm_execute", check_quota)
+        session.execute(text("SELECT 1"))
 
 
 def test_a_name_goes_before_a_function(engine: Engine) -> None:

@@ -15,6 +15,10 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sqlalchemy_pool_metrics import holder, instrument, read_pool, read_pools
+from sqlalchemy_pool_metrics.block import Block
+from sqlalchemy_pool_metrics.clock import monotonic_ns
+from sqlalchemy_pool_metrics.file_format import LAG_NS
+from sqlalchemy_pool_metrics.slot_reader import read_snapshot
 
 
 @pytest.fixture
@@ -169,6 +173,17 @@ def test_holders_stay_apart_and_keep_their_time_while_connections_are_out(engine
     assert read_pool(engine).holders[1].held_ns >= second[1].held_ns >= first[1].held_ns
     whole = sum(each.held_ns for each in read_pool(engine).holders)
     assert whole == pytest.approx(read_pool(engine).checked_out_ns, abs=4 * 4096)
+
+
+def test_another_process_sees_a_hold_that_has_just_begun(engine: Engine) -> None:
+    began_ns = monotonic_ns()
+    for _ in range(3):  # only the first checkout finds the pool as it has never been before
+        with holder("report"), engine.connect():
+            block: Block = engine.pool._recorder.block  # type: ignore[attr-defined]
+            now = read_snapshot(block.description, block.slots, monotonic_ns(), lag_ns=LAG_NS)
+        (held,) = now.holders
+        assert held.connections == 1
+        assert held.held_ns <= monotonic_ns() - began_ns
 
 
 def test_beyond_63_names_the_rest_is_other(engine: Engine) -> None:

@@ -68,16 +68,17 @@ def find_line(function: Any) -> int:
 
 
 def test_an_overdue_connection_shows_its_holder_place_thread_and_age(engine: Engine) -> None:
-    began_ns = time.monotonic_ns()
-    with holder("report"):
-        connection = check_out(engine)
-    (hold,) = read_overdue(engine)
+    for _ in range(3):  # only the first checkout finds the pool as it has never been before
+        began_ns = time.monotonic_ns()
+        with holder("report"):
+            connection = check_out(engine)
+        (hold,) = read_overdue(engine)
 
-    assert hold[2:] == (FILE, find_line(check_out), "check_out", threading.get_native_id(), 0)
-    assert hold.holder == "report"
-    assert 0 < hold.age_ns <= time.monotonic_ns() - began_ns
-    connection.close()
-    assert read_overdue(engine) == ()
+        assert hold[2:] == (FILE, find_line(check_out), "check_out", threading.get_native_id(), 0)
+        assert hold.holder == "report"
+        assert 0 < hold.age_ns <= time.monotonic_ns() - began_ns
+        connection.close()
+        assert read_overdue(engine) == ()
 
 
 def test_connections_are_overdue_after_5_minutes(engine: Engine) -> None:
@@ -147,14 +148,14 @@ def test_a_connection_that_was_lost_is_no_longer_overdue(engine: Engine, end: An
 
 def test_what_is_known_survives_moves_into_the_buffers_of_other_pools(folder: Path) -> None:
     """Where other holders and places have the numbers."""
-    for name in ("before", "after"):
+    for name in ("to move", "moved"):
         gone = instrument(build_engine(QueuePool), name=name, holders=True)
-        for number in range(len(name)):
+        for number in range(5):
             with holder(f"another of {name} {number}"):
                 gone.raw_connection().close()
         del gone
         gc.collect()
-    engine = instrument(build_engine(QueuePool), name="before", holders=True)
+    engine = instrument(build_engine(QueuePool), name="to move", holders=True)
     connections = [check_out(engine)]
     with holder("report"):
         connections.append(check_out_elsewhere(engine))
@@ -162,7 +163,7 @@ def test_what_is_known_survives_moves_into_the_buffers_of_other_pools(folder: Pa
     seen = []
     for step in ("", "rename", "remove the file"):
         if step == "rename":
-            instrument(engine, name="after")
+            instrument(engine, name="moved")
         elif step:
             for file in folder.glob("*.pool"):
                 file.unlink()
@@ -170,7 +171,7 @@ def test_what_is_known_survives_moves_into_the_buffers_of_other_pools(folder: Pa
         connections.append(check_out(engine))  # does the maintenance
         connections.pop().close()
         seen.append([each[:1] + each[2:] for each in read_overdue(engine)])
-    assert "another of after 4" in block.buffer.holders.rows
+    assert "another of moved 4" in block.buffer.holders.rows
     while connections:
         connections.pop().close()
 
