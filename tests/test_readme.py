@@ -181,9 +181,3 @@ def sells(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}", timeout=PATIENCE).text == "sold"
     except httpx.TransportError:
         return False
-
-
-def test_linked_files_exist() -> None:
-    linked = re.findall(r"\]\((?!https?:|<)([^)]+)\)", README)
-    assert linked
-    assert [path for path in linked if not (ROOT / path).exists()] == []
