@@ -100,9 +100,15 @@ def _add_site(frame: FrameType, code: CodeType) -> CallSite:
 
 
 def _shorten_path(code: CodeType, module: str) -> str:
+    """Return a path that begins with the outermost package whose name the folder has, too."""
     *folders, file = code.co_filename.replace(os.sep, "/").split("/")
-    packages = module.count(".") + (file == "__init__.py")
-    return "/".join([*folders[max(0, len(folders) - packages) :], file])[-MAX_FILE:]
+    packages = module.split(".")[: None if file == "__init__.py" else -1]
+    shortened = file
+    for folder, package in zip(reversed(folders), reversed(packages)):
+        if folder != package:
+            break
+        shortened = f"{folder}/{shortened}"
+    return shortened[-MAX_FILE:]
 
 
 def is_library(module: str) -> bool:

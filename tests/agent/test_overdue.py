@@ -225,6 +225,7 @@ def test_places_beyond_the_room_are_unknown_and_each_is_one_line() -> None:
         ("shop.orders.load", "/home/alice/app/shop/orders/load.py", "shop/orders/load.py"),
         ("shop.orders", "/home/alice/app/shop/orders/__init__.py", "shop/orders/__init__.py"),
         ("__main__", "/home/alice/app/run.py", "run.py"),
+        ("plugins.loaded.report", "/home/alice/report.py", "report.py"),
         ("shop.generated", "<string>", "<string>"),
         ("shop", f"/home/{'x' * 100}.py", f"{'x' * 77}.py"),
     ],
