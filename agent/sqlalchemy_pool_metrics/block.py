@@ -16,7 +16,7 @@ from typing import Any
 
 from .clock import monotonic_ns
 from .holders import NAMED
-from .in_flight import UNLIMITED, InFlightTable
+from .in_flight import UNLIMITED, InFlightTable, end_all
 from .layout import (
     ACTIVE,
     ADDITIVE_SLOTS,
@@ -44,6 +44,8 @@ _CHECKOUT, _WAIT, _CONNECT, _HOLD = (
 )
 CHECKOUT_FIRST, CHECKOUT_SUM, CHECKOUT_BOUNDS_NS = _CHECKOUT
 HOLD_FIRST, HOLD_SUM, HOLD_BOUNDS_NS = _HOLD
+_TOTALS = {"held": HOLD_SUM, "waiting": _WAIT.sum, "saturated": _SATURATED_NS}
+"""The slot of the total of each table."""
 
 _numbers = count()
 
@@ -195,7 +197,8 @@ class Block:
         """Continue in private memory with counters of 0, and return the old buffer.
 
         Connections stay out, and callers keep waiting. The old buffer keeps its counters, like that
-        of a dropped pool. Takes the lock.
+        of a dropped pool. If it has another name than the new one, it also keeps the time of what
+        is in flight, which the new one has as well. Takes the lock.
 
         Args:
             is_renamed: Whether `read` starts from 0, too.
@@ -216,6 +219,8 @@ class Block:
             buffer.slots[BUSY_SINCE] = now_ns
             self.buffer, self.slots, self.holders = buffer, buffer.slots, buffer.holders
             if is_renamed:
+                for table, total in _TOTALS.items():
+                    end_all(old, table, total, now_ns)
                 self._inherited = [0] * ADDITIVE_SLOTS
                 self._inherited_holders.clear()
             else:

@@ -7,7 +7,7 @@ from collections import deque
 from .layout import ENDED, PEAK_WINDOWS, SLOT, TABLE, WINDOW_SHIFT, HistogramSlots
 from .slot_buffer import SlotBuffer
 
-__all__ = ["UNLIMITED", "InFlightTable"]
+__all__ = ["UNLIMITED", "InFlightTable", "end_all"]
 
 UNLIMITED = 1 << 62
 """A level that is never reached."""
@@ -121,3 +121,17 @@ class InFlightTable:
             self.free_slots.extend(range(self._first + used, self._first + used + more))
             buffer.slots[self._used] = used = used + more
         return used - _RESERVE if used < self._capacity else UNLIMITED
+
+
+def end_all(buffer: SlotBuffer, table: str, total: int, now_ns: int) -> None:
+    """End all operations in a table of a buffer that nobody writes to any more.
+
+    A counter must not fall below what it has shown: each one ends in one store, see `layout`.
+    """
+    slots, region = buffer.slots, TABLE.regions[table]
+    total_ns = slots[total]
+    for slot in range(region.offset, region.offset + region.length):
+        if 0 < slots[slot] < ENDED:
+            total_ns += now_ns - slots[slot]
+            slots[slot] = ENDED | total_ns
+    slots[total] = total_ns

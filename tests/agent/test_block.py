@@ -92,6 +92,20 @@ def test_busy_time_and_leaks_are_kept_when_a_block_continues_elsewhere() -> None
     assert {each.name: each.leaks for each in now.holders} == {"report": 0, "import": 2}
 
 
+def test_the_time_of_what_is_in_flight_stays_when_a_block_continues_elsewhere() -> None:
+    counted = block(limit=1)
+    began_ns = monotonic_ns() - 5 * SECOND
+    counted.record_checkout(0, began_ns)
+    counted.record_wait_begin(began_ns)
+    before = counted.read_buffer()
+    left = counted.detach().read()
+
+    assert left.checked_out == left.pending_checkouts == left.saturated_processes == 0
+    assert left.checked_out_ns >= before.checked_out_ns > 0
+    assert left.pending_ns >= before.pending_ns > 0
+    assert left.saturated_ns >= before.saturated_ns > 0
+
+
 def test_statements_of_a_process_that_is_gone_are_not_busy() -> None:
     counted = block()
     counted.begin_statement(START)
