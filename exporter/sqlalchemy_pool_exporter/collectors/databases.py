@@ -146,6 +146,6 @@ class DatabaseCollector:
         ]
         self._renderer = FamilyRenderer(FAMILIES)
 
-    def render(self, scrape: Scrape) -> list[str]:
+    def render(self, scrape: Scrape) -> list[bytes]:
         """Return the families in the catalogue's order."""
         return self._renderer.render(scrape, self._probes)

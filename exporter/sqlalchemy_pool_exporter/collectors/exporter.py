@@ -64,6 +64,6 @@ class ExporterCollector:
         self._reload_status = reload_status
         self._renderer = FamilyRenderer(FAMILIES)
 
-    def render(self, scrape: Scrape) -> list[str]:
+    def render(self, scrape: Scrape) -> list[bytes]:
         """Return the families, except those about collectors and files."""
         return self._renderer.render(scrape, [({}, self._reload_status)])

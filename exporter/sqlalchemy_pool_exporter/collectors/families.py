@@ -42,8 +42,8 @@ class FamilyRenderer(Generic[Source]):
         # By escaping: formats with the same one have the same lines, except for comments.
         self._prepared: dict[str, list[PreparedFamily[Source]]] = {}
 
-    def render(self, scrape: Scrape, labelled: Iterable[tuple[Labels, Source]]) -> list[str]:
-        """Return the text of each family that the scrape selects.
+    def render(self, scrape: Scrape, labelled: Iterable[tuple[Labels, Source]]) -> list[bytes]:
+        """Return the families that the scrape selects, as pieces of the body.
 
         Args:
             scrape: What the client asked for.
@@ -60,10 +60,10 @@ class FamilyRenderer(Generic[Source]):
         escaping = scrape.exposition.escaping
         if escaping not in self._prepared:
             self._prepared[escaping] = [PreparedFamily(family) for family in self._families]
-        rendered: list[str] = []
+        rendered: list[bytes] = []
         for family in self._prepared[escaping]:
             if scrape.selects(family.names):
-                rendered.append(family.find_comments(scrape.exposition))
+                rendered.append(family.find_comments(scrape.exposition).encode())
                 rendered.append(
                     family.render_lines(scrape.exposition, self._labels, sources, self._ends)
                 )
@@ -90,7 +90,7 @@ class PreparedFamily(Generic[Source]):
         # In turn the beginning of a line and its end.
         self._pieces: list[str] = []
         self._numbers: list[float] = []
-        self._text = ""
+        self._text = b""
 
     def find_comments(self, exposition: Exposition) -> str:
         """Return HELP and TYPE."""
@@ -105,7 +105,7 @@ class PreparedFamily(Generic[Source]):
         labels: Sequence[Labels],
         sources: Iterable[Source],
         ends: LineEnds,
-    ) -> str:
+    ) -> bytes:
         """Return a line for each number that the sources have now."""
         own: list[OwnLabels] = []
         numbers: list[float] = []
@@ -116,7 +116,7 @@ class PreparedFamily(Generic[Source]):
             self._prepare(exposition, labels, own)
         if numbers != self._numbers:
             self._pieces[1::2] = map(ends.__getitem__, numbers)
-            self._numbers, self._text = numbers, "".join(self._pieces)
+            self._numbers, self._text = numbers, "".join(self._pieces).encode()
         return self._text
 
     def _prepare(
@@ -134,7 +134,7 @@ class PreparedFamily(Generic[Source]):
         self._pieces = [""] * (2 * len(flat))
         self._pieces[::2] = flat
         self._labels, self._own, self._beginnings = labels, own, beginnings
-        self._numbers, self._text = [], ""
+        self._numbers, self._text = [], b""
 
     def _begin_lines(self, exposition: Exposition, labels: Labels, own: OwnLabels) -> list[str]:
         metric = build_metric(self._family, [])

@@ -58,7 +58,7 @@ class PoolCollector:
         self._app_pools = FamilyRenderer(APP_FAMILIES)
         self._files = FamilyRenderer(FILE_FAMILIES)
 
-    def render(self, scrape: Scrape) -> list[str]:
+    def render(self, scrape: Scrape) -> list[bytes]:
         """Return the families of the agent's catalogue and those about files."""
         reading = self._read_app()
         app_pools = list(self._sums.sum(reading))

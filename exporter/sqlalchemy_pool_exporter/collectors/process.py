@@ -32,7 +32,7 @@ class ClientCollector:
         self._metrics = self._collect()
         self._renderer = FamilyRenderer(list(map(build_family, self._metrics.values())))
 
-    def render(self, scrape: Scrape) -> list[str]:
+    def render(self, scrape: Scrape) -> list[bytes]:
         """Return its families."""
         return self._renderer.render(scrape, [({}, self._collect())])
 

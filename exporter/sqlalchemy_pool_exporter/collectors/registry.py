@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 class Collector(Protocol):
     """Reads what it knows at each scrape."""
 
-    def render(self, scrape: Scrape) -> Iterable[str]:
-        """Return the families that the scrape selects, as pieces of text."""
+    def render(self, scrape: Scrape) -> Iterable[bytes]:
+        """Return the families that the scrape selects, as pieces of the body."""
 
 
 class Outcome(NamedTuple):
@@ -60,7 +60,7 @@ class TimedCollectors:
 
     def render(self, scrape: Scrape) -> bytes:
         """Return all families, then how long each collector took and whether it succeeded."""
-        pieces: list[str] = []
+        pieces: list[bytes] = []
         outcomes = []
         for name, collector in self._collectors.items():
             start = time.perf_counter()
@@ -69,9 +69,9 @@ class TimedCollectors:
             outcomes.append(({"collector": name}, outcome))
             pieces += rendered or ()
         pieces += self._outcomes.render(scrape, outcomes)
-        return "".join([*pieces, scrape.exposition.end]).encode()
+        return b"".join([*pieces, scrape.exposition.end.encode()])
 
-    def _render_from(self, name: str, collector: Collector, scrape: Scrape) -> list[str] | None:
+    def _render_from(self, name: str, collector: Collector, scrape: Scrape) -> list[bytes] | None:
         try:
             pieces = list(collector.render(scrape))
         except Exception:

@@ -63,7 +63,7 @@ class Scraped(ClientCollector):
         self._collector = collector
 
     def collect(self) -> Iterator[Metric]:
-        text = "".join(self._collector.render(Scrape(choose_exposition(""))))
+        text = b"".join(self._collector.render(Scrape(choose_exposition("")))).decode()
         yield from text_string_to_metric_families(text)
 
 

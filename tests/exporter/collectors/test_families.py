@@ -87,7 +87,7 @@ def check(
     labelled: Sequence[tuple[Mapping[str, str], Any]],
 ) -> None:
     expected = exposition.render(build_metric(each, labelled) for each in families)
-    assert "".join(renderer.render(Scrape(exposition), labelled)) == expected
+    assert b"".join(renderer.render(Scrape(exposition), labelled)) == expected.encode()
 
 
 @given(st.lists(st.tuples(st.sampled_from(FORMATS), databases), min_size=1, max_size=3))
@@ -198,5 +198,5 @@ def test_numbers_that_are_gone_are_forgotten() -> None:
 def test_only_families_requested_by_name_are_rendered(names: list[str], shown: list[str]) -> None:
     renderer = FamilyRenderer(FAMILIES)
     rendered = renderer.render(Scrape(choose_exposition(""), frozenset(names)), [])
-    types = [line for line in "".join(rendered).splitlines() if line.startswith("# TYPE")]
+    types = [line for line in b"".join(rendered).decode().splitlines() if line.startswith("# TYPE")]
     assert [line.split()[2].removesuffix("_total") for line in types] == shown

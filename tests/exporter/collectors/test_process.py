@@ -36,7 +36,7 @@ class Clock:
 
 
 def render(collector: ClientCollector, *names: str) -> str:
-    return "".join(collector.render(Scrape(EXPOSITION, frozenset(names))))
+    return b"".join(collector.render(Scrape(EXPOSITION, frozenset(names)))).decode()
 
 
 def test_the_families_of_the_process_are_those_of_prometheus_client() -> None:

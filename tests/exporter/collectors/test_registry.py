@@ -19,8 +19,8 @@ class Breakable:
         self.line = line
         self.broken = False
 
-    def render(self, _scrape: Scrape) -> Iterator[str]:
-        yield f"{self.line}\n"
+    def render(self, _scrape: Scrape) -> Iterator[bytes]:
+        yield f"{self.line}\n".encode()
         if self.broken:
             raise RuntimeError("out of order")
 

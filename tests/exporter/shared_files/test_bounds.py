@@ -214,7 +214,7 @@ def test_files_with_many_overdue_connections_are_read_up_to_a_limit(tmp_path: Pa
 def test_lines_are_bounded(tmp_path: Path, kind: str) -> None:
     fill(tmp_path, KINDS[kind])
     collector = PoolCollector({}, SharedFolder(tmp_path).read)
-    lines = "".join(collector.render(Scrape(choose_exposition("")))).count("\n")
+    lines = b"".join(collector.render(Scrape(choose_exposition("")))).count(b"\n")
     assert MAX_LABEL_SETS < lines <= (MAX_LABEL_SETS + 1) * LINES_OF_A_POOL + OTHER_LINES
 
 
