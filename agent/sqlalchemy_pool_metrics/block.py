@@ -15,6 +15,7 @@ from operator import add, sub
 from typing import Any
 
 from .clock import monotonic_ns
+from .holder_table import HolderRow
 from .holders import NAMED
 from .in_flight import UNLIMITED, InFlightTable, end_all
 from .layout import (
@@ -286,6 +287,17 @@ class Block:
         """Change the number of live idle connections."""
         self.idle += change
         self.slots[CHECKED_IN] = self.idle
+
+    def find_holder(self, holder: str, site: str) -> tuple[HolderRow, int]:
+        """Return the row of a holder and the number of a call site; add what is new.
+
+        The garbage collector may return a connection meanwhile, and the block may move then.
+        """
+        while True:
+            table = self.holders
+            found = table.find(holder, site)
+            if table is self.holders:
+                return found
 
     def record_checkout(self, duration_ns: int, now_ns: int) -> int:
         """Count a checkout that took `duration_ns`; return its slot for `record_return`."""

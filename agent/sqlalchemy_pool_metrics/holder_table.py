@@ -24,8 +24,10 @@ from .layout import (
 )
 from .snapshot import OTHER
 
-__all__ = ["HolderTable"]
+__all__ = ["HolderRow", "HolderTable"]
 
+MAX_SITES = 1000
+"""Call sites to remember, those without a number included. Generated code has ever new ones."""
 _BUSY_SINCE = SLOT["holder_busy_since"]
 _HOLDS, _LEAKS = SLOT["holder_holds"], SLOT["holder_leaks"]
 _HELD, _BUSY = SLOT["holder_held"], SLOT["holder_busy"]
@@ -225,12 +227,13 @@ class HolderTable:
         """Return the number of a call site, 0 if there is no room for it."""
         if site not in self.sites:
             line = _clean(site, CALL_SITE_BYTES)
-            self.sites[site] = 0
             if self._site_lines.has_room(line):
                 self._numbered_sites.append(site)
                 self._site_lines.append(line)
                 self.sites[site] = len(self._numbered_sites) << CALL_SITE_SHIFT
-        return self.sites[site]
+            elif len(self.sites) < MAX_SITES:
+                self.sites[site] = 0
+        return self.sites.get(site, 0)
 
 
 def _clean(text: str, longest: int = HOLDER_NAME_BYTES) -> str:

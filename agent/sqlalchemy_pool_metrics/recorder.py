@@ -230,6 +230,12 @@ class Recorder:
                     self._record_shared_checkout(state, fairy, now_ns - entered_ns)
                     return
             block = self.block
+            if found is not None:  # before the slots: what is new is added, see Block.find_holder()
+                holders, (holder, site) = block.holders, found
+                try:
+                    row, number = holders.rows[holder], holders.sites[site]
+                except KeyError:
+                    row, number = block.find_holder(holder, site)
             slots, held, duration_ns = block.slots, block.held, now_ns - entered_ns
             if state.idle:
                 state.idle = False
@@ -250,11 +256,6 @@ class Recorder:
                 state.slot = slot = held.free_slots.popleft()
                 slots[slot] = now_ns
                 if found is not None:
-                    holders, (holder, site) = block.holders, found
-                    try:
-                        row, number = holders.rows[holder], holders.sites[site]
-                    except KeyError:
-                        row, number = holders.find(holder, site)
                     slots[slot + TO_DETAILS] = row.detail | number | self._thread.native_id
                     slots[HOLDER_SINCE] = now_ns
                     since = BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)

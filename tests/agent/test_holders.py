@@ -14,10 +14,12 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sqlalchemy_pool_metrics import holder, instrument, read_pool, read_pools
+from sqlalchemy_pool_metrics import holder, holder_table, instrument, read_pool, read_pools
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.clock import monotonic_ns
 from sqlalchemy_pool_metrics.file_format import LAG_NS
+from sqlalchemy_pool_metrics.holder_table import HolderTable
+from sqlalchemy_pool_metrics.slot_buffer import SlotBuffer
 from sqlalchemy_pool_metrics.slot_reader import read_snapshot
 
 
@@ -198,6 +200,36 @@ def test_beyond_63_names_the_rest_is_other(engine: Engine) -> None:
     assert len(out) == 64
     assert out["other"] == sum(out.values()) == 1
     assert holds(engine)["other"] == 70 - 63 + 1
+
+
+def test_a_block_that_moves_while_a_holder_is_added_keeps_its_connection(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector may run there, and return a leaked connection, whose block moves."""
+    use(engine)
+    pool: Any = engine.pool
+    block, clean, moves = pool._recorder.block, holder_table._clean, [SlotBuffer()]
+
+    def move_and_clean(*text: Any) -> str:
+        while moves:
+            block.move(moves.pop())
+        return clean(*text)
+
+    monkeypatch.setattr(holder_table, "_clean", move_and_clean)
+    with holder("report"), engine.connect():
+        assert not moves
+        (held,) = read_pool(engine).holders
+        assert (held.name, held.connections, read_pool(engine).checked_out) == ("report", 1, 1)
+    (held,) = read_pool(engine).holders
+    assert (held.connections, held.holds, read_pool(engine).checked_out) == (0, 1, 0)
+    assert read_pool(engine).checkouts == 2
+
+
+def test_call_sites_of_generated_code_use_bounded_memory() -> None:
+    table = HolderTable(SlotBuffer().slots)
+    for number in range(2 * holder_table.MAX_SITES):
+        table.find("report", f"generated.py:{number} run")
+    assert len(table.sites) <= holder_table.MAX_SITES
 
 
 def test_long_names_use_up_the_room_and_a_name_is_one_short_line(engine: Engine) -> None:
