@@ -13,9 +13,10 @@ from sqlalchemy_pool_exporter.service import Service
 from sqlalchemy_pool_exporter.web.health import build_app_pool, build_health
 from sqlalchemy_pool_exporter.web.responses import answer_json, read_service
 from sqlalchemy_pool_metrics import Snapshot
-from sqlalchemy_pool_metrics.snapshot import OverdueHold
+from sqlalchemy_pool_metrics.snapshot import HolderNumbers, OverdueHold
 
 # Of each pool.
+MAX_HOLDERS: Final = 20
 MAX_OVERDUE: Final = 50
 
 Status = dict[str, Any]
@@ -60,12 +61,30 @@ def build_app(service: Service, path: Path) -> Status:
 
 
 def build_pool(labels: Mapping[str, str], pool: Snapshot) -> Status:
-    """Return a pool of the application with its database, and what is overdue, the oldest first."""
+    """Return a pool of the application with its database, who holds it, and what is overdue."""
+    holders = sorted(pool.holders, key=rank_holder)[:MAX_HOLDERS]
     return {
         "database": labels["database"],
         **build_app_pool(labels, pool),
+        **({"holders": [build_holder(each) for each in holders]} if holders else {}),
         "overdue_connections": len(pool.overdue),
         "oldest_overdue": [build_overdue(hold) for hold in pool.overdue[:MAX_OVERDUE]],
+    }
+
+
+def rank_holder(holder: HolderNumbers) -> tuple[int, int, str]:
+    """Return the sort key of a holder: those who have most connections now come first."""
+    return -holder.connections, -holder.held_ns, holder.name
+
+
+def build_holder(holder: HolderNumbers) -> Status:
+    """Return what a holder has, and what it has had so far."""
+    return {
+        "holder": holder.name,
+        "connections": holder.connections,
+        "checkouts": holder.holds,
+        "held_seconds": round(holder.held_ns / 1e9, 3),
+        "held_busy_seconds": round(holder.busy_ns / 1e9, 3),
     }
 
 

@@ -20,12 +20,14 @@ from sqlalchemy_pool_exporter.probes import Probe
 from sqlalchemy_pool_exporter.service import Service, State
 from sqlalchemy_pool_exporter.shared_files import AppReading
 from sqlalchemy_pool_exporter.web.responses import PATHS, Row, read_service
+from sqlalchemy_pool_exporter.web.status import rank_holder
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.layout import CHECKOUT_FAILURE_REASONS
-from sqlalchemy_pool_metrics.snapshot import OverdueHold
+from sqlalchemy_pool_metrics.snapshot import HolderNumbers, OverdueHold
 
 MAX_ROWS: Final = 100
 MAX_PROCESSES: Final = 3
+MAX_HOLDERS: Final = 20
 MAX_OVERDUE: Final = 20
 REFRESH_SECONDS: Final = 10
 # From this share of the attempts on, failures are red.
@@ -101,6 +103,7 @@ $rows
 APP_POOLS: Final = Template("""\
 <h2>Pools of the application</h2>
 $pools
+$holders
 $overdue
 <p>$folder</p>""")
 POOL_TABLE: Final = Template("""\
@@ -109,6 +112,17 @@ POOL_TABLE: Final = Template("""\
 <tr><th scope="col">Pool</th><th scope="col">Database</th><th scope="col">Application</th>
 <th scope="col">Processes</th><th scope="col">In&nbsp;use&nbsp;/ max</th>
 <th scope="col">Waiting</th><th scope="col">Failures so&nbsp;far</th></tr>
+</thead>
+<tbody>
+$rows
+</tbody>
+</table>""")
+HOLDER_TABLE: Final = Template("""\
+<h3>Who holds the connections</h3>
+<table class="pools">
+<thead>
+<tr><th scope="col">Pool</th><th scope="col">Holder</th><th scope="col">In&nbsp;use</th>
+<th scope="col">Checkouts so&nbsp;far</th><th scope="col">Each</th><th scope="col">Busy</th></tr>
 </thead>
 <tbody>
 $rows
@@ -217,8 +231,39 @@ def build_app_pools(
     if more := len(rows) - len(shown):
         table += f'\n<p>… and {more} more, see <a href="metrics">/metrics</a></p>'
     return APP_POOLS.substitute(
-        pools=table, overdue=build_overdue(rows), folder=describe_folder(path, reading)
+        pools=table,
+        holders=build_holders(rows),
+        overdue=build_overdue(rows),
+        folder=describe_folder(path, reading),
     )
+
+
+def build_holders(rows: Sequence[Row]) -> str:
+    """Return a table of the holders who have most connections; empty if none is known."""
+    holders = [
+        (labels["pool"], each) for labels, pool in rows if pool.processes for each in pool.holders
+    ]
+    shown = sorted(holders, key=lambda each: rank_holder(each[1]))[:MAX_HOLDERS]
+    if not shown:
+        return ""
+    table = HOLDER_TABLE.substitute(rows="\n".join(build_holder_row(*each) for each in shown))
+    if more := len(holders) - len(shown):
+        table += f'\n<p>… and {more} more, see <a href="metrics">/metrics</a></p>'
+    return table
+
+
+def build_holder_row(pool: str, holder: HolderNumbers) -> str:
+    """Return the row of one holder: how long it keeps a connection, and how busy that is."""
+    each = f"{holder.held_ns / holder.holds / 1e9:.3g} s" if holder.holds else ""
+    busy = f"{holder.busy_ns / holder.held_ns:.0%}" if holder.held_ns else ""
+    cells = [
+        ("Holder", holder.name, ""),
+        ("In use", f"{holder.connections}", ""),
+        ("Checkouts so far", f"{holder.holds}", ""),
+        ("Each", each, ""),
+        ("Busy", busy, ""),
+    ]
+    return build_row(pool, cells)
 
 
 def build_overdue(rows: Sequence[Row]) -> str:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from sqlalchemy_pool_exporter import read_version
@@ -18,6 +19,7 @@ from tests.exporter.web.pages import Page
 pytestmark = pytest.mark.anyio
 
 PATH = "/api/v1/status"
+HOLDER_TITLES = ["Pool", "Holder", "In\xa0use", "Checkouts so\xa0far", "Each", "Busy"]
 OVERDUE_TITLES = ["Pool", "Holder", "Age", "Asked for in", "Process", "Thread"]
 
 
@@ -102,6 +104,35 @@ async def test_overdue_connections_show_who_has_them_and_where_they_were_asked_f
     shown = dict(zip(titles, row, strict=True))
     assert shown.pop("Age").startswith("0:00:")
     assert list(shown.values()) == ["main", hold["holder"], place, *[str(worker.pid)] * 2]
+
+
+async def test_holders_show_what_they_have_and_how_busy_it_is(tmp_path: Path) -> None:
+    app = build_app({}, app={"dir": str(tmp_path)})
+    with run_worker(tmp_path) as worker:
+        async with open_client(app) as client:
+            worker.do("checkout")
+            # What has just begun is not counted yet.
+            while not (holder := await read_holder(client))["held_seconds"]:
+                pass
+            page = Page((await client.get("/")).text)
+    del holder["held_seconds"]
+    assert holder == {
+        "holder": "__main__.<module>",
+        "connections": 1,
+        "checkouts": 1,
+        "held_busy_seconds": 0,
+    }
+    titles, row = page.rows[page.rows.index(HOLDER_TITLES) :][:2]
+    shown = dict(zip(titles, row, strict=True))
+    assert shown.pop("Each").endswith(" s")
+    assert list(shown.values()) == ["main", "__main__.<module>", "1", "1", "0%"]
+
+
+async def read_holder(client: httpx.AsyncClient) -> dict[str, Any]:
+    (pool,) = (await client.get(PATH)).json()["app"]["pools"]
+    holder: dict[str, Any]
+    (holder,) = pool["holders"]
+    return holder
 
 
 async def test_of_many_overdue_connections_the_oldest_are_listed(tmp_path: Path) -> None:
