@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy_pool_exporter.databases.connections import ConnectionTracker
-from sqlalchemy_pool_exporter.databases.executors import GRACE_SECONDS, Executor, mark_retrieved
+from sqlalchemy_pool_exporter.databases.executors import GRACE_SECONDS, Executor
 from sqlalchemy_pool_exporter.threads import BackgroundCalls
 
 T = TypeVar("T")
@@ -131,8 +131,7 @@ class CallQueue:
         if self._detached is not None:
             self._cut_off_task = asyncio.create_task(self._cut_off(*self._detached))
 
-    def _end_detached(self, future: asyncio.Future[Any]) -> None:
-        mark_retrieved(future)
+    def _end_detached(self, _future: asyncio.Future[Any]) -> None:
         if self._detached_timer is not None:
             self._detached_timer.cancel()
         if self._detached is not None:
@@ -149,8 +148,6 @@ class CallQueue:
     async def _end(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:
         if not future.done():
             await self._cut_off(future, connections)
-        if future.done():
-            mark_retrieved(future)  # the caller does not if it was cancelled at the same time
         connections.reset()
 
     async def _cut_off(self, future: asyncio.Future[Any], connections: ConnectionTracker) -> None:

@@ -48,7 +48,10 @@ class Executor(ABC):
             raise TooManyAbandonedCallsError(
                 f"{self.abandoned} earlier attempts still hang; waiting for one of them to end"
             )
-        return self._start(call)
+        future = self._start(call)
+        # Its caller may be cancelled before it ends.
+        future.add_done_callback(mark_retrieved)
+        return future
 
     def _may_retry(self) -> bool:
         excess = self.abandoned - MAX_ABANDONED
@@ -104,15 +107,11 @@ class AsyncExecutor(Executor):
         future.cancel()
         self._abandoned.add(future)
         self._abandoned_at = time.monotonic()
-        future.add_done_callback(self._forget)
+        future.add_done_callback(self._abandoned.discard)
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
 
     def close(self) -> None:
         """Do nothing: each call's task ends with the call."""
-
-    def _forget(self, future: asyncio.Future[Any]) -> None:
-        self._abandoned.discard(future)
-        mark_retrieved(future)
 
 
 class ThreadExecutor(Executor):
@@ -146,7 +145,6 @@ class ThreadExecutor(Executor):
         """Wait for the call, because threads cannot be cancelled, and abandon it if it hangs."""
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
         if future.done():
-            mark_retrieved(future)
             return
         future.cancel()
         if self._thread is not None:

@@ -192,3 +192,19 @@ async def test_cancelling_asyncpg_in_a_late_loop_logs_no_error(
         await executor.cancel(future, do_nothing)
     gc.collect()
     assert unretrieved == []
+
+
+@pytest.mark.parametrize("kind", ["async", "thread"])
+async def test_the_error_of_a_call_whose_caller_is_gone_is_not_logged(kind: str) -> None:
+    executor: Executor = (
+        AsyncExecutor("shop", Driver()) if kind == "async" else ThreadExecutor("shop")
+    )
+    unretrieved: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unretrieved.append(context))
+    future = executor.start(lambda: 1 // 0)
+    await asyncio.wait({future})
+    del future
+    gc.collect()
+    executor.close()
+    assert unretrieved == []
