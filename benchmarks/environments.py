@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 __all__ = ["AGENT", "INSTALLED", "LINES", "QUERY_EXPORTER", "ROOT", "find_python", "is_built"]
@@ -17,6 +16,7 @@ __all__ = ["AGENT", "INSTALLED", "LINES", "QUERY_EXPORTER", "ROOT", "find_python
 ROOT = Path(__file__).resolve().parents[1]
 AGENT = ROOT / "agent"
 CACHE = ROOT / "build" / "benchmarks"
+UV = Path(sys.executable).with_name("uv")
 LINES = ("2.0", "2.1")
 INSTALLED = "installed"
 """Stands for this very Python, with the SQLAlchemy that it has."""
@@ -42,12 +42,13 @@ def is_built(line: str) -> bool:
 def _build(line: str) -> None:
     folder = CACHE / line
     print(f"making {folder.relative_to(ROOT)} ...", flush=True)
-    venv.create(folder, with_pip=True, clear=True)
     wanted = [f"sqlalchemy[asyncio]~={line}.0", *PEERS, *DRIVERS]
     if line == QUERY_EXPORTER:
         wanted = [QUERY_EXPORTER, *DRIVERS]
-    options = ["--quiet", "--disable-pip-version-check"]
-    subprocess.run([_python(line), "-m", "pip", "install", *options, *wanted], check=True)
+    python = ("--python", sys.executable)
+    subprocess.run([UV, "venv", "--quiet", "--clear", *python, folder], check=True)
+    python = ("--python", str(folder))
+    subprocess.run([UV, "pip", "install", "--quiet", *python, *wanted], check=True)
     _stamp(line).touch()
 
 

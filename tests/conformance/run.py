@@ -37,7 +37,7 @@ ELSEWHERE = (
         for name in ("injection", "sitecustomize", "launchers", "export", "endpoints")
     ),
 )
-FEWER_EXAMPLES = {"EXACTNESS_EXAMPLES": "20"}  # `make test` tries three times as many
+FEWER_EXAMPLES = {"EXACTNESS_EXAMPLES": "10"}  # `make test` tries six times as many
 TIMEOUT_SECONDS = 300
 DEFAULT_DATABASE = "sqlite+aiosqlite:///:memory:"
 
