@@ -69,7 +69,8 @@ class Worker:
             "threads": threading.active_count(),
             "tasks": len(list(Path("/proc/self/task").iterdir())),
             "handlers": [str(signal.getsignal(number)) for number in signal.valid_signals()],
-            "caught": [line for line in status.splitlines() if line.startswith("Sig")],
+            # Not SigQ, which counts the pending signals of all processes of this user.
+            "caught": re.findall(r"^Sig(?!Q).*", status, re.MULTILINE),
             "descriptors": sorted(
                 re.sub(r"\d+", "", link) for link in links if not link.endswith(".pool")
             ),
