@@ -1,6 +1,7 @@
 """What the status page shows, as JSON."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import pytest
 
 from sqlalchemy_pool_exporter import read_version
 from sqlalchemy_pool_exporter.web import status_page
-from sqlalchemy_pool_exporter.web.status import MAX_OVERDUE
+from sqlalchemy_pool_exporter.web.status import MAX_HOLDERS, MAX_OVERDUE, build_pool
+from sqlalchemy_pool_metrics import PoolDescription
 from sqlalchemy_pool_metrics.layout import HELD_CAPACITY
+from sqlalchemy_pool_metrics.slot_buffer import SlotBuffer
+from sqlalchemy_pool_metrics.slot_reader import read_snapshot
+from sqlalchemy_pool_metrics.snapshot import HolderNumbers
 from tests.exporter.app_workers import run_worker
 from tests.exporter.shared_files.shared_files import SharedFile
 from tests.exporter.web.clients import CANARY, build_app, build_down, open_client, read_service
@@ -126,6 +131,20 @@ async def test_holders_show_what_they_have_and_how_busy_it_is(tmp_path: Path) ->
     shown = dict(zip(titles, row, strict=True))
     assert shown.pop("Each").endswith(" s")
     assert list(shown.values()) == ["main", "__main__.<module>", "1", "1", "0%"]
+
+
+def test_of_many_holders_those_with_most_connections_are_shown() -> None:
+    many = range(status_page.MAX_HOLDERS + 5)
+    blank = HolderNumbers("", *[0] * (len(HolderNumbers._fields) - 1))
+    holders = tuple(blank._replace(name=f"GET /{each}", connections=each) for each in many)
+    pool = replace(read_snapshot(PoolDescription(), SlotBuffer().slots, 1), holders=holders)
+    labels = {"pool": "main", "database": "orders"}
+    table = Page(status_page.build_holders([(labels, replace(pool, processes=1))]))
+    shown = [row[1] for row in table.rows[1:]]
+    assert shown == [f"GET /{each}" for each in reversed(many)][: status_page.MAX_HOLDERS]
+    assert "… and 5 more" in table.text
+    listed = [each["holder"] for each in build_pool(labels | {"application": ""}, pool)["holders"]]
+    assert listed == [f"GET /{each}" for each in reversed(many)][:MAX_HOLDERS]
 
 
 async def read_holder(client: httpx.AsyncClient) -> dict[str, Any]:
