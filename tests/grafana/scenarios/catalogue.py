@@ -137,7 +137,7 @@ SCENARIOS: Sequence[Scenario] = (
         alerts("CheckoutBudgetBurn"),
         # More than the server grants: further connections fail, open ones work.
         pool={"pool_size": 10},
-        orders=[("use", {"threads": 7, "hold": 0.1, "pause": 0.1})],
+        orders=[("use", {"threads": 7, "hold": 0.4, "pause": 0.4})],
         account=CLERK,
     ),
     Scenario(
