@@ -20,11 +20,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's n
 
 # The exporter reads as another user, through a read-only mount.
 READ = """
-import json, os, sys
+import json, os
 from pathlib import Path
 from sqlalchemy_pool_exporter.shared_files import SharedFolder
 os.setuid(65533)
-reading = SharedFolder(Path(sys.argv[1])).read()
+reading = SharedFolder(Path(os.environ["SQLALCHEMY_POOL_METRICS_DIR"])).read()
 processes = [
     [each.process, [[p.pool.name, p.processes, p.checkouts, p.checked_out] for p in each.pools]]
     for each in reading.processes
@@ -74,17 +74,24 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-def read_mounted(folder: Path) -> tuple[list[tuple[str, list[list[object]]]], dict[str, int]]:
-    mounts = (f"mount --bind {folder} {folder}", f"mount -o remount,bind,ro {folder}")
+def run_in_container(folder: Path, code: str, *mounts: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code whose shared folder this is, after these commands."""
     answer = subprocess.run(
-        [*build_container(*mounts), sys.executable, "-c", READ, str(folder)],
+        [*build_container(*mounts), sys.executable, "-c", code],
         cwd=ROOT,
+        env={**os.environ, "SQLALCHEMY_POOL_METRICS_DIR": str(folder)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
+    return answer
+
+
+def read_mounted(folder: Path) -> tuple[list[tuple[str, list[list[object]]]], dict[str, int]]:
+    mounts = (f"mount --bind {folder} {folder}", f"mount -o remount,bind,ro {folder}")
+    answer = run_in_container(folder, READ, *mounts)
     processes, files = json.loads(answer.stdout)
     return [(process, pools) for process, pools in processes if pools], files
 
@@ -150,16 +157,7 @@ def test_a_volume_full_of_dead_files_has_room_for_the_next_process(folder: Path)
     # Beside the files there is room for the counters of their processes.
     room = 8 * (HEADER_BYTES + RESTING_BLOCKS * BLOCK_BYTES) + HEADER_BYTES + BLOCK_BYTES
     mount = f"mount -t tmpfs -o size={room} tmpfs {folder}"
-    answer = subprocess.run(
-        [*build_container(mount), sys.executable, "-c", OUTLIVE],
-        cwd=ROOT,
-        env={**os.environ, "SQLALCHEMY_POOL_METRICS_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
+    answer = run_in_container(folder, OUTLIVE, mount)
     fitted, alive, checkouts = json.loads(answer.stdout)
     assert (fitted, alive, checkouts) == (8, 1, 8 + 1)
 
@@ -176,16 +174,7 @@ def test_a_volume_that_fills_up_later_harms_no_process_with_a_file(folder: Path)
 
 def test_pools_for_which_a_volume_has_no_room_are_counted_and_work(folder: Path) -> None:
     mount = f"mount -t tmpfs -o size={HEADER_BYTES + 8 * BLOCK_BYTES} tmpfs {folder}"
-    answer = subprocess.run(
-        [*build_container(mount), sys.executable, "-c", OVERFILL],
-        cwd=ROOT,
-        env={**os.environ, "SQLALCHEMY_POOL_METRICS_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
+    answer = run_in_container(folder, OVERFILL, mount)
     assert "the volume is full: 'tenant8'" in answer.stderr
     assert json.loads(answer.stdout) == [9, 7, 2]
 
