@@ -20,6 +20,7 @@ def find_connections(pool: Pool) -> tuple[Records, Records]:
 
     For a queue pool with connections out this searches all objects of the garbage collector, which
     takes tens of milliseconds in a large program: nothing else refers to all of these records.
+    It does not see what was there before gc.freeze(): such a connection counts once it is returned.
     """
     if isinstance(pool, QueuePool):
         return _find_queued(pool), _find_out(pool)
