@@ -66,10 +66,6 @@ class Scrape:
     exposition: Exposition
     names: frozenset[str] = frozenset()
 
-    def selects(self, names: Iterable[str]) -> bool:
-        """Return whether a family is selected by any of its names."""
-        return not self.names or not self.names.isdisjoint(names)
-
 
 @lru_cache(maxsize=64)
 def choose_exposition(accept: str) -> Exposition:

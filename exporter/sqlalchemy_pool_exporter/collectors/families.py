@@ -57,16 +57,15 @@ class FamilyRenderer(Generic[Source]):
             self._labels = labels  # another list tells the families that it changed
         if len(self._ends) > MAX_ENDS * (1 + len(sources)):
             self._ends.clear()
-        escaping = scrape.exposition.escaping
-        if escaping not in self._prepared:
-            self._prepared[escaping] = [PreparedFamily(family) for family in self._families]
+        exposition = scrape.exposition
+        if exposition.escaping not in self._prepared:
+            prepared = [PreparedFamily(family) for family in self._families]
+            self._prepared[exposition.escaping] = prepared
         rendered: list[bytes] = []
-        for family in self._prepared[escaping]:
-            if scrape.selects(family.names):
-                rendered.append(family.find_comments(scrape.exposition).encode())
-                rendered.append(
-                    family.render_lines(scrape.exposition, self._labels, sources, self._ends)
-                )
+        for family in self._prepared[exposition.escaping]:
+            if not scrape.names or not scrape.names.isdisjoint(family.names):
+                lines = family.render_lines(exposition, self._labels, sources, self._ends)
+                rendered += family.find_comments(exposition), lines
         return rendered
 
 
@@ -81,7 +80,7 @@ class PreparedFamily(Generic[Source]):
         self.names = family.names
         self._family = family
         # By the format.
-        self._comments: dict[str, str] = {}
+        self._comments: dict[str, bytes] = {}
         # The labels of each source, and those of its series.
         self._labels: Sequence[Labels] = ()
         self._own: list[OwnLabels] = []
@@ -92,12 +91,13 @@ class PreparedFamily(Generic[Source]):
         self._numbers: list[float] = []
         self._text = b""
 
-    def find_comments(self, exposition: Exposition) -> str:
+    def find_comments(self, exposition: Exposition) -> bytes:
         """Return HELP and TYPE."""
-        if exposition.content_type not in self._comments:
-            comments = exposition.render([build_metric(self._family, [])])
+        comments = self._comments.get(exposition.content_type)
+        if comments is None:
+            comments = exposition.render([build_metric(self._family, [])]).encode()
             self._comments[exposition.content_type] = comments
-        return self._comments[exposition.content_type]
+        return comments
 
     def render_lines(
         self,
@@ -140,7 +140,7 @@ class PreparedFamily(Generic[Source]):
         metric = build_metric(self._family, [])
         for name, all_labels in self._family.list_samples(labels, own):
             metric.add_sample(name, all_labels, 0)
-        text = exposition.render([metric]).removeprefix(self.find_comments(exposition))
+        text = exposition.render([metric]).removeprefix(self.find_comments(exposition).decode())
         # Line feeds in label values are escaped, so that each of these ends a line.
         return text.split("0.0\n")[:-1]
 
