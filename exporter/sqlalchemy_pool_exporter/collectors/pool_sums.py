@@ -44,6 +44,7 @@ class PoolSums:
         for probe in probes:
             if probe.database.endpoint:
                 self._databases.setdefault(probe.database.endpoint, probe)
+        self._rest = self._label(DROPPED, "")
 
     def sum(self, reading: AppReading) -> Iterator[tuple[dict[str, str], Snapshot]]:
         """Yield labels and sum of each pool.
@@ -51,10 +52,9 @@ class PoolSums:
         With `per_process` only processes that still have a file are in it.
         """
         groups = self._group(reading)
-        rest = self._label(DROPPED, "")
-        dropped = groups.pop(rest, [])
+        dropped = groups.pop(self._rest, [])
         self._choose_shown(groups)
-        for gone in self._shown_holders.keys() - {*groups, rest}:
+        for gone in self._shown_holders.keys() - {*groups, self._rest}:
             del self._shown_holders[gone]
         for values, group in groups.items():
             if values in self._shown:
@@ -62,7 +62,7 @@ class PoolSums:
             else:
                 dropped += group
         if dropped:
-            yield self._build_sum(rest, dropped)
+            yield self._build_sum(self._rest, dropped)
 
     def find_full_processes(self, reading: AppReading) -> dict[LabelValues, list[str]]:
         """Return the processes in which a pool is full now, by the pool's label values."""
