@@ -63,9 +63,10 @@ class TimedCollectors:
         pieces: list[bytes] = []
         outcomes = []
         for name, collector in self._collectors.items():
-            start = time.perf_counter()
+            began_ns = time.perf_counter_ns()  # a few digits, which are printed faster
             rendered = self._render_from(name, collector, scrape)
-            outcome = Outcome(time.perf_counter() - start, rendered is not None)
+            spent_ns = time.perf_counter_ns() - began_ns
+            outcome = Outcome(spent_ns / 1e9, rendered is not None)
             outcomes.append(({"collector": name}, outcome))
             pieces += rendered or ()
         pieces += self._outcomes.render(scrape, outcomes)
