@@ -54,7 +54,7 @@ class WebPolicy:
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers for every response. An empty one is not sent."""
-        return self.config.http_server_config.headers.list_values()
+        return self.config.http_server_config.headers.by_name
 
     @property
     def users(self) -> Mapping[str, str]:

@@ -1,6 +1,8 @@
 """The web configuration file as a pydantic model."""
 
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -85,8 +87,9 @@ class Headers(Section):
         default=None, alias="Strict-Transport-Security"
     )
 
-    def list_values(self) -> dict[str, str]:
-        """Return the headers by name."""
+    @cached_property
+    def by_name(self) -> Mapping[str, str]:
+        """The headers by name. Cached, because every answer has them."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
