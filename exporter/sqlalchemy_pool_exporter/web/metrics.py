@@ -1,5 +1,8 @@
 """GET /metrics: all metrics, from memory; a scrape never touches a database."""
 
+from functools import lru_cache
+
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,7 +19,7 @@ async def answer_metrics(request: Request) -> Response:
     """Answer in the format the client prefers, with all families or those that `name[]` names."""
     service = read_service(request)
     exposition = choose_exposition(read_list(request, "accept"))
-    scrape = Scrape(exposition, frozenset(request.query_params.getlist("name[]")))
+    scrape = Scrape(exposition, read_names(request.scope["query_string"]))
     is_gzip = accepts_gzip(read_list(request, "accept-encoding"))
 
     def render() -> bytes:
@@ -28,6 +31,12 @@ async def answer_metrics(request: Request) -> Response:
         headers["Content-Encoding"] = "gzip"
     body = await service.render_queue.render((scrape, is_gzip), render)
     return Response(body, headers=headers)
+
+
+@lru_cache(maxsize=64)
+def read_names(query: bytes) -> frozenset[str]:
+    """Return the values of `name[]`. Cached, because a client sends the same ones again."""
+    return frozenset(QueryParams(query).getlist("name[]"))
 
 
 def read_list(request: Request, header: str) -> str:
