@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,17 +31,29 @@ logger = logging.getLogger(__name__)
 # From SIGTERM to the end of the process, whatever hangs.
 EXIT_SECONDS: Final = 1.8
 INTERRUPTED: Final = 130
+APPLICATION_PREFIX: Final = "SQLALCHEMY_POOL_METRICS"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 for a failure, 2 for wrong usage."""
     options = build_parser().parse_args(arguments)
     configure_logging("info", "text")
+    forget_application()
     try:
         status: int = options.run(options)
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def forget_application() -> None:
+    """Remove the application's variables from the environment.
+
+    A shell or a pod may give them to both. The exporter's own pools would then be recorded as those
+    of an application.
+    """
+    for name in [each for each in os.environ if each.startswith(APPLICATION_PREFIX)]:
+        del os.environ[name]
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -172,6 +172,27 @@ def test_start_logs_the_folder_of_the_application(log: Path, tmp_path: Path) -> 
     assert re.search(r'sqlalchemy_pool_checked_out\{.*pool="orders".*\} 1\.0\n', text)
 
 
+def test_the_exporter_is_no_application_where_it_gets_the_variables_of_one(
+    log: Path, tmp_path: Path, database: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = tmp_path / "pools"
+    pools.mkdir()
+    monkeypatch.setenv("SQLALCHEMY_POOL_METRICS_DIR", str(pools))
+    monkeypatch.setenv("SQLALCHEMY_POOL_METRICS_HOLDERS", "1")
+
+    with (
+        run_exporter(log, settings={**database, "APP__DIR": str(pools)}) as exporter,
+        exporter.open_client() as client,
+    ):
+        assert client.get("/health/db").is_success
+        metrics = client.get("/metrics").text
+    assert (
+        'sqlalchemy_pool_checkouts_total{application="",database="shop",origin="probe"' in metrics
+    )
+    assert 'holder="' not in metrics
+    assert list(pools.iterdir()) == []
+
+
 def test_password_is_in_no_log_page_or_header(log: Path, tmp_path: Path, closed_port: int) -> None:
     secret = tmp_path / "password"
     secret.write_text(CANARY)
