@@ -41,10 +41,11 @@ def _run_check(_: argparse.Namespace) -> int:
 
     findings = list(check())
     for finding in findings:
-        sys.stdout.write(f"{'ok' if finding.is_good else 'NO'}  {finding.text}\n")
-    return 0 if all(finding.is_good for finding in findings) else 1
+        sys.stdout.write(f"{_MARKS[finding.is_good]}  {finding.text}\n")
+    return 1 if any(finding.is_good is False for finding in findings) else 0
 
 
+_MARKS = {True: "ok", False: "NO", None: "--"}
 _PROGRAM = "python -m sqlalchemy_pool_metrics"
 _NEXT_STEP = """\
 # Set these on the application, the folder first on PYTHONPATH; DIR is the exporter's app.dir:

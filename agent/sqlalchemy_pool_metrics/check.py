@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from .holders import HOLDERS_VARIABLE, read_switch
 from .injected.sitecustomize import OFF, OLDEST_PYTHON, SWITCH
 from .injection import SUPPORTED, is_supported
 from .process_file import FOLDER_VARIABLE, ProcessFile
@@ -20,18 +21,24 @@ __all__ = ["Finding", "check"]
 
 
 class Finding(NamedTuple):
-    """One thing that was checked."""
+    """One thing that was checked.
 
-    is_good: bool
+    Attributes:
+        is_good: None if that depends on what is wanted.
+        text: What was found.
+    """
+
+    is_good: bool | None
     text: str
 
 
 def check() -> Iterator[Finding]:
-    """Check the versions, the injection and the shared folder."""
+    """Check the versions, the injection, the shared folder and the holders."""
     yield _check_python()
     yield _check_sqlalchemy()
     yield _check_injection()
     yield _check_folder(os.environ.get(FOLDER_VARIABLE, ""))
+    yield _check_holders(os.environ.get(HOLDERS_VARIABLE, ""))
 
 
 def _check_python() -> Finding:
@@ -69,7 +76,7 @@ def _check_injection() -> Finding:
             False, f"{found.__file__} runs in place of an exported folder's sitecustomize.py"
         )
     return Finding(
-        False,
+        None,
         f"no folder of `export` is on PYTHONPATH={os.environ.get('PYTHONPATH', '')}: only engines "
         "with the plugin, instrument() or a recording pool class are recorded",
     )
@@ -86,6 +93,18 @@ def _check_folder(folder: str) -> Finding:
     except (OSError, ValueError) as error:
         return Finding(False, f"{FOLDER_VARIABLE}={folder}: cannot create a file there: {error}")
     return Finding(True, f"{FOLDER_VARIABLE}={folder}: files can be created (user {_user()})")
+
+
+def _check_holders(text: str) -> Finding:
+    """Check whether every checkout has a holder."""
+    switch = read_switch(text)
+    if switch:
+        return Finding(True, f"{HOLDERS_VARIABLE}={text}: every checkout has a holder")
+    if switch is None:
+        return Finding(False, f"{HOLDERS_VARIABLE}={text} is neither on nor off: holders are off")
+    return Finding(
+        None, f"{HOLDERS_VARIABLE}={text}: only holder(), or an engine's own setting, names holders"
+    )
 
 
 def _user() -> int:

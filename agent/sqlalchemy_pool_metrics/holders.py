@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 from collections.abc import AsyncGenerator, Generator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Callable, NamedTuple, TypeVar, cast
 
@@ -18,10 +20,20 @@ from .endpoints import attach_loaded
 from .endpoints import find as find_endpoint
 from .faults import log_fault
 
-__all__ = ["ALL", "NAMED", "Found", "HolderSearch", "choose_search", "holder", "is_on"]
+__all__ = [
+    "ALL",
+    "NAMED",
+    "Found",
+    "HolderSearch",
+    "choose_search",
+    "holder",
+    "is_on",
+    "read_switch",
+]
 
 HOLDERS_VARIABLE = "SQLALCHEMY_POOL_METRICS_HOLDERS"
 ON = ("on", "1", "true", "yes")
+OFF = ("off", "0", "false", "no", "")
 _CALLER = 3
 """The frame of the pool's caller: before it are `_find`, the recorder's and the pool's."""
 
@@ -38,6 +50,7 @@ class _Name(NamedTuple):
     before: _Name | None = None
 
 
+_logger = logging.getLogger("sqlalchemy_pool_metrics")
 _name: ContextVar[_Name] = ContextVar("sqlalchemy_pool_metrics_holder", default=_Name())  # noqa: B039 - a tuple
 
 
@@ -83,16 +96,36 @@ ALL = HolderSearch(_find)
 def choose_search(wanted: bool | None = None) -> HolderSearch:
     """Return how to find holders; by default the environment decides."""
     if wanted is None:
-        wanted = is_on(os.environ.get(HOLDERS_VARIABLE, ""))
+        wanted = is_on(os.environ.get(HOLDERS_VARIABLE, ""), HOLDERS_VARIABLE)
     if not wanted:
         return NAMED
     attach_loaded()
     return ALL
 
 
-def is_on(switch: str) -> bool:
-    """Return whether a text switches something on, such as "1" or "True"."""
-    return switch.lower() in ON
+def is_on(text: str, name: str) -> bool:
+    """Return whether a text such as "1" or "True" switches something on.
+
+    Anything but ON and OFF is logged once, under the name of the switch, and switches off.
+    """
+    switch = read_switch(text)
+    if switch is None:
+        _warn_of_unknown(text, name)
+    return bool(switch)
+
+
+def read_switch(text: str) -> bool | None:
+    """Return what a text means; None if it is neither in ON nor in OFF."""
+    word = text.strip().lower()
+    return True if word in ON else False if word in OFF else None
+
+
+@functools.lru_cache(maxsize=16)
+def _warn_of_unknown(text: str, name: str) -> None:
+    with suppress(Exception):  # the application's own logging handler may raise
+        _logger.warning(
+            "%s=%r is neither on nor off (on, 1, true, yes): holders are off", name, text
+        )
 
 
 class holder:  # noqa: N801 - used like a function, as contextlib.suppress
@@ -110,6 +143,8 @@ class holder:  # noqa: N801 - used like a function, as contextlib.suppress
     """
 
     def __init__(self, name: str) -> None:
+        if callable(name):  # @holder without a name would never run the function
+            raise TypeError('holder() takes a name, as in @holder("nightly report")')
         self._text = str(name)  # a checkout must not be the first to find that it is no text
         NAMED.find = _find_name
 

@@ -43,7 +43,7 @@ class PoolMetricsPlugin(EngineRecording):
         """Take `pool_name` and `pool_holders` out of the arguments."""
         self.name = _take(POOL_NAME, url, kwargs) or None
         holders = _take(POOL_HOLDERS, url, kwargs)
-        self.holders = is_on(holders) if holders else None
+        self.holders = is_on(holders, POOL_HOLDERS) if holders else None
 
     def update_url(self, url: URL) -> URL:
         """Return the URL without `pool_name` and `pool_holders`."""

@@ -43,7 +43,7 @@ def injected(tmp_path: Path) -> dict[str, str]:
 def test_an_application_that_is_recorded_and_shared_is_good(
     tmp_path: Path, injected: dict[str, str]
 ) -> None:
-    answer = check(**injected)
+    answer = check(**injected, SQLALCHEMY_POOL_METRICS_HOLDERS="1")
 
     assert (answer.returncode, answer.stderr) == (0, "")
     assert {line[:4] for line in answer.stdout.splitlines()} == {"ok  "}
@@ -55,10 +55,10 @@ def test_an_application_that_is_recorded_and_shared_is_good(
     [
         (["-E"], {}, "-E"),
         ([], {"SQLALCHEMY_POOL_METRICS": "off"}, "SQLALCHEMY_POOL_METRICS=off"),
-        ([], {"PYTHONPATH": ""}, "PYTHONPATH"),
         ([], {"SQLALCHEMY_POOL_METRICS_DIR": ""}, "SQLALCHEMY_POOL_METRICS_DIR"),
         ([], {"SQLALCHEMY_POOL_METRICS_DIR": "/nowhere"}, "/nowhere"),
         ([], {"SQLALCHEMY_POOL_METRICS_DIR": "/proc/1"}, "/proc/1"),
+        ([], {"SQLALCHEMY_POOL_METRICS_HOLDERS": "enabled"}, "SQLALCHEMY_POOL_METRICS_HOLDERS"),
     ],
 )
 def test_what_is_missing_is_named(
@@ -68,6 +68,16 @@ def test_what_is_missing_is_named(
 
     assert answer.returncode == 1
     assert [reason in line for line in answer.stdout.splitlines() if line[:2] == "NO"] == [True]
+
+
+def test_what_an_application_may_do_without_is_shown_but_not_missing(
+    injected: dict[str, str],
+) -> None:
+    answer = check(**{**injected, "PYTHONPATH": ""})
+
+    assert answer.returncode == 0
+    optional = [line for line in answer.stdout.splitlines() if line[:2] == "--"]
+    assert ["PYTHONPATH" in optional[0], "HOLDERS" in optional[1]] == [True, True]
 
 
 def test_another_sitecustomize_in_the_way_is_named(

@@ -19,6 +19,7 @@ from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.clock import monotonic_ns
 from sqlalchemy_pool_metrics.file_format import LAG_NS
 from sqlalchemy_pool_metrics.holder_table import HolderTable
+from sqlalchemy_pool_metrics.holders import HOLDERS_VARIABLE
 from sqlalchemy_pool_metrics.slot_buffer import SlotBuffer
 from sqlalchemy_pool_metrics.slot_reader import read_snapshot
 
@@ -57,6 +58,37 @@ def test_a_name_that_is_no_text_becomes_one(engine: Engine) -> None:
 
     assert holds(engine) == {"report": 1}
     assert read_pool(engine).checked_out == 0
+
+
+def test_a_decorator_without_a_name_is_refused_where_it_stands() -> None:
+    with pytest.raises(TypeError, match="takes a name"):
+
+        @holder  # type: ignore[arg-type]
+        def report() -> None: ...
+
+
+@pytest.mark.parametrize(("text", "is_on"), [(" True\n", True), ("ON", True), ("No ", False)])
+def test_holders_are_switched_on_and_off_by_words(
+    monkeypatch: pytest.MonkeyPatch, text: str, is_on: bool
+) -> None:
+    monkeypatch.setenv(HOLDERS_VARIABLE, text)
+
+    engine = instrument(create_engine("sqlite://"), name=f"switched {text}")
+    use(engine)
+    assert bool(holds(engine)) == is_on
+
+
+def test_a_word_that_is_neither_on_nor_off_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(HOLDERS_VARIABLE, "enabled")
+
+    engine, _ = (instrument(create_engine("sqlite://"), name="unknown") for _ in range(2))
+    use(engine)
+    (line,) = caplog.messages
+    assert HOLDERS_VARIABLE in line
+    assert "'enabled'" in line
+    assert holds(engine) == {}
 
 
 def test_a_name_applies_to_functions_of_every_kind(engine: Engine) -> None:
