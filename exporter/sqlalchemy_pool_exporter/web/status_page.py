@@ -4,12 +4,12 @@ It shows the databases from memory and the application's pools from the shared f
 nothing, and of the configuration it shows only that folder.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -32,6 +32,12 @@ MAX_OVERDUE: Final = 20
 REFRESH_SECONDS: Final = 10
 # From this share of the attempts on, failures are red.
 MANY_FAILURES: Final = 0.01
+IN_USE_OF_MAX: Final = "In\xa0use\xa0/ max"
+
+# What could have a row in a table.
+T = TypeVar("T")
+# The column's title, the text, and its style.
+Cell: TypeAlias = tuple[str, str, str]
 
 PAGE: Final = Template("""\
 <!doctype html>
@@ -51,7 +57,7 @@ body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: var(--text);
   background: var(--page); font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { margin-top: 2rem; font-size: 1.125rem; } h3 { font-size: 1rem; }
 p { color: var(--quiet); } a { color: var(--link); }
-table { width: 100%; border-collapse: collapse; } caption { text-align: left; }
+table { width: 100%; border-collapse: collapse; }
 th, td { padding: .375rem 1rem .375rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; overflow-wrap: anywhere; overflow: clip; font-weight: normal; }
 thead th { color: var(--quiet); overflow-wrap: normal; }
@@ -106,34 +112,10 @@ $pools
 $holders
 $overdue
 <p>$folder</p>""")
-POOL_TABLE: Final = Template("""\
+TABLE: Final = Template("""\
 <table class="pools">
 <thead>
-<tr><th scope="col">Pool</th><th scope="col">Database</th><th scope="col">Application</th>
-<th scope="col">Processes</th><th scope="col">In&nbsp;use&nbsp;/ max</th>
-<th scope="col">Waiting</th><th scope="col">Failures so&nbsp;far</th></tr>
-</thead>
-<tbody>
-$rows
-</tbody>
-</table>""")
-HOLDER_TABLE: Final = Template("""\
-<h3>Who holds the connections</h3>
-<table class="pools">
-<thead>
-<tr><th scope="col">Pool</th><th scope="col">Holder</th><th scope="col">In&nbsp;use</th>
-<th scope="col">Checkouts so&nbsp;far</th><th scope="col">Each</th><th scope="col">Busy</th></tr>
-</thead>
-<tbody>
-$rows
-</tbody>
-</table>""")
-OVERDUE_TABLE: Final = Template("""\
-<h3>Overdue connections</h3>
-<table class="pools">
-<thead>
-<tr><th scope="col">Pool</th><th scope="col">Holder</th><th scope="col">Age</th>
-<th scope="col">Asked for in</th><th scope="col">Process</th><th scope="col">Thread</th></tr>
+<tr>$titles</tr>
 </thead>
 <tbody>
 $rows
@@ -225,13 +207,14 @@ def build_app_pools(
         rows: the sums.
         full: the processes in which a pool is full, by the values of its labels.
     """
-    shown = sorted(rows, key=rank)[:MAX_ROWS]
-    built = [build_pool_row(row, full.get(tuple(row[0].values()), ())) for row in shown]
-    table = POOL_TABLE.substitute(rows="\n".join(built)) if shown else ""
-    if more := len(rows) - len(shown):
-        table += f'\n<p>… and {more} more, see <a href="metrics">/metrics</a></p>'
+    pools = build_table(
+        sorted(rows, key=rank),
+        lambda row: describe_pool(row, full.get(tuple(row[0].values()), ())),
+        limit=MAX_ROWS,
+        more_at="/metrics",
+    )
     return APP_POOLS.substitute(
-        pools=table,
+        pools=pools,
         holders=build_holders(rows),
         overdue=build_overdue(rows),
         folder=describe_folder(path, reading),
@@ -243,52 +226,51 @@ def build_holders(rows: Sequence[Row]) -> str:
     holders = [
         (labels["pool"], each) for labels, pool in rows if pool.processes for each in pool.holders
     ]
-    shown = sorted(holders, key=lambda each: rank_holder(each[1]))[:MAX_HOLDERS]
-    if not shown:
-        return ""
-    table = HOLDER_TABLE.substitute(rows="\n".join(build_holder_row(*each) for each in shown))
-    if more := len(holders) - len(shown):
-        table += f'\n<p>… and {more} more, see <a href="metrics">/metrics</a></p>'
-    return table
-
-
-def build_holder_row(pool: str, holder: HolderNumbers) -> str:
-    """Return the row of one holder: how long it keeps a connection, and how busy that is."""
-    each = f"{holder.held_ns / holder.holds / 1e9:.3g} s" if holder.holds else ""
-    busy = f"{holder.busy_ns / holder.held_ns:.0%}" if holder.held_ns else ""
-    cells = [
-        ("Holder", holder.name, ""),
-        ("In use", f"{holder.connections}", ""),
-        ("Checkouts so far", f"{holder.holds}", ""),
-        ("Each", each, ""),
-        ("Busy", busy, ""),
-    ]
-    return build_row(pool, cells)
+    holders.sort(key=lambda each: rank_holder(each[1]))
+    table = build_table(holders, describe_holder, limit=MAX_HOLDERS, more_at="/metrics")
+    return f"<h3>Who holds the connections</h3>\n{table}" if table else ""
 
 
 def build_overdue(rows: Sequence[Row]) -> str:
     """Return a table of the oldest connections that are overdue; empty if none is."""
     holds = [(labels["pool"], hold) for labels, pool in rows for hold in pool.overdue]
-    shown = sorted(holds, key=lambda each: -each[1].age_ns)[:MAX_OVERDUE]
-    if not shown:
+    holds.sort(key=lambda each: -each[1].age_ns)
+    table = build_table(holds, describe_overdue, limit=MAX_OVERDUE, more_at="/api/v1/status")
+    return f"<h3>Overdue connections</h3>\n{table}" if table else ""
+
+
+def build_table(
+    found: Sequence[T], describe: Callable[[T], Sequence[Cell]], *, limit: int, more_at: str
+) -> str:
+    """Return a table of the first ones found, and how many more there are; empty if none is.
+
+    Args:
+        found: what could have a row.
+        describe: returns the cells of a row.
+        limit: the most rows.
+        more_at: the path that shows the others.
+    """
+    rows = [describe(each) for each in found[:limit]]
+    if not rows:
         return ""
-    table = OVERDUE_TABLE.substitute(rows="\n".join(build_overdue_row(*each) for each in shown))
-    if more := len(holds) - len(shown):
-        table += f'\n<p>… and {more} more, see <a href="api/v1/status">/api/v1/status</a></p>'
+    titles = (f'<th scope="col">{escape(title)}</th>' for title, _, _ in rows[0])
+    table = TABLE.substitute(titles="".join(titles), rows="\n".join(map(build_row, rows)))
+    if more := len(found) - len(rows):
+        table += f"\n<p>… and {more} more, see {build_link(more_at, more_at)}</p>"
     return table
 
 
-def build_overdue_row(pool: str, hold: OverdueHold) -> str:
-    """Return the row of one connection: who has it, since when, and where it was asked for."""
-    place = f"{hold.file}:{hold.line} {hold.function}" if hold.file else ""
-    cells = [
-        ("Holder", hold.holder or "unknown", ""),
-        ("Age", str(timedelta(seconds=hold.age_ns // 10**9)), ""),
-        ("Asked for in", place, ""),
-        ("Process", f"{hold.process}", ""),
-        ("Thread", f"{hold.thread or ''}", ""),
-    ]
-    return build_row(pool, cells)
+def build_row(cells: Sequence[Cell]) -> str:
+    """Return a row, whose first cell is its name."""
+    (_, name, _), *others = cells
+    built = "".join(build_cell(*cell) for cell in others)
+    return f'<tr><th scope="row">{escape(name)}</th>{built}</tr>'
+
+
+def build_cell(title: str, text: str, style: str = "") -> str:
+    """Return a cell, with its column's title for narrow screens."""
+    styled = f' class="{style}"' if style else ""
+    return f'<td data-title="{escape(title)}"{styled}>{escape(text)}</td>'
 
 
 def rank(row: Row) -> tuple[bool, bool, bool, str, str, str]:
@@ -299,40 +281,28 @@ def rank(row: Row) -> tuple[bool, bool, bool, str, str, str]:
     return not pool.processes, not pool.saturated_processes, style != "down", *names
 
 
-def build_pool_row(row: Row, full: Sequence[str]) -> str:
-    """Return the row of one pool; without processes, only its counters are shown.
+def describe_pool(row: Row, full: Sequence[str]) -> list[Cell]:
+    """Return the cells of one pool; without processes, only its counters are shown.
 
     Args:
         row: the pool's labels and sum.
         full: the processes in which it is full.
     """
     labels, pool = row
-    use = [("Processes", "ended", ""), ("In use / max", "", ""), ("Waiting", "", "")]
+    use = [("Processes", "ended", ""), (IN_USE_OF_MAX, "", ""), ("Waiting", "", "")]
     if pool.processes:
         use = describe_use(pool, full)
-    cells = [
+    return [
+        ("Pool", labels["pool"], ""),
         ("Database", labels["database"], ""),
         ("Application", labels["application"], ""),
         *use,
-        ("Failures so far", *describe_failures(pool)),
+        ("Failures so\xa0far", *describe_failures(pool)),
     ]
-    return build_row(labels["pool"], cells)
 
 
-def build_row(name: str, cells: Iterable[tuple[str, str, str]]) -> str:
-    """Return a row from its name and the title, text and style of its other cells."""
-    built = "".join(build_cell(*cell) for cell in cells)
-    return f'<tr><th scope="row">{escape(name)}</th>{built}</tr>'
-
-
-def build_cell(title: str, text: str, style: str = "") -> str:
-    """Return a cell, with its column's title for narrow screens."""
-    styled = f' class="{style}"' if style else ""
-    return f'<td data-title="{escape(title)}"{styled}>{escape(text)}</td>'
-
-
-def describe_use(pool: Snapshot, full: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return titles, texts and styles of the cells about a live pool's connections."""
+def describe_use(pool: Snapshot, full: Sequence[str]) -> list[Cell]:
+    """Return the cells about a live pool's connections."""
     processes = f"{pool.processes}"
     if pool.saturated_processes:
         processes = f"{pool.saturated_processes} of {pool.processes} processes full"
@@ -344,7 +314,7 @@ def describe_use(pool: Snapshot, full: Sequence[str]) -> list[tuple[str, str, st
     waiting = f"{pool.pending_checkouts}" if pool.pool.waits else ""
     return [
         ("Processes", processes, style),
-        ("In use / max", f"{pool.checked_out}{limit}", style),
+        (IN_USE_OF_MAX, f"{pool.checked_out}{limit}", style),
         ("Waiting", waiting, "warn" if pool.pending_checkouts else ""),
     ]
 
@@ -361,6 +331,35 @@ def describe_failures(pool: Snapshot) -> tuple[str, str]:
     kinds += [f"{unopened} failed to connect"] if unopened else []
     is_many = failed > MANY_FAILURES * (failed + pool.checkouts)
     return ", ".join(kinds), "down" if is_many else "warn"
+
+
+def describe_holder(found: tuple[str, HolderNumbers]) -> list[Cell]:
+    """Return the cells of one holder: how long it keeps a connection, and how busy that is."""
+    pool, holder = found
+    each = f"{holder.held_ns / holder.holds / 1e9:.3g} s" if holder.holds else ""
+    busy = f"{holder.busy_ns / holder.held_ns:.0%}" if holder.held_ns else ""
+    return [
+        ("Pool", pool, ""),
+        ("Holder", holder.name, ""),
+        ("In\xa0use", f"{holder.connections}", ""),
+        ("Checkouts so\xa0far", f"{holder.holds}", ""),
+        ("Each", each, ""),
+        ("Busy", busy, ""),
+    ]
+
+
+def describe_overdue(found: tuple[str, OverdueHold]) -> list[Cell]:
+    """Return the cells of one connection: who has it, since when, where it was asked for."""
+    pool, hold = found
+    place = f"{hold.file}:{hold.line} {hold.function}" if hold.file else ""
+    return [
+        ("Pool", pool, ""),
+        ("Holder", hold.holder or "unknown", ""),
+        ("Age", str(timedelta(seconds=hold.age_ns // 10**9)), ""),
+        ("Asked for in", place, ""),
+        ("Process", f"{hold.process}", ""),
+        ("Thread", f"{hold.thread or ''}", ""),
+    ]
 
 
 def describe_folder(path: Path, reading: AppReading) -> str:
