@@ -25,7 +25,7 @@ from .layout import (
     BUSY_ONE,
     BUSY_SINCE,
     BUSY_UNIT_SHIFT,
-    CHECKED_IN,
+    CONNECTIONS,
     ENDED,
     HISTOGRAM_SLOTS,
     HOLDERS,
@@ -78,7 +78,7 @@ class Block:
         buffer: Where the block lies; `slots` are its slots, `holders` its table of holders.
         held: The connections that are out.
         waiting: The callers that wait.
-        idle: Live idle connections.
+        connections: Live idle connections and those that are out.
         users: Recorders that use this block.
         opening: Connections that the driver is opening.
         is_counted: Whether its engine is among the `engines_created`.
@@ -108,7 +108,7 @@ class Block:
         self.held = InFlightTable("held", "checked_out_peaks", _HOLD)
         self.waiting = InFlightTable("waiting", "pending_peaks", _WAIT)
         self.checkout_ns = self.checkouts = self.holds = self.busy = 0
-        self.idle = self.users = self.opening = self.earlier_checkouts = 0
+        self.connections = self.users = self.opening = self.earlier_checkouts = 0
         self.number = next(_numbers)
         self.base_name: str | None = None
         self.module = ""
@@ -124,7 +124,7 @@ class Block:
     def __repr__(self) -> str:
         return (
             f"<Block {self.description.name!r} checked_out={self.held.level} "
-            f"checked_in={self.idle} pending={self.waiting.level}>"
+            f"checked_in={self.connections - self.held.level} pending={self.waiting.level}>"
         )
 
     @property
@@ -153,7 +153,7 @@ class Block:
         The engine of a vacant one is perhaps garbage. Engines are reference cycles, and in a large
         program it takes long until the garbage collector finds them.
         """
-        is_empty = not (self.held.level or self.idle or self.waiting.level or self.opening)
+        is_empty = not (self.connections or self.waiting.level or self.opening)
         return is_empty and (self.is_disposed or not self.is_in_use or not self.description.waits)
 
     def count_checkouts(self) -> int:
@@ -283,10 +283,10 @@ class Block:
             self.is_counted = True
             self.add("engines_created")
 
-    def change_idle(self, change: int) -> None:
-        """Change the number of live idle connections."""
-        self.idle += change
-        self.slots[CHECKED_IN] = self.idle
+    def change_connections(self, change: int) -> None:
+        """Change the number of connections that are idle or out."""
+        self.connections += change
+        self.slots[CONNECTIONS] = self.connections
 
     def find_holder(self, holder: str, site: str) -> tuple[HolderRow, int]:
         """Return the row of a holder and the number of a call site; add what is new.
@@ -329,6 +329,7 @@ class Block:
     def record_adopted(self, now_ns: int) -> int:
         """Take over a connection that was checked out before the recording began."""
         self.begin_use()
+        self.change_connections(1)
         return self.held.begin(self.buffer, now_ns)
 
     def record_wait_begin(self, now_ns: int) -> int:

@@ -5,13 +5,13 @@ aligned 8-byte store is never torn, but two slots may be one event apart. Number
 therefore come from the same slots: the count of a histogram is the sum of its buckets,
 `checkouts_total` is the count of `checkout_duration_seconds`, and a connection that is out has one
 slot, its start time, from which `checked_out`, the oldest age and the running part of
-`checked_out_seconds_total` come.
+`checked_out_seconds_total` come. The other `connections` are checked in.
 
     slots                    what
     counters                 see COUNTERS: plain u64, only ever added to
     4 histograms             buckets (not cumulative, the last is +Inf), then their sum in ns
     active                   1 while a pool uses the block, else only its counters are valid
-    checked_in               gauge: live idle connections
+    connections              gauge: live idle connections and those that are out
     held_spilled             gauge: connections out beyond the table of held connections
     waiting_spilled          gauge: waiters beyond the table of waiters
     held_used, waiting_used  how many slots of the tables were ever used
@@ -132,7 +132,7 @@ HISTOGRAMS: dict[str, tuple[float, ...]] = {
 # names that they lack. So a name may be added, but never renamed or given another meaning.
 GAUGES = (
     "active",
-    "checked_in",
+    "connections",
     "held_spilled",
     "waiting_spilled",
     "held_used",
@@ -246,8 +246,8 @@ HISTOGRAM_SLOTS = {
 }
 ACTIVE = ADDITIVE_SLOTS = SLOT["active"]
 """The slots below this index only grow, and may be added up over processes."""
-CHECKED_IN, HELD_OVERFLOWED, WAITING_OVERFLOWED = (
-    SLOT[name] for name in ("checked_in", "held_spilled", "waiting_spilled")
+CONNECTIONS, HELD_OVERFLOWED, WAITING_OVERFLOWED = (
+    SLOT[name] for name in ("connections", "held_spilled", "waiting_spilled")
 )
 SATURATED, CHECKED_OUT_PEAKS, PENDING_PEAKS, HELD, WAITING = (
     SLOT[name] for name in ("saturated", "checked_out_peaks", "pending_peaks", "held", "waiting")

@@ -28,7 +28,7 @@ from .layout import (
     BUSY_ONE,
     BUSY_SINCE,
     BUSY_UNIT_SHIFT,
-    CHECKED_IN,
+    CONNECTIONS,
     ENDED,
     HOLDER_SINCE,
     TO_DETAILS,
@@ -239,7 +239,8 @@ class Recorder:
             slots, held, duration_ns = block.slots, block.held, now_ns - entered_ns
             if state.idle:
                 state.idle = False
-                slots[CHECKED_IN] = block.idle = block.idle - 1
+            else:
+                slots[CONNECTIONS] = block.connections = block.connections + 1
             level = held.level + 1
             if level >= held.watch_level or now_ns >= held.window_end_ns or not held.free_slots:
                 state.slot = slot = block.record_checkout(duration_ns, now_ns)
@@ -334,7 +335,6 @@ class Recorder:
         if block.saturated_since:
             block.record_saturation(now_ns)
         state.since_ns, state.fairy, state.idle, state.taken = 0, None, True, False
-        slots[CHECKED_IN] = block.idle = block.idle + 1
 
     def begin_statement(self, state: ConnectionState) -> int:
         """Count a connection that executes a statement from now on.
@@ -449,6 +449,7 @@ class Recorder:
             if holder:
                 self.block.holders.end_statement(holder, now_ns)
         self.block.record_return(state.slot, since_ns, now_ns)
+        self.block.change_connections(-1)
         if holder:
             self.block.holders.end(holder, state.slot, now_ns)
         if fairy is None or fairy() is not None:
@@ -469,4 +470,4 @@ class Recorder:
 
     def _set_idle(self, state: ConnectionState, idle: bool) -> None:
         state.idle = idle
-        self.block.change_idle(1 if idle else -1)
+        self.block.change_connections(1 if idle else -1)

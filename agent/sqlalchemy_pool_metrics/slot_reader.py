@@ -15,8 +15,8 @@ from .layout import (
     BUSY_UNIT_SHIFT,
     CALL_SITE_BYTES,
     CALL_SITE_SHIFT,
-    CHECKED_IN,
     CHECKED_OUT_PEAKS,
+    CONNECTIONS,
     COUNTERS,
     ENDED,
     HELD,
@@ -81,7 +81,7 @@ def read_snapshot(
             without the lag a counter could fall.
         overdue_ns: A connection that has been out for longer is overdue.
     """
-    additive, active, checked_in, busy_since, overflowed, tables, peaks = (
+    additive, active, connections, busy_since, overflowed, tables, peaks = (
         _sort_own(slots) if table is TABLE else _sort(slots, table)
     )
     saturated = _pick_running(tables[0], additive, _SATURATED_NS)
@@ -91,6 +91,7 @@ def read_snapshot(
     busy, additive[BUSY] = read_busy(additive[BUSY], max(until_ns, busy_since))
     oldest = (now_ns >> WINDOW_SHIFT) - PEAK_REACH << WINDOW_SHIFT
     checked_out, pending = len(held) + overflowed[0], len(waiting) + overflowed[1]
+    checked_in = max(0, connections - checked_out)
     snapshot = build_snapshot(
         pool=pool,
         processes=1,
@@ -120,7 +121,7 @@ _Slots = Sequence[int]
 _Sorted = tuple[
     list[int], int, int, int, tuple[int, int], tuple[_Slots, _Slots, _Slots], tuple[_Slots, _Slots]
 ]
-"""Of a block: the additive slots; active; checked_in; busy_since; what is held and waiting beyond
+"""Of a block: the additive slots; active; connections; busy_since; what is held and waiting beyond
 the tables; the used parts of the tables saturated, held and waiting; the two rings of peaks."""
 
 
@@ -133,7 +134,7 @@ def _sort_own(slots: memoryview) -> _Sorted:
     return (
         head[:ADDITIVE_SLOTS],
         head[ACTIVE],
-        head[CHECKED_IN],
+        head[CONNECTIONS],
         head[BUSY_SINCE],
         (head[HELD_OVERFLOWED], head[WAITING_OVERFLOWED]),
         (head[SATURATED:CHECKED_OUT_PEAKS], held, waiting),
@@ -148,7 +149,7 @@ def _sort(slots: memoryview, table: SlotTable) -> _Sorted:
     return (
         _translate(slots, table),
         table.read_one(slots, "active"),
-        table.read_one(slots, "checked_in"),
+        table.read_one(slots, "connections"),
         table.read_one(slots, "busy_since"),
         (table.read_one(slots, "held_spilled"), table.read_one(slots, "waiting_spilled")),
         (table.read(slots, "saturated"), held, waiting),

@@ -125,7 +125,7 @@ def test_a_file_of_another_version_is_read_as_far_as_it_is_understood(
     assert pool.histogram("hold").count == len(HISTOGRAMS["hold"]) + 1
 
 
-@pytest.mark.parametrize("name", ["leaked_connections", "wait", "held", "checked_in"])
+@pytest.mark.parametrize("name", ["leaked_connections", "wait", "held", "connections"])
 def test_a_counter_that_a_version_lacks_is_0(tmp_path: Path, name: str) -> None:
     (pool,) = read(tmp_path, build(remove(name))).pools
     assert pool.counter("connection_failures_refused") == 1
@@ -175,7 +175,7 @@ def test_a_file_under_the_name_of_another_is_unreadable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("checked_in", 1 << 32),
+        ("connections", 1 << 32),
         ("held_spilled", (1 << 64) - 1),
         ("waiting_spilled", 1 << 40),
         ("connection_failures_refused", 1 << 63),
