@@ -34,6 +34,7 @@ REFRESH_SECONDS: Final = 10
 MANY_FAILURES: Final = 0.01
 IN_USE_OF_MAX: Final = "In\xa0use\xa0/ max"
 
+Labels: TypeAlias = Mapping[str, str]
 # What could have a row in a table.
 T = TypeVar("T")
 # The column's title, the text, and its style.
@@ -223,9 +224,7 @@ def build_app_pools(
 
 def build_holders(rows: Sequence[Row]) -> str:
     """Return a table of the holders who have most connections; empty if none is known."""
-    holders = [
-        (labels["pool"], each) for labels, pool in rows if pool.processes for each in pool.holders
-    ]
+    holders = [(labels, each) for labels, pool in rows if pool.processes for each in pool.holders]
     holders.sort(key=lambda each: rank_holder(each[1]))
     table = build_table(holders, describe_holder, limit=MAX_HOLDERS, more_at="/metrics")
     return f"<h3>Who holds the connections</h3>\n{table}" if table else ""
@@ -233,7 +232,7 @@ def build_holders(rows: Sequence[Row]) -> str:
 
 def build_overdue(rows: Sequence[Row]) -> str:
     """Return a table of the oldest connections that are overdue; empty if none is."""
-    holds = [(labels["pool"], hold) for labels, pool in rows for hold in pool.overdue]
+    holds = [(labels, hold) for labels, pool in rows for hold in pool.overdue]
     holds.sort(key=lambda each: -each[1].age_ns)
     table = build_table(holds, describe_overdue, limit=MAX_OVERDUE, more_at="/api/v1/status")
     return f"<h3>Overdue connections</h3>\n{table}" if table else ""
@@ -333,13 +332,14 @@ def describe_failures(pool: Snapshot) -> tuple[str, str]:
     return ", ".join(kinds), "down" if is_many else "warn"
 
 
-def describe_holder(found: tuple[str, HolderNumbers]) -> list[Cell]:
+def describe_holder(found: tuple[Labels, HolderNumbers]) -> list[Cell]:
     """Return the cells of one holder: how long it keeps a connection, and how busy that is."""
-    pool, holder = found
+    labels, holder = found
     each = f"{holder.held_ns / holder.holds / 1e9:.3g} s" if holder.holds else ""
     busy = f"{holder.busy_ns / holder.held_ns:.0%}" if holder.held_ns else ""
     return [
-        ("Pool", pool, ""),
+        ("Pool", labels["pool"], ""),
+        ("Application", labels["application"], ""),
         ("Holder", holder.name, ""),
         ("In\xa0use", f"{holder.connections}", ""),
         ("Checkouts so\xa0far", f"{holder.holds}", ""),
@@ -348,12 +348,13 @@ def describe_holder(found: tuple[str, HolderNumbers]) -> list[Cell]:
     ]
 
 
-def describe_overdue(found: tuple[str, OverdueHold]) -> list[Cell]:
+def describe_overdue(found: tuple[Labels, OverdueHold]) -> list[Cell]:
     """Return the cells of one connection: who has it, since when, where it was asked for."""
-    pool, hold = found
+    labels, hold = found
     place = f"{hold.file}:{hold.line} {hold.function}" if hold.file else ""
     return [
-        ("Pool", pool, ""),
+        ("Pool", labels["pool"], ""),
+        ("Application", labels["application"], ""),
         ("Holder", hold.holder or "unknown", ""),
         ("Age", str(timedelta(seconds=hold.age_ns // 10**9)), ""),
         ("Asked for in", place, ""),

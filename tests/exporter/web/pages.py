@@ -16,16 +16,24 @@ class Page(HTMLParser):
         self.text = ""
         self.tags: set[str] = set()
         self.rows: list[list[str]] = []
+        self.tables: list[list[list[str]]] = []
         self.styles: dict[str, str] = {}
         self._style = ""
         self._in_cell = False
         self.feed(html)
         self.text = " ".join(self.text.split())
 
+    def read_table(self, titles: list[str]) -> list[list[str]]:
+        """The rows of the table with these titles; none if there is no such table."""
+        return [row for head, *rows in self.tables if head == titles for row in rows]
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        if tag == "table":
+            self.tables.append([])
         if tag == "tr":
             self.rows.append([])
+            self.tables[-1].append(self.rows[-1])
         if tag in {"td", "th"}:
             self.rows[-1].append("")
             self._in_cell = True

@@ -24,8 +24,16 @@ from tests.exporter.web.pages import Page
 pytestmark = pytest.mark.anyio
 
 PATH = "/api/v1/status"
-HOLDER_TITLES = ["Pool", "Holder", "In\xa0use", "Checkouts so\xa0far", "Each", "Busy"]
-OVERDUE_TITLES = ["Pool", "Holder", "Age", "Asked for in", "Process", "Thread"]
+HOLDER_TITLES = [
+    "Pool",
+    "Application",
+    "Holder",
+    "In\xa0use",
+    "Checkouts so\xa0far",
+    "Each",
+    "Busy",
+]
+OVERDUE_TITLES = ["Pool", "Application", "Holder", "Age", "Asked for in", "Process", "Thread"]
 
 
 async def load(databases: dict[str, Any], **app: Any) -> Any:
@@ -104,11 +112,11 @@ async def test_overdue_connections_show_who_has_them_and_where_they_were_asked_f
         "thread": worker.pid,
     }
     assert (pool["overdue_connections"], status["leak_threshold_seconds"]) == (1, 1e-6)
-    titles, row = page.rows[page.rows.index(OVERDUE_TITLES) :][:2]
+    (row,) = page.read_table(OVERDUE_TITLES)
     place = "<string>:1 <module>"
-    shown = dict(zip(titles, row, strict=True))
+    shown = dict(zip(OVERDUE_TITLES, row, strict=True))
     assert shown.pop("Age").startswith("0:00:")
-    assert list(shown.values()) == ["main", hold["holder"], place, *[str(worker.pid)] * 2]
+    assert list(shown.values()) == ["main", "shop", hold["holder"], place, *[str(worker.pid)] * 2]
 
 
 async def test_holders_show_what_they_have_and_how_busy_it_is(tmp_path: Path) -> None:
@@ -127,10 +135,10 @@ async def test_holders_show_what_they_have_and_how_busy_it_is(tmp_path: Path) ->
         "checkouts": 1,
         "held_busy_seconds": 0,
     }
-    titles, row = page.rows[page.rows.index(HOLDER_TITLES) :][:2]
-    shown = dict(zip(titles, row, strict=True))
+    (row,) = page.read_table(HOLDER_TITLES)
+    shown = dict(zip(HOLDER_TITLES, row, strict=True))
     assert shown.pop("Each").endswith(" s")
-    assert list(shown.values()) == ["main", "__main__.<module>", "1", "1", "0%"]
+    assert list(shown.values()) == ["main", "shop", "__main__.<module>", "1", "1", "0%"]
 
 
 def test_of_many_holders_those_with_most_connections_are_shown() -> None:
@@ -138,12 +146,12 @@ def test_of_many_holders_those_with_most_connections_are_shown() -> None:
     blank = HolderNumbers("", *[0] * (len(HolderNumbers._fields) - 1))
     holders = tuple(blank._replace(name=f"GET /{each}", connections=each) for each in many)
     pool = replace(read_snapshot(PoolDescription(), SlotBuffer().slots, 1), holders=holders)
-    labels = {"pool": "main", "database": "orders"}
+    labels = {"pool": "main", "database": "orders", "application": "shop"}
     table = Page(status_page.build_holders([(labels, replace(pool, processes=1))]))
-    shown = [row[1] for row in table.rows[1:]]
+    shown = [row[2] for row in table.read_table(HOLDER_TITLES)]
     assert shown == [f"GET /{each}" for each in reversed(many)][: status_page.MAX_HOLDERS]
     assert "… and 5 more" in table.text
-    listed = [each["holder"] for each in build_pool(labels | {"application": ""}, pool)["holders"]]
+    listed = [each["holder"] for each in build_pool(labels, pool)["holders"]]
     assert listed == [f"GET /{each}" for each in reversed(many)][:MAX_HOLDERS]
 
 
@@ -169,8 +177,8 @@ async def test_of_many_overdue_connections_the_oldest_are_listed(tmp_path: Path)
     assert len(pool["oldest_overdue"]) == MAX_OVERDUE
     ages = [hold["age_seconds"] for hold in pool["oldest_overdue"]]
     assert ages == sorted(ages, reverse=True)
-    rows = page.rows[page.rows.index(OVERDUE_TITLES) + 1 :]
-    assert len([row for row in rows if row[:2] == ["main", "unknown"]]) == status_page.MAX_OVERDUE
+    rows = page.read_table(OVERDUE_TITLES)
+    assert [row[2] for row in rows] == ["unknown"] * status_page.MAX_OVERDUE
     assert f"and {2 * HELD_CAPACITY - status_page.MAX_OVERDUE} more, see" in page.text
 
 

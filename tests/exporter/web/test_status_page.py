@@ -13,8 +13,16 @@ from sqlalchemy_pool_exporter import read_version
 from sqlalchemy_pool_exporter.failures import Failure, Reason
 from sqlalchemy_pool_exporter.probes.check import Check, Kind
 from sqlalchemy_pool_exporter.web.responses import PATHS
-from sqlalchemy_pool_exporter.web.status_page import MAX_ROWS, build_page
+from sqlalchemy_pool_exporter.web.status_page import (
+    MAX_ROWS,
+    build_holders,
+    build_overdue,
+    build_page,
+)
 from sqlalchemy_pool_metrics import PoolDescription
+from sqlalchemy_pool_metrics.slot_buffer import SlotBuffer
+from sqlalchemy_pool_metrics.slot_reader import read_snapshot
+from sqlalchemy_pool_metrics.snapshot import HolderNumbers, OverdueHold
 from tests.exporter.app_workers import run_worker
 from tests.exporter.shared_files.shared_files import POOL, SharedFile
 from tests.exporter.web.clients import CANARY, build_app, build_down, open_client, read_service
@@ -30,6 +38,14 @@ TITLES = [
     "In\xa0use\xa0/ max",
     "Waiting",
     "Failures so\xa0far",
+]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"quoted\" 'twice' & </td></table>",
+    "two\nlines\u202e and turned",
+    "$rows ${folder} $$",
+    "שלום",
+    "",
 ]
 
 
@@ -116,10 +132,7 @@ async def load(folder: Path, databases: Mapping[str, Any] | None = None, **keys:
 
 
 async def read_pools(folder: Path, **keys: Any) -> list[list[str]]:
-    """The rows of the table, without its head."""
-    rows = [row for row in Page(await load(folder, **keys)).rows if len(row) == len(TITLES)]
-    assert rows.pop(0) == TITLES
-    return rows
+    return Page(await load(folder, **keys)).read_table(TITLES)
 
 
 def share(folder: Path, pool: PoolDescription = POOL, **slots: int) -> SharedFile:
@@ -180,14 +193,14 @@ async def test_failures_of_every_kind_are_shown(tmp_path: Path) -> None:
     )
     share(tmp_path, replace(POOL, name="d"), checkout=1000)
     page = Page(await load(tmp_path))
-    shown = [row[-1] for row in page.rows if len(row) == len(TITLES)]
-    assert shown[1:] == [
+    shown = [row[-1] for row in page.read_table(TITLES)]
+    assert shown == [
         "2 cancelled, 1 failed to connect",
         "10169 error, 10169 failed to connect",
         "1 timeout",
         "0",
     ]
-    assert [page.styles[each] for each in shown[1:]] == ["down", "down", "warn", ""]
+    assert [page.styles[each] for each in shown] == ["down", "down", "warn", ""]
 
 
 async def test_a_full_process_is_named_in_colour_and_on_top(tmp_path: Path) -> None:
@@ -199,9 +212,9 @@ async def test_a_full_process_is_named_in_colour_and_on_top(tmp_path: Path) -> N
         workers[1].do(*["checkout"] * 5)
         page = Page(await load(tmp_path))
         text = f"1 of 3 processes full: {workers[1].pid}"
-        rows = [row for row in page.rows if len(row) == len(TITLES)]
-        assert [row[0] for row in rows[1:]] == ["orders", "a"]
-        assert rows[1][3:5] == [text, "5 / 15"]
+        rows = page.read_table(TITLES)
+        assert [row[0] for row in rows] == ["orders", "a"]
+        assert rows[0][3:5] == [text, "5 / 15"]
         assert page.styles[text] == page.styles["5 / 15"] == "down"
         workers[1].do("return")
         page = Page(await load(tmp_path))
@@ -223,7 +236,7 @@ async def test_databases_that_are_down_come_first(up: dict[str, Any], closed_por
     async with open_client(app) as client:
         await client.get("/health/db")
         page = Page((await client.get("/")).text)
-    assert [row[0] for row in page.rows if len(row) == 3][1:] == ["b", "d", "a", "c"]
+    assert [row[0] for row in page.read_table(["Name", "State", "Reason"])] == ["b", "d", "a", "c"]
 
 
 async def test_every_value_has_its_columns_title_for_narrow_screens(
@@ -272,17 +285,7 @@ async def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     assert "no process has written here yet" not in text
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "<script>alert(1)</script>",
-        "\"quoted\" 'twice' & </td></table>",
-        "two\nlines\u202e and turned",
-        "$rows ${folder} $$",
-        "שלום",
-        "",
-    ],
-)
+@pytest.mark.parametrize("name", HOSTILE)
 async def test_names_are_escaped(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "pools <b> & $pools"
     folder.mkdir()
@@ -294,6 +297,25 @@ async def test_names_are_escaped(tmp_path: Path, name: str) -> None:
     assert [shown or "default", shown, shown, "1", "0 / 15", "0", "0"] in page.rows
     assert page.tags.isdisjoint({"script", "b"})
     assert f"Files in {folder} : 1 live" in page.text
+    assert html.count("<table") == html.count("</table>") == 2
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_of_holders_are_escaped(name: str) -> None:
+    labels = {"pool": name, "application": name, "database": name}
+    pool = replace(
+        read_snapshot(POOL, SlotBuffer().slots, 1),
+        processes=1,
+        holders=(HolderNumbers(name, 1, 2, 0),),
+        overdue=(OverdueHold(name, 0, file=name, line=3, function=name),),
+    )
+    html = build_holders([(labels, pool)]) + build_overdue([(labels, pool)])
+    page = Page(html)
+    (_, holder), (_, hold) = page.tables
+    assert holder[:5] == [name, name, name, "1", "2"]
+    place = f"{name}:3 {name}" if name else ""
+    assert hold == [name, name, name or "unknown", "0:00:00", place, "0", ""]
+    assert "script" not in page.tags
     assert html.count("<table") == html.count("</table>") == 2
 
 
