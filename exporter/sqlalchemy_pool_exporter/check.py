@@ -51,14 +51,20 @@ def check_config(
         The exit status: 0 if the configuration is valid, else 1.
     """
     output = output or sys.stdout
+    mistakes: list[SettingsError] = []
     try:
         if syntax_only:
             settings = load_syntax(config, environ, options)
         else:
             settings = load_checked_settings(config, environ, options, check_app_dir=True)
-        check_web_file(settings.web.config_file, syntax_only=syntax_only)
     except SettingsErrors as errors:
-        output.write(f"{errors}\n")
+        mistakes += errors.errors
+    try:
+        check_web_file(find_web_file(config, environ, options), syntax_only=syntax_only)
+    except SettingsErrors as errors:
+        mistakes += errors.errors
+    if mistakes:
+        output.write("".join(f"{mistake}\n" for mistake in mistakes))
         return 1
     count = len(settings.databases)
     output.write(f"configuration is valid: {count} database{'' if count == 1 else 's'}\n")
@@ -117,6 +123,17 @@ def load_checked_settings(
     if errors:
         raise SettingsErrors(errors)
     return settings
+
+
+def find_web_file(
+    config: Path | None, environ: Mapping[str, str], options: Document
+) -> Path | None:
+    """Return the web configuration that the settings name, also where they have mistakes."""
+    try:
+        sources = read_sources(config, environ, options, secrets={})
+    except SettingsErrors:
+        return None
+    return recover_valid(sources).web.config_file
 
 
 def check_web_file(path: Path | None, *, syntax_only: bool = False) -> None:

@@ -52,6 +52,26 @@ def test_the_outcome_goes_to_standard_output(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == "configuration is valid: 1 database\n"
 
 
+def test_the_web_configuration_is_checked_beside_other_mistakes(tmp_path: Path) -> None:
+    web = tmp_path / "web.yaml"
+    status, lines = check(None, DATABASES__A__URL="nonsense", WEB__CONFIG_FILE=str(web))
+    assert status == 1
+    assert [line.split()[0] for line in lines] == ["databases.a.url", f"{web}:"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PRIMARY_URL", "sqlite://", "databases.primary.url, that is two underscores?"),
+        ("A", '{"url": sqlite', "valid JSON"),
+        ("A", "sqlite://", "a mapping, at least with url"),
+    ],
+)
+def test_text_in_place_of_a_database_is_explained(name: str, value: str, expected: str) -> None:
+    _, lines = check(None, **{f"DATABASES__{name}": value})
+    assert [line.endswith(expected) for line in lines] == [True]
+
+
 def test_a_missing_file_is_a_line(tmp_path: Path) -> None:
     file = tmp_path / "no.yaml"
     assert check(file) == (

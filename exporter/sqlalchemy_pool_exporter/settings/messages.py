@@ -131,9 +131,21 @@ def _expect(path: KeyPath, detail: ErrorDetails) -> str:
     if detail["type"] == "expected":
         return str(detail["ctx"]["expected"])
     if detail["type"] in _MAPPING_TYPES:
-        is_database = len(path) == 2 and path[0] == "databases"
-        return "a mapping, at least with url" if is_database else "a mapping"
+        return _expect_mapping(path, detail["input"])
     return _SUBJECT.sub("", detail["msg"])
+
+
+def _expect_mapping(path: KeyPath, value: object) -> str:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        return "a mapping: as text, valid JSON"
+    if len(path) != 2 or path[0] != "databases":
+        return "a mapping"
+    for key in list_keys(DatabaseSettings):
+        database = path[1].removesuffix(f"_{key}")
+        if database != path[1]:  # one underscore in a variable where two belong
+            meant = render_key(("databases", database, key))
+            return f"a mapping, at least with url: did you mean {meant}, that is two underscores?"
+    return "a mapping, at least with url"
 
 
 def _suggest(path: KeyPath, root: type[BaseModel]) -> str:
