@@ -64,10 +64,10 @@ class PoolSums:
         if dropped:
             yield self._build_sum(self._rest, dropped)
 
-    def find_full_processes(self, reading: AppReading) -> dict[LabelValues, list[str]]:
-        """Return the processes in which a pool is full now, by the pool's label values."""
+    def find_full_processes(self, reading: AppReading) -> dict[LabelValues, list[int]]:
+        """Return the ids of the processes in which a pool is full now, by its label values."""
         return {
-            values: sorted({process for process, snapshot in group if snapshot.saturated_processes})
+            values: sorted(int(process.partition("-")[0]) for process in find_full(group))
             for values, group in self._group(reading).items()
         }
 
@@ -124,8 +124,12 @@ def merge_group(group: Group) -> Snapshot:
         merged = replace(merged, pool=replace(merged.pool, waits=waits))
     if merged.processes == processes:
         return merged
-    saturated = len({process for process, snapshot in group if snapshot.saturated_processes})
-    return replace(merged, processes=processes, saturated_processes=saturated)
+    return replace(merged, processes=processes, saturated_processes=len(find_full(group)))
+
+
+def find_full(group: Group) -> set[str]:
+    """Return the processes in which one of the pools is full."""
+    return {process for process, snapshot in group if snapshot.saturated_processes}
 
 
 def read_endpoint(pool: PoolDescription) -> Endpoint | None:

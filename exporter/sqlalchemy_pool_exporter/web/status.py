@@ -1,6 +1,6 @@
 """GET /api/v1/status: what the status page shows, as JSON. It checks nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.snapshot import HolderNumbers, OverdueHold
 
 # Of each pool.
+MAX_PROCESSES: Final = 20
 MAX_HOLDERS: Final = 20
 MAX_OVERDUE: Final = 50
 
@@ -51,21 +52,32 @@ def build_database(probe: Probe) -> Status:
 def build_app(service: Service, path: Path) -> Status:
     """Return the folder, its files by state, and the sums of the application's pools."""
     reading = service.shared_folder.read()
+    full = service.pool_sums.find_full_processes(reading)
     return {
         "dir": str(path),
         "files": reading.files,
         **({"problem": reading.problem} if reading.problem else {}),
         "leak_threshold_seconds": service.shared_folder.leak_threshold,
-        "pools": [build_pool(*row) for row in service.pool_sums.sum(reading)],
+        "pools": [
+            build_pool(labels, pool, full.get(tuple(labels.values()), ()))
+            for labels, pool in service.pool_sums.sum(reading)
+        ],
     }
 
 
-def build_pool(labels: Mapping[str, str], pool: Snapshot) -> Status:
-    """Return a pool of the application with its database, who holds it, and what is overdue."""
+def build_pool(labels: Mapping[str, str], pool: Snapshot, full: Sequence[int]) -> Status:
+    """Return a pool of the application with its database, who holds it, and what is overdue.
+
+    Args:
+        labels: the pool's labels.
+        pool: its sum.
+        full: the ids of the processes in which it is full.
+    """
     holders = sorted(pool.holders, key=rank_holder)[:MAX_HOLDERS]
     return {
         "database": labels["database"],
         **build_app_pool(labels, pool),
+        "saturated_process_ids": full[:MAX_PROCESSES],
         **({"holders": [build_holder(each) for each in holders]} if holders else {}),
         "overdue_connections": len(pool.overdue),
         "oldest_overdue": [build_overdue(hold) for hold in pool.overdue[:MAX_OVERDUE]],

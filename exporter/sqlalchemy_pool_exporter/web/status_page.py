@@ -198,7 +198,7 @@ def build_app_pools(
     path: Path,
     reading: AppReading,
     rows: Sequence[Row],
-    full: Mapping[tuple[str, ...], Sequence[str]],
+    full: Mapping[tuple[str, ...], Sequence[int]],
 ) -> str:
     """Return a table with a row for each pool, if any, and what is in the folder.
 
@@ -206,7 +206,7 @@ def build_app_pools(
         path: the folder.
         reading: what is in it.
         rows: the sums.
-        full: the processes in which a pool is full, by the values of its labels.
+        full: the ids of the processes in which a pool is full, by the values of its labels.
     """
     pools = build_table(
         sorted(rows, key=rank),
@@ -280,12 +280,12 @@ def rank(row: Row) -> tuple[bool, bool, bool, str, str, str]:
     return not pool.processes, not pool.saturated_processes, style != "down", *names
 
 
-def describe_pool(row: Row, full: Sequence[str]) -> list[Cell]:
+def describe_pool(row: Row, full: Sequence[int]) -> list[Cell]:
     """Return the cells of one pool; without processes, only its counters are shown.
 
     Args:
         row: the pool's labels and sum.
-        full: the processes in which it is full.
+        full: the ids of the processes in which it is full.
     """
     labels, pool = row
     use = [("Processes", "ended", ""), (IN_USE_OF_MAX, "", ""), ("Waiting", "", "")]
@@ -300,14 +300,13 @@ def describe_pool(row: Row, full: Sequence[str]) -> list[Cell]:
     ]
 
 
-def describe_use(pool: Snapshot, full: Sequence[str]) -> list[Cell]:
+def describe_use(pool: Snapshot, full: Sequence[int]) -> list[Cell]:
     """Return the cells about a live pool's connections."""
     processes = f"{pool.processes}"
     if pool.saturated_processes:
         processes = f"{pool.saturated_processes} of {pool.processes} processes full"
-        # The process id; the file's id behind it tells it from an earlier process.
-        ids = [process.partition("-")[0] for process in full[:MAX_PROCESSES]]
-        processes += f": {', '.join(ids)}{' …' if len(full) > MAX_PROCESSES else ''}"
+        ids = ", ".join(map(str, full[:MAX_PROCESSES]))
+        processes += f": {ids}{' …' if len(full) > MAX_PROCESSES else ''}"
     limit = "" if pool.max_connections is None else f" / {pool.max_connections}"
     style = "down" if pool.saturated_processes else ""
     waiting = f"{pool.pending_checkouts}" if pool.pool.waits else ""

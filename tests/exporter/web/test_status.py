@@ -1,5 +1,6 @@
 """What the status page shows, as JSON."""
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,12 @@ import pytest
 
 from sqlalchemy_pool_exporter import read_version
 from sqlalchemy_pool_exporter.web import status_page
-from sqlalchemy_pool_exporter.web.status import MAX_HOLDERS, MAX_OVERDUE, build_pool
+from sqlalchemy_pool_exporter.web.status import (
+    MAX_HOLDERS,
+    MAX_OVERDUE,
+    MAX_PROCESSES,
+    build_pool,
+)
 from sqlalchemy_pool_metrics import PoolDescription
 from sqlalchemy_pool_metrics.layout import HELD_CAPACITY
 from sqlalchemy_pool_metrics.slot_buffer import SlotBuffer
@@ -85,6 +91,25 @@ async def test_the_applications_pools_are_those_of_the_page(tmp_path: Path) -> N
     assert ["main", "orders", "shop", "2", "6 / 30", "0", "0"] in page.rows
 
 
+async def test_full_processes_are_named(tmp_path: Path) -> None:
+    app = build_app({}, app={"dir": str(tmp_path)})
+    with run_worker(tmp_path) as full, run_worker(tmp_path) as other:
+        full.do(*["checkout"] * 5)
+        other.do("checkout")
+        async with open_client(app) as client:
+            (pool,) = (await client.get(PATH)).json()["app"]["pools"]
+    assert (pool["processes"], pool["saturated_processes"]) == (2, 1)
+    assert pool["saturated_process_ids"] == [full.pid]
+
+
+async def test_of_many_full_processes_some_are_named(tmp_path: Path) -> None:
+    for _ in range(MAX_PROCESSES + 1):
+        SharedFile(tmp_path).set("saturated", 1)
+    (pool,) = (await load({}, dir=str(tmp_path)))["app"]["pools"]
+    assert pool["saturated_processes"] == MAX_PROCESSES + 1
+    assert pool["saturated_process_ids"] == [os.getpid()] * MAX_PROCESSES
+
+
 async def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     status = await load({}, dir=str(tmp_path / "pools"))
     assert status["app"]["problem"] == "No such file or directory"
@@ -151,7 +176,7 @@ def test_of_many_holders_those_with_most_connections_are_shown() -> None:
     shown = [row[2] for row in table.read_table(HOLDER_TITLES)]
     assert shown == [f"GET /{each}" for each in reversed(many)][: status_page.MAX_HOLDERS]
     assert "… and 5 more" in table.text
-    listed = [each["holder"] for each in build_pool(labels, pool)["holders"]]
+    listed = [each["holder"] for each in build_pool(labels, pool, ())["holders"]]
     assert listed == [f"GET /{each}" for each in reversed(many)][:MAX_HOLDERS]
 
 
