@@ -34,6 +34,8 @@ for line in sys.stdin:
             sys.exit("the checkout did not fail")
     elif verb == "return":
         held.pop().close()
+    elif verb == "leak":
+        held.pop()
     elif verb == "engine":
         engines.append(instrument(create_engine(url, **keys), name=argument))
     print("done", flush=True)
@@ -64,7 +66,7 @@ class Worker:
         return self.process.pid
 
     def do(self, *orders: str) -> None:
-        """Make it do these, one after the other: checkout, fail, return, engine NAME."""
+        """Make it do these, one after the other: checkout, fail, return, leak, engine NAME."""
         assert self.process.stdin
         for order in orders:
             self.process.stdin.write(f"{order}\n")

@@ -79,6 +79,7 @@ def build_pool(labels: Mapping[str, str], pool: Snapshot, full: Sequence[int]) -
         **build_app_pool(labels, pool),
         "saturated_process_ids": full[:MAX_PROCESSES],
         **({"holders": [build_holder(each) for each in holders]} if holders else {}),
+        "leaked_connections": pool.counter("leaked_connections"),
         "overdue_connections": len(pool.overdue),
         "oldest_overdue": [build_overdue(hold) for hold in pool.overdue[:MAX_OVERDUE]],
     }
@@ -95,6 +96,7 @@ def build_holder(holder: HolderNumbers) -> Status:
         "holder": holder.name,
         "connections": holder.connections,
         "checkouts": holder.holds,
+        "leaks": holder.leaks,
         "held_seconds": round(holder.held_ns / 1e9, 3),
         "held_busy_seconds": round(holder.busy_ns / 1e9, 3),
     }

@@ -336,12 +336,13 @@ def describe_holder(found: tuple[Labels, HolderNumbers]) -> list[Cell]:
     labels, holder = found
     each = f"{holder.held_ns / holder.holds / 1e9:.3g} s" if holder.holds else ""
     busy = f"{holder.busy_ns / holder.held_ns:.0%}" if holder.held_ns else ""
+    leaks = f", {holder.leaks} leaked" if holder.leaks else ""
     return [
         ("Pool", labels["pool"], ""),
         ("Application", labels["application"], ""),
         ("Holder", holder.name, ""),
         ("In\xa0use", f"{holder.connections}", ""),
-        ("Checkouts so\xa0far", f"{holder.holds}", ""),
+        ("Checkouts so\xa0far", f"{holder.holds}{leaks}", "warn" if leaks else ""),
         ("Each", each, ""),
         ("Busy", busy, ""),
     ]

@@ -158,12 +158,26 @@ async def test_holders_show_what_they_have_and_how_busy_it_is(tmp_path: Path) ->
         "holder": "__main__.<module>",
         "connections": 1,
         "checkouts": 1,
+        "leaks": 0,
         "held_busy_seconds": 0,
     }
     (row,) = page.read_table(HOLDER_TITLES)
     shown = dict(zip(HOLDER_TITLES, row, strict=True))
     assert shown.pop("Each").endswith(" s")
     assert list(shown.values()) == ["main", "shop", "__main__.<module>", "1", "1", "0%"]
+
+
+async def test_leaks_are_those_of_the_pool_and_of_the_holder(tmp_path: Path) -> None:
+    app = build_app({}, app={"dir": str(tmp_path)})
+    with run_worker(tmp_path) as worker:
+        worker.do("checkout", "checkout", "leak")
+        async with open_client(app) as client:
+            (pool,) = (await client.get(PATH)).json()["app"]["pools"]
+            page = Page((await client.get("/")).text)
+    assert (pool["leaked_connections"], pool["holders"][0]["leaks"]) == (1, 1)
+    (row,) = page.read_table(HOLDER_TITLES)
+    assert row[3:5] == ["1", "2, 1 leaked"]
+    assert page.styles["2, 1 leaked"] == "warn"
 
 
 def test_of_many_holders_those_with_most_connections_are_shown() -> None:

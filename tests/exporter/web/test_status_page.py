@@ -306,13 +306,13 @@ def test_names_of_holders_are_escaped(name: str) -> None:
     pool = replace(
         read_snapshot(POOL, SlotBuffer().slots, 1),
         processes=1,
-        holders=(HolderNumbers(name, 1, 2, 0),),
+        holders=(HolderNumbers(name, 1, 2, 0, leaks=1),),
         overdue=(OverdueHold(name, 0, file=name, line=3, function=name),),
     )
     html = build_holders([(labels, pool)]) + build_overdue([(labels, pool)])
     page = Page(html)
     (_, holder), (_, hold) = page.tables
-    assert holder[:5] == [name, name, name, "1", "2"]
+    assert holder[:5] == [name, name, name, "1", "2, 1 leaked"]
     place = f"{name}:3 {name}" if name else ""
     assert hold == [name, name, name or "unknown", "0:00:00", place, "0", ""]
     assert "script" not in page.tags
