@@ -46,8 +46,8 @@ def _show_leaked() -> PanelBuilder:
         "How many connections did the garbage collector return?",
         "Connections that their callers never returned. **Good:** 0. **Bad:** any: where the same "
         "code keeps a reference, it leaks for longer. **Do:** see whose they were in the row Who "
-        "holds the connections; without holders look in the application's log for SQLAlchemy's "
-        "warning about non-checked-in connections.",
+        "holds the connections; without holders only the log of an asyncio application tells, with "
+        "SQLAlchemy's warning about non-checked-in connections.",
         "short",
         Query(at(f"sum by ({POOL}) ({leaked})"), BY_POD),
         bars=True,
