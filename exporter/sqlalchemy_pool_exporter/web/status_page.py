@@ -54,7 +54,7 @@ PAGE: Final = Template("""\
 @media (prefers-color-scheme: dark) {
   :root { --text: #e6edf3; --quiet: #9da7b1; --line: #3d444d; --page: #0d1117; --link: #79c0ff;
     --up: #56d364; --down: #ff7b72; --warn: #e3b341; } }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: var(--text);
+body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: var(--text);
   background: var(--page); font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { margin-top: 2rem; font-size: 1.125rem; } h3 { font-size: 1rem; }
 p { color: var(--quiet); } a { color: var(--link); }
@@ -62,7 +62,7 @@ table { width: 100%; border-collapse: collapse; }
 th, td { padding: .375rem 1rem .375rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; overflow-wrap: anywhere; overflow: clip; font-weight: normal; }
 thead th { color: var(--quiet); overflow-wrap: normal; }
-.pools tbody th { min-width: 6rem; }
+.pools tbody th, .pools td { min-width: 4rem; }
 .up { color: var(--up); } .warn { color: var(--warn); font-weight: 600; }
 .down { color: var(--down); font-weight: 600; }
 /* On a phone each row is a block, with the column's title before each value. */
