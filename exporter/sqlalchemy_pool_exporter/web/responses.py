@@ -22,7 +22,7 @@ HEALTHY: Final = "/-/healthy"
 PATHS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "/": "this overview",
-        "/api/v1/status": "the same as JSON",
+        "/api/v1/status": "the databases and pools as JSON, in more detail",
         "/metrics": "metrics for Prometheus",
         "/health/db": "health of all databases, checked now: 200 or 503, as JSON",
         "/health/db/{name}": "health of one database, checked now: 200 or 503, as JSON",

@@ -1,4 +1,4 @@
-"""GET /api/v1/status: what the status page shows, as JSON. It checks nothing."""
+"""GET /api/v1/status: what the status page shows, as JSON in more detail. It checks nothing."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
