@@ -85,9 +85,9 @@ def build_pool(labels: Mapping[str, str], pool: Snapshot, full: Sequence[int]) -
     }
 
 
-def rank_holder(holder: HolderNumbers) -> tuple[int, int, str]:
-    """Return the sort key of a holder: those who have most connections now come first."""
-    return -holder.connections, -holder.held_ns, holder.name
+def rank_holder(holder: HolderNumbers) -> tuple[int, int, int, str]:
+    """Return a holder's sort key: those with most connections now come first, then leaking ones."""
+    return -holder.connections, -holder.leaks, -holder.held_ns, holder.name
 
 
 def build_holder(holder: HolderNumbers) -> Status:

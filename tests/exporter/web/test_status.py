@@ -16,6 +16,7 @@ from sqlalchemy_pool_exporter.web.status import (
     MAX_OVERDUE,
     MAX_PROCESSES,
     build_pool,
+    rank_holder,
 )
 from sqlalchemy_pool_metrics import PoolDescription
 from sqlalchemy_pool_metrics.layout import HELD_CAPACITY
@@ -178,6 +179,19 @@ async def test_leaks_are_those_of_the_pool_and_of_the_holder(tmp_path: Path) -> 
     (row,) = page.read_table(HOLDER_TITLES)
     assert row[3:5] == ["1", "2, 1 leaked"]
     assert page.styles["2, 1 leaked"] == "warn"
+
+
+def test_holders_who_leaked_come_after_those_with_connections() -> None:
+    holders = (
+        HolderNumbers("long", 0, 9, 9),
+        HolderNumbers("leaking", 0, 1, 1, leaks=1),
+        HolderNumbers("holding", 1, 1, 1),
+    )
+    assert [each.name for each in sorted(holders, key=rank_holder)] == [
+        "holding",
+        "leaking",
+        "long",
+    ]
 
 
 def test_of_many_holders_those_with_most_connections_are_shown() -> None:
