@@ -14,6 +14,8 @@ from sqlalchemy_pool_metrics.prometheus import build_metric
 
 # For each source: about twice the numbers that a pool has.
 MAX_ENDS: Final = 200
+# Of more sources one has nearly always changed, and keeping them takes memory.
+MAX_COMPARED: Final = 10
 
 Source = TypeVar("Source")
 Labels: TypeAlias = Mapping[str, str]
@@ -35,8 +37,18 @@ class LineEnds(dict[float, str]):
 class FamilyRenderer(Generic[Source]):
     """Renders the families of sources of one kind, such as pools, at each scrape."""
 
-    def __init__(self, families: Sequence[Family[Source]]) -> None:
+    def __init__(self, families: Sequence[Family[Source]], *, of_values: bool = False) -> None:
+        """Take the families.
+
+        Args:
+            families: What to render.
+            of_values: The sources are immutable, and equal ones have the same numbers. While those
+                of two scrapes are equal, their families are not read again.
+        """
         self._families = families
+        self._of_values = of_values
+        # What was asked last, and the answer.
+        self._last: tuple[object, list[bytes]] | None = None
         self._ends = LineEnds()
         self._labels: Sequence[Labels] = ()
         # By escaping: formats with the same one have the same lines, except for comments.
@@ -55,6 +67,15 @@ class FamilyRenderer(Generic[Source]):
             sources.append(source)
         if labels != self._labels:
             self._labels = labels  # another list tells the families that it changed
+        asked = scrape, self._labels, sources
+        if self._last and self._last[0] == asked:
+            return self._last[1]
+        rendered = self._render(scrape, sources)
+        is_kept = self._of_values and len(sources) <= MAX_COMPARED
+        self._last = (asked, rendered) if is_kept else None
+        return rendered
+
+    def _render(self, scrape: Scrape, sources: Sequence[Source]) -> list[bytes]:
         if len(self._ends) > MAX_ENDS * (1 + len(sources)):
             self._ends.clear()
         exposition = scrape.exposition

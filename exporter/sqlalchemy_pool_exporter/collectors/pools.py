@@ -54,8 +54,8 @@ class PoolCollector:
             (fill_labels(label_probe_pool(probe), self._sums.label_names), probe.database)
             for probe in (probes.values() if probe_pools else ())
         ]
-        self._pools = FamilyRenderer(FAMILIES)
-        self._app_pools = FamilyRenderer(APP_FAMILIES)
+        self._pools = FamilyRenderer(FAMILIES, of_values=True)
+        self._app_pools = FamilyRenderer(APP_FAMILIES, of_values=True)
         self._files = FamilyRenderer(FILE_FAMILIES)
 
     def render(self, scrape: Scrape) -> list[bytes]:

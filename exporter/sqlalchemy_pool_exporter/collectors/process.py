@@ -30,7 +30,8 @@ class ClientCollector:
         self._read_clock = read_clock
         self._collected_at = -math.inf
         self._metrics = self._collect()
-        self._renderer = FamilyRenderer(list(map(build_family, self._metrics.values())))
+        families = list(map(build_family, self._metrics.values()))
+        self._renderer = FamilyRenderer(families, of_values=True)
 
     def render(self, scrape: Scrape) -> list[bytes]:
         """Return its families."""

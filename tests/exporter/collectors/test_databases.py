@@ -58,6 +58,14 @@ def test_a_database_that_answered_has_all_its_series() -> None:
     assert read_series(registry, name) == {("shop",): 1234.5}
 
 
+def test_a_scrape_shows_what_a_probe_has_found_since_the_last_one() -> None:
+    probe = build_probe()
+    registry = collect(probe)
+    assert read_series(registry, f"{PREFIX}_up") == {("shop",): 0}
+    probe.last = build_success()
+    assert read_series(registry, f"{PREFIX}_up") == {("shop",): 1}
+
+
 def test_series_of_the_server_disappear_when_it_is_down_and_others_stay() -> None:
     probe = build_probe()
     probe.last, probe.last_success_timestamp = build_failure(), 1234.5

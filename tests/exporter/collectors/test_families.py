@@ -4,6 +4,7 @@ import gc
 import math
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from typing import Any, TypeAlias
 
@@ -94,10 +95,10 @@ def check(
 def test_the_text_is_prometheus_clients_scrape_after_scrape(
     scrapes: list[tuple[str, dict[tuple[str, str], Source]]],
 ) -> None:
-    renderer = FamilyRenderer(FAMILIES)
+    renderer = FamilyRenderer(FAMILIES, of_values=True)
     for accept, found in scrapes:
         later = {labels: advance(source) for labels, source in found.items()}
-        for labelled in (label(found), label(later)):
+        for labelled in (label(found), label(found), label(later)):
             check(renderer, FAMILIES, choose_exposition(accept), labelled)
 
 
@@ -123,7 +124,7 @@ snapshots = st.builds(
 @given(st.lists(st.dictionaries(texts, snapshots, max_size=3), min_size=1, max_size=3))
 def test_pools_look_as_prometheus_client_prints_them(scrapes: list[dict[str, Snapshot]]) -> None:
     families = (*POOL_FAMILIES, *APP_FAMILIES)
-    renderer = FamilyRenderer(families)
+    renderer = FamilyRenderer(families, of_values=True)
     for found in scrapes:
         labelled = [({"origin": "app", "pool": name}, pool) for name, pool in found.items()]
         check(renderer, families, choose_exposition(""), labelled)
@@ -157,6 +158,24 @@ def test_only_numbers_are_new_until_a_source_or_a_series_comes() -> None:
     assert render({**shop, "counter": ([("a", "c")], [1])}) == 1
     assert render(shop, shop) == 1 + len(FAMILIES)
     assert render(shop, {**shop, "gauge": single(3)}) == 0
+
+
+@pytest.mark.parametrize(("of_values", "reads"), [(True, 3), (False, 4)])
+def test_sources_that_are_values_are_read_when_they_have_changed(
+    of_values: bool, reads: int
+) -> None:
+    read: list[int] = []
+
+    def count(source: int) -> Series:
+        read.append(source)
+        return single(source)
+
+    family = Family("shop_up", "gauge", "A gauge.", count)
+    renderer = FamilyRenderer([family], of_values=of_values)
+    for team, number in (("core", 1), ("core", 1), ("core", 2), ("web", 2)):
+        labelled = [({"team": team}, number)]
+        check(renderer, [replace(family, read=single)], choose_exposition(""), labelled)
+    assert len(read) == reads
 
 
 def test_a_source_that_is_gone_is_forgotten() -> None:
