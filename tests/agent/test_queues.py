@@ -171,7 +171,7 @@ def test_no_counter_decreases_while_threads_work() -> None:
             seen.append((now.checked_out_ns, now.pending_ns, now.saturated_ns))
 
     def work() -> None:
-        for _ in range(2000):
+        for _ in range(500):
             engine.raw_connection().close()
 
     watcher = threading.Thread(target=watch)
