@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.core import CounterMetricFamily, Metric
 
@@ -140,9 +140,12 @@ def test_only_a_client_that_asks_for_gzip_gets_it(header: str, accepted: bool) -
 
 
 @given(st.text(alphabet='abq=;,/*."0123456789 -') | st.text())
-def test_any_header_can_be_parsed(header: str) -> None:
-    parse_weights(header)
-    accepts_gzip(header)
+@example("gzip;q=x")
+@example("gzip;q=nan")
+@example("gzip;q=2, gzip;q=-1")
+def test_any_header_has_weights_from_0_to_1(header: str) -> None:
+    assert all(0 <= weight <= 1 for _, weight in parse_weights(header))
+    assert accepts_gzip(header) in {True, False}
 
 
 class Page:
