@@ -61,7 +61,7 @@ class MappedSlotBuffer(SlotBuffer):
     """
 
     def __init__(self, file: ProcessFile, number: int, block: memoryview) -> None:
-        super().__init__(block[SLOTS_OFFSET:].cast("Q"))
+        super().__init__(block[SLOTS_OFFSET:])
         self.file = file
         self.on_new_window = file.request_check
         self.bit = 1 << number

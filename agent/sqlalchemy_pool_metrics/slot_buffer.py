@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
+from typing import Literal
 
 from .clock import monotonic_ns
 from .holder_table import HolderTable
@@ -11,6 +13,10 @@ from .slot_reader import read_snapshot
 from .snapshot import PoolDescription, Snapshot
 
 __all__ = ["SlotBuffer"]
+
+_FORMAT: Literal["L", "Q"] = "L" if struct.calcsize("L") == 8 else "Q"
+"""The format of a slot: unsigned long where it has 64 bits, because CPython needs two thirds of the
+instructions of an unsigned long long to store one."""
 
 
 class SlotBuffer:
@@ -24,10 +30,10 @@ class SlotBuffer:
             registered.
     """
 
-    def __init__(self, slots: memoryview | None = None) -> None:
+    def __init__(self, memory: memoryview | None = None) -> None:
         # A cast memoryview stores 8 aligned bytes at once. struct.pack_into() writes zeros first,
         # which a reader in another process can see.
-        self.slots = slots or memoryview(bytearray(8 * BLOCK_SLOTS)).cast("Q")
+        self.slots = (memory or memoryview(bytearray(8 * BLOCK_SLOTS))).cast(_FORMAT)
         self.holders = HolderTable(self.slots)
         self.description = PoolDescription()
         self.on_new_window: Callable[[], None] | None = None
@@ -63,7 +69,7 @@ class SlotBuffer:
 
     def clear(self) -> None:
         """Set every slot to 0; nobody may read them meanwhile."""
-        self.slots[:] = memoryview(bytes(8 * BLOCK_SLOTS)).cast("Q")
+        self.slots[:] = memoryview(bytes(8 * BLOCK_SLOTS)).cast(_FORMAT)
         self.holders = HolderTable(self.slots)
 
     def read(self, *, with_gauges: bool = False) -> Snapshot:
