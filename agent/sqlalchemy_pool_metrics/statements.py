@@ -32,7 +32,7 @@ __all__ = ["observe"]
 _STATE = "_connection_record._pool_metrics"
 """Where the caller's proxy of a connection has the connection's state."""
 _of_proxy = attrgetter(_STATE)
-_of_context = attrgetter(f"root_connection._dbapi_connection.{_STATE}")
+_of_context = attrgetter(f"_dbapi_connection.{_STATE}")
 # All of them take the connection's proxy, or the context of the execution, as the last argument.
 # Not do_rollback(), which every return of a connection calls: it would cost a tenth of a checkout.
 _METHODS = {
