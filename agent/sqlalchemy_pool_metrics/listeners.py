@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from sqlalchemy import event, exc
+from sqlalchemy.pool import QueuePool
 
 from .faults import guarded
 from .registry import PROCESS
@@ -73,14 +74,14 @@ def _invalidation_reason(error: BaseException | None) -> str:
 def _close_reason(pool: Any, record: Any, recorder: Recorder) -> str:
     """Return why a connection that was not invalidated closes.
 
-    The checks, and their order, are those of SQLAlchemy's _ConnectionRecord.get_connection(). A
-    connection that closes while it is idle found no room in the pool.
+    The checks, and their order, are those of SQLAlchemy's _ConnectionRecord.get_connection(). In a
+    pool without a queue, a connection that closes while it is idle found no room; for queues see
+    `note_overflow`.
     """
     disposing = DISPOSING.get()
     if disposing is not None and disposing() is pool:
         return "dispose"
-    state = recorder.state(record)
-    if state.idle and not state.taken:
+    if recorder.state(record).idle and not isinstance(pool, QueuePool):
         return "overflow"
     if -1 < pool._recycle < time.time() - record.starttime:
         return "recycle"

@@ -22,7 +22,7 @@ from .existing_connections import find_connections
 from .faults import log_fault, raised_by_application
 from .holders import choose_search
 from .queues import RecordingQueue, RecordsWaits, find_mutex, make_recording, recording_queue_class
-from .recorder import Recorder
+from .recorder import Recorder, note_overflow
 from .registry import PROCESS
 from .snapshot import PoolDescription
 
@@ -97,6 +97,8 @@ class RecordsMetrics(Pool):
                 PROCESS.run_maintenance()
             with self._recorder.lock:
                 self._recorder.record_return(record)
+            if isinstance(self, QueuePool):
+                note_overflow(record)  # until the queue takes it back
         except Exception as fault:
             if raised_by_application(fault):
                 raise

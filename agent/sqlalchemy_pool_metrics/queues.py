@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Full, Queue, QueueCommon
 
 from .faults import log_fault, raised_by_application
-from .recorder import Recorder, mark_taken
+from .recorder import Recorder, note_overflow
 from .registry import PROCESS
 
 __all__ = [
@@ -49,7 +49,6 @@ class RecordsWaits(QueueCommon[Any]):
         # After the `except`: an exception of the wait must not have our Empty as its context.
         if record is None:
             return self._wait(timeout)
-        mark_taken(record)
         return record
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -57,7 +56,11 @@ class RecordsWaits(QueueCommon[Any]):
         try:
             self._record_returned(item)
         finally:
-            super().put(item, block, timeout)
+            try:
+                super().put(item, block, timeout)
+            except Full:
+                note_overflow(item)
+                raise
 
     def _record_returned(self, record: Any) -> None:
         if not PROCESS.up_to_date[0]:
@@ -79,9 +82,7 @@ class RecordsWaits(QueueCommon[Any]):
         except Exception as fault:
             log_fault("recording a wait", fault)
         try:
-            record = super().get(True, timeout)
-            mark_taken(record)
-            return record
+            return super().get(True, timeout)
         finally:
             if recorder is not None and wait is not None:
                 _end_wait(recorder, *wait)
@@ -137,7 +138,6 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
             if not block:
                 raise Empty
             return self._wait(timeout)  # the pool asks to block only when it is at its limit
-        mark_taken(record)
         return record
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -164,6 +164,7 @@ class RecordingQueue(RecordsWaits, Queue[Any]):
                         if self._waiters:
                             self.not_empty.notify()
         if is_full:
+            note_overflow(item)
             raise Full
         if fault is not None:
             if raised_by_application(fault):
@@ -208,7 +209,6 @@ class RecordingAsyncQueue(RecordsWaits, AsyncAdaptedQueue[Any]):
         record = queue._queue.pop() if self.use_lifo else queue._queue.popleft()
         if queue._putters:  # callers of a `put` that blocks, which only a user's own class calls
             queue._wakeup_next(queue._putters)
-        mark_taken(record)
         return record
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -229,6 +229,7 @@ class RecordingAsyncQueue(RecordsWaits, AsyncAdaptedQueue[Any]):
         finally:
             queue: Any = self._queue
             if 0 < queue._maxsize <= len(queue._queue):
+                note_overflow(item)
                 raise Full
             queue._queue.append(item)
             if queue._getters:

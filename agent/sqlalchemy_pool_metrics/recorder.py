@@ -38,7 +38,7 @@ from .snapshot import PoolDescription
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-__all__ = ["ConnectionState", "Recorder", "mark_taken"]
+__all__ = ["ConnectionState", "Recorder", "note_overflow"]
 
 _STATE = "_pool_metrics"
 # Read at every checkout and return: a global is faster than an index into a tuple.
@@ -52,7 +52,6 @@ class ConnectionState:
         recorder: The recorder of the pool that the record belongs to.
         live: Whether the record has an open connection that this process opened.
         idle: Whether the record counts as checked in: until its next checkout is recorded.
-        taken: Whether it has left the queue for that checkout, which may ping or reconnect first.
         since_ns: When it was checked out; 0 when it is not.
         statement_ns: When the statement that it executes began; 0 when it executes none.
         slot: The slot of its start time in the block; 0 for none.
@@ -71,13 +70,12 @@ class ConnectionState:
         "since_ns",
         "slot",
         "statement_ns",
-        "taken",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, live: bool) -> None:
         self.recorder = recorder
         self.live = live
-        self.idle = self.taken = False
+        self.idle = False
         self.slot = 0
         self.since_ns = self.statement_ns = 0
         self.fairy: ref[Any] | None = None
@@ -93,11 +91,11 @@ class ConnectionState:
                 log_fault("recording a lost connection", fault)
 
 
-def mark_taken(record: Any) -> None:
-    """Note that a record left the queue of idle connections; only its new owner knows it."""
+def note_overflow(record: Any) -> None:
+    """Note that a returned record found no room, so that SQLAlchemy is about to close it."""
     state: ConnectionState | None = getattr(record, _STATE, None)
-    if state is not None:  # else it was queued before the recording began
-        state.taken = True
+    if state is not None:  # else its return was not recorded
+        state.closing = "overflow"
 
 
 class _Thread(threading.local):
@@ -334,7 +332,7 @@ class Recorder:
             state.holder = ""
         if block.saturated_since:
             block.record_saturation(now_ns)
-        state.since_ns, state.fairy, state.idle, state.taken = 0, None, True, False
+        state.since_ns, state.fairy, state.idle = 0, None, True
 
     def begin_statement(self, state: ConnectionState) -> int:
         """Count a connection that executes a statement from now on.
@@ -373,7 +371,7 @@ class Recorder:
         if record.dbapi_connection is None:
             self._count_closed(state, reason)
             return
-        state.taken = False
+        state.closing = None
         if not state.idle:
             self._set_idle(state, True)
 
@@ -403,7 +401,7 @@ class Recorder:
         if os.getpid() != self._pid:  # in a forked child: the connection belongs to the parent
             return
         with self.lock:
-            dropped_with_pool = self.retired or (state.idle and not state.taken)
+            dropped_with_pool = self.retired or state.idle
             if state.since_ns:
                 self._end_checkout(state)
             self._count_closed(state, "dispose" if dropped_with_pool else "other")

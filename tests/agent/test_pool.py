@@ -20,7 +20,7 @@ from sqlalchemy.pool import (
     SingletonThreadPool,
     StaticPool,
 )
-from sqlalchemy.util.queue import Queue
+from sqlalchemy.util.queue import Full, Queue
 
 from sqlalchemy_pool_metrics import (
     MetricsAsyncAdaptedQueuePool,
@@ -191,6 +191,36 @@ def test_a_returned_connection_without_room_is_closed_as_overflow(pool_class: ty
     assert (out.checked_out, out.overflow) == (2, 1)
     assert (now.checked_out, now.checked_in, now.overflow) == (0, 1, 0)
     assert now.counter("connections_closed_overflow") == driver.closed == 1
+
+
+def test_a_connection_that_a_users_pool_does_not_take_back_is_closed_as_overflow() -> None:
+    class Forgetful(QueuePool):
+        def _do_return_conn(self, record: Any) -> None:
+            record.close()
+            self._dec_overflow()
+
+    engine = build_engine(metrics_class(Forgetful))
+    engine.raw_connection().close()
+
+    assert read_pool(engine).counter("connections_closed_overflow") == 1
+
+
+def test_a_connection_for_which_a_users_pool_makes_room_is_not_closed_as_overflow() -> None:
+    class Growing(QueuePool):
+        def _do_return_conn(self, record: Any) -> None:
+            try:
+                self._pool.put(record, False)
+            except Full:
+                self._pool.maxsize += 1
+                self._pool.put(record, False)
+
+    engine = build_engine(metrics_class(Growing), pool_size=1, max_overflow=1)
+    connections = [engine.raw_connection(), engine.raw_connection()]
+    for connection in connections:
+        connection.close()
+    engine.dispose()
+
+    assert read_pool(engine).counter("connections_closed_dispose") == 2
 
 
 @pytest.mark.parametrize(("use_lifo", "expected"), [(True, 1), (False, 0)])
