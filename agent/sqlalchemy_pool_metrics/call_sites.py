@@ -1,4 +1,4 @@
-"""The function of the application that asks for a connection, found on the stack."""
+"""The functions on the stack: those of the application, and those of libraries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["CallSite", "find", "is_library"]
+__all__ = ["CallSite", "add_site", "find_in_parents", "is_library", "sites"]
 
 LIBRARIES_VARIABLE = "SQLALCHEMY_POOL_METRICS_LIBRARIES"
 LIBRARIES = (
@@ -45,57 +45,42 @@ class CallSite:
         self.name, self.place, self.code = name, place, code
 
 
-_NOWHERE = CallSite()
-_sites: dict[int, CallSite] = {}
+sites: dict[int, CallSite] = {}
 """By the id of the code: the hash of a code object takes long."""
+_NOWHERE = CallSite()
 
 
-def find(depth: int) -> CallSite:
-    """Return the innermost function outside libraries; one without a name if there is none.
+def find_in_parents() -> CallSite:
+    """Return the innermost function outside libraries that started the running greenlet.
 
-    Args:
-        depth: The frame to begin with, counted from the caller's: looking at frames takes time.
+    The stack of a greenlet begins where it was started, as by SQLAlchemy's greenlet_spawn(). A call
+    site without a name stands for none.
     """
-    try:
-        frame: FrameType | None = sys._getframe(depth + 1)
-    except ValueError:  # a greenlet's stack may be shorter
-        frame = None
-    greenlet = None
-    while True:
+    module = sys.modules.get("greenlet")
+    greenlet: Any = None if module is None else module.getcurrent().parent
+    while greenlet is not None:
+        frame: FrameType | None = greenlet.gr_frame
         while frame is not None:
-            code = frame.f_code
-            try:
-                site = _sites[id(code)]
-            except KeyError:
-                site = _add_site(frame, code)
+            site = sites.get(id(frame.f_code)) or add_site(frame)
             if site.name:
                 return site
             frame = frame.f_back
-        # The stack continues where the greenlet was started, as by SQLAlchemy's greenlet_spawn().
-        greenlet = _find_parent(greenlet)
-        if greenlet is None:
-            return _NOWHERE
-        frame = greenlet.gr_frame
+        greenlet = greenlet.parent
+    return _NOWHERE
 
 
-def _find_parent(greenlet: Any) -> Any:
-    """Return the parent of a greenlet, of the current one for None."""
-    module = sys.modules.get("greenlet")
-    if greenlet is None and module is not None:
-        greenlet = module.getcurrent()
-    return getattr(greenlet, "parent", None)
-
-
-def _add_site(frame: FrameType, code: CodeType) -> CallSite:
+def add_site(frame: FrameType) -> CallSite:
+    """Return the function that a frame runs; it is among the `sites` from now on."""
+    code = frame.f_code
     module = str(frame.f_globals.get("__name__", ""))
     # The code of a template has no module.
     is_named = module and not is_library(module)
     function = getattr(code, "co_qualname", code.co_name)
     name = f"{module}.{function}" if is_named else ""
-    if len(_sites) >= MAX_SITES:
-        _sites.clear()
+    if len(sites) >= MAX_SITES:
+        sites.clear()
     place = f"{_shorten_path(code, module)}:{code.co_firstlineno} {function[-MAX_FUNCTION:]}"
-    site = _sites[id(code)] = CallSite(name, place, code)
+    site = sites[id(code)] = CallSite(name, place, code)
     return site
 
 

@@ -16,7 +16,7 @@ from typing import Any, Callable, NamedTuple
 
 from .faults import log_fault
 
-__all__ = ["attach_loaded", "find"]
+__all__ = ["attach_loaded", "find", "loaded"]
 
 METHODS = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
@@ -26,9 +26,7 @@ METHODS = frozenset(
 
 def find() -> str:
     """Return the name of the innermost endpoint or task that is running; "" if there is none."""
-    if _count_modules() != _loaded.modules:
-        attach_loaded()
-    for find_in_framework in _loaded.finders:
+    for find_in_framework in loaded.finders:
         found = find_in_framework()
         if found:
             return found
@@ -38,11 +36,11 @@ def find() -> str:
 def attach_loaded() -> None:
     """Attach to the frameworks that have been imported since the last call. Never raises."""
     # Does not wait: a signal handler may come here while its thread is at work here.
-    if _loaded.lock.acquire(blocking=False):
+    if len(sys.modules) != loaded.modules and loaded.lock.acquire(blocking=False):
         try:
-            _loaded.attach()
+            loaded.attach()
         finally:
-            _loaded.lock.release()
+            loaded.lock.release()
 
 
 class _LoadedFrameworks:
@@ -60,7 +58,7 @@ class _LoadedFrameworks:
         self._finders: dict[str, Callable[[], str]] = {}
 
     def attach(self) -> None:
-        self.modules = _count_modules()
+        self.modules = len(sys.modules)
         for name, last, attach in _FRAMEWORKS:
             module = sys.modules.get(name)
             if name not in self._finders and hasattr(module, last):
@@ -74,8 +72,7 @@ class _LoadedFrameworks:
         self.finders = tuple(dict.fromkeys(filter(None, found)))
 
 
-_loaded = _LoadedFrameworks()
-_count_modules = sys.modules.__len__
+loaded = _LoadedFrameworks()
 
 
 def _name(method: str, path: str) -> str:

@@ -10,13 +10,15 @@ import functools
 import inspect
 import logging
 import os
+import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, Callable, NamedTuple, TypeVar, cast
 
-from .call_sites import find as find_call_site
-from .endpoints import attach_loaded
+from .call_sites import CallSite, add_site, find_in_parents, sites
+from .endpoints import attach_loaded, loaded
 from .endpoints import find as find_endpoint
 from .faults import log_fault
 
@@ -35,7 +37,7 @@ HOLDERS_VARIABLE = "SQLALCHEMY_POOL_METRICS_HOLDERS"
 ON = ("on", "1", "true", "yes")
 OFF = ("off", "0", "false", "no", "")
 _CALLER = 3
-"""The frame of the pool's caller: before it are `_find`, the recorder's and the pool's."""
+"""The frame of the pool's caller: before it are those of `_find`, the recorder and the pool."""
 
 Found = tuple[str, str]
 """A holder, and where it asks for the connection; "" if that is not known."""
@@ -77,14 +79,34 @@ def _find_name() -> Found | None:
 
 
 def _find() -> Found | None:
+    # In one function, and with few calls: this runs at every checkout.
     try:
-        site = find_call_site(_CALLER)
-        name = _get_name()[0] or find_endpoint() or site.name
+        try:
+            frame: FrameType | None = sys._getframe(_CALLER)
+        except ValueError:  # a greenlet's stack may be shorter
+            frame = None
+        # The innermost function outside libraries. Looking at frames takes time.
+        while frame is not None:
+            try:
+                site = sites[id(frame.f_code)]
+            except KeyError:
+                site = _add_site(frame)
+            if site.name:
+                break
+            frame = frame.f_back
+        else:
+            site = find_in_parents()
+        name = _get_name()[0] or (loaded.finders and find_endpoint()) or site.name
     # No others: a signal handler of the application may raise while this runs.
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as fault:
         log_fault("finding a holder", fault)
         return None
     return (name, site.place) if name else None
+
+
+def _add_site(frame: FrameType) -> CallSite:
+    attach_loaded()  # a new function may come with a framework that was imported just now
+    return add_site(frame)
 
 
 NAMED = HolderSearch(None)

@@ -112,14 +112,14 @@ def test_an_async_engine_finds_the_coroutine(tmp_path: Path) -> None:
 
 def test_modules_can_be_declared_libraries(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SQLALCHEMY_POOL_METRICS_LIBRARIES", f"shop.database, {HERE}")
-    call_sites._sites.clear()
+    call_sites.sites.clear()
     load_order(engine)
 
     (name,) = find_holders(engine)
     assert not name.startswith(HERE)
     assert is_library("shop.database.sessions")
     assert not is_library("shop.databases")
-    call_sites._sites.clear()
+    call_sites.sites.clear()
 
 
 def test_code_without_a_module_is_not_a_holder(engine: Engine) -> None:
@@ -176,10 +176,10 @@ def test_no_frame_is_kept(engine: Engine) -> None:
 def test_a_fault_while_looking_for_a_holder_is_logged_and_the_checkout_counts(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_: int) -> str:
+    def fail() -> str:
         raise LookupError("changed in a new version")
 
-    monkeypatch.setattr(holders, "find_call_site", fail)
+    monkeypatch.setattr(holders, "_get_name", fail)
     load_order(engine)
 
     assert "finding a holder" in caplog.text
