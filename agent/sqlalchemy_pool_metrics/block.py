@@ -28,7 +28,7 @@ from .layout import (
     CONNECTIONS,
     ENDED,
     HISTOGRAM_SLOTS,
-    HOLDERS,
+    MOVED_SLOTS,
     SLOT,
     TABLE,
     read_busy,
@@ -171,7 +171,7 @@ class Block:
         """Continue in another buffer and add to the counters that are there. Takes the lock."""
         with self.lock:
             # Other pools counted there before; read() subtracts their counts.
-            self._inherited = list(map(add, self._inherited, buffer.slots[:ADDITIVE_SLOTS]))
+            self._inherited = list(map(add, self._inherited, buffer.read_additive()))
             self._inherited_holders.update(buffer.holders.count())
             self.buffer.move_to(buffer)
             self.buffer, self.slots, self.holders = buffer, buffer.slots, buffer.holders
@@ -186,7 +186,7 @@ class Block:
         if not self.lock.acquire(blocking=False):
             return False
         try:
-            self._inherited = list(map(add, self._inherited, buffer.slots[:ADDITIVE_SLOTS]))
+            self._inherited = list(map(add, self._inherited, buffer.read_additive()))
             self._inherited_holders.update(buffer.holders.count())
             buffer.add_counters_to(self.buffer)
             self._resume()
@@ -208,7 +208,7 @@ class Block:
             old, buffer = self.buffer, SlotBuffer()
             buffer.describe(old.description)
             buffer.on_new_window = old.on_new_window
-            for slot in range(ADDITIVE_SLOTS, HOLDERS):
+            for slot in MOVED_SLOTS:
                 value = old.slots[slot]
                 # An ended entry of a table holds a total of the old buffer: leave it behind.
                 buffer.slots[slot] = value if value < ENDED else 0
@@ -218,6 +218,8 @@ class Block:
             running, old.slots[BUSY] = read_busy(self.busy, now_ns)
             buffer.slots[BUSY] = running * (BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT))
             buffer.slots[BUSY_SINCE] = now_ns
+            buffer.holders.take_statements(old.holders, now_ns)
+            buffer.holders.take_details(old.holders)
             self.buffer, self.slots, self.holders = buffer, buffer.slots, buffer.holders
             if is_renamed:
                 for table, total in _TOTALS.items():
@@ -225,13 +227,8 @@ class Block:
                 self._inherited = [0] * ADDITIVE_SLOTS
                 self._inherited_holders.clear()
             else:
-                counted = old.slots[:ADDITIVE_SLOTS]
-                self._inherited = list(map(sub, self._inherited, counted))
+                self._inherited = list(map(sub, self._inherited, old.read_additive()))
                 self._inherited_holders.subtract(old.holders.count())
-            buffer.holders.take_holds(old.holders, now_ns)
-            buffer.holders.take_details(old.holders)
-            if not is_renamed:
-                self._inherited_holders.update(buffer.holders.count())
             self.is_placed = False
             self._resume()
             return old
@@ -241,8 +238,9 @@ class Block:
         self.checkout_ns = self.slots[CHECKOUT_SUM]
         self.checkouts, self.holds = self.slots[CHECKOUT_FIRST], self.slots[HOLD_FIRST]
         self.busy = self.slots[BUSY]
-        self.held.resume(self.buffer)
-        self.waiting.resume(self.buffer)
+        held_ns = self.holders.rows[""].held_ns = self.slots[HOLD_SUM]
+        self.held.resume(held_ns + self.holders.held_ns, has_parts=not self.holders.is_empty)
+        self.waiting.resume(self.slots[_WAIT.sum])
 
     def add_user(self) -> None:
         """Note that another recorder uses this block. Takes the lock."""
@@ -289,7 +287,7 @@ class Block:
         self.slots[CONNECTIONS] = self.connections
 
     def find_holder(self, holder: str, site: str) -> tuple[HolderRow, int]:
-        """Return the row of a holder and the number of a call site; add what is new.
+        """Return the row of a holder and the detail of a call site; add what is new.
 
         The garbage collector may return a connection meanwhile, and the block may move then.
         """
@@ -297,15 +295,25 @@ class Block:
             table = self.holders
             found = table.find(holder, site)
             if table is self.holders:
-                return found
+                break
+        if not self.held.has_parts:
+            self._resume()
+        return found
 
-    def record_checkout(self, duration_ns: int, now_ns: int) -> int:
-        """Count a checkout that took `duration_ns`; return its slot for `record_return`."""
+    def record_checkout(
+        self, duration_ns: int, now_ns: int, row: HolderRow | None = None, detail: int = 0
+    ) -> int:
+        """Count a checkout that took `duration_ns`; return its slot for `record_return`.
+
+        `row` and `detail` are the holder's row and the slot of `held_details`, if it has a holder.
+        """
         if not self.is_in_use:  # with a connection that a parent process opened
             self.begin_use()
             self.count_engine()
         self.record_shared_checkout(duration_ns)
-        slot = self.held.begin(self.buffer, now_ns)
+        slot = self.held.begin(self.buffer, now_ns, detail)
+        if row is not None:
+            self.slots[row.holds_slot] = row.holds = row.holds + 1
         self.record_saturation(now_ns)
         return slot
 
@@ -317,12 +325,13 @@ class Block:
         self.checkouts = slots[CHECKOUT_FIRST]
         slots[CHECKOUT_SUM] = self.checkout_ns = self.checkout_ns + duration_ns
 
-    def record_return(self, slot: int, since_ns: int, now_ns: int) -> None:
+    def record_return(self, slot: int, since_ns: int, now_ns: int, holder: str = "") -> None:
         """Count the end of a checkout that began at `since_ns`."""
         slots, duration_ns = self.slots, now_ns - since_ns
         slots[HOLD_FIRST + bisect_left(HOLD_BOUNDS_NS, duration_ns)] += 1
         self.holds = slots[HOLD_FIRST]
-        self.held.end(self.buffer, slot, duration_ns, now_ns)
+        row = self.holders.rows[holder] if self.held.has_parts else None
+        self.held.end(self.buffer, slot, duration_ns, now_ns, row)
         if self.saturated_since:
             self.record_saturation(now_ns)
 
@@ -375,7 +384,7 @@ class Block:
         inherited = self._inherited_holders
         return holder._replace(
             holds=holder.holds - inherited[holder.name, "holds"],
-            held_ns=holder.held_ns - (inherited[holder.name, "held"] << BUSY_UNIT_SHIFT),
+            held_ns=holder.held_ns - inherited[holder.name, "held_ns"],
             leaks=holder.leaks - inherited[holder.name, "leaks"],
             busy_ns=holder.busy_ns - (inherited[holder.name, "busy"] << BUSY_UNIT_SHIFT),
         )

@@ -240,7 +240,7 @@ def _build_retired_table(rows: int, name_bytes: int) -> SlotTable:
     for name, length in (
         ("holder_holds", rows),
         ("holder_leaks", rows),
-        ("holder_held", rows),
+        ("holder_held_ns", rows),
         ("holder_busy", rows),
         ("holder_names_used", min(rows, 1)),
         ("holder_names", -(-name_bytes // 8)),
@@ -262,7 +262,7 @@ def _build_slots(
         missing = [0] * (rows - len(holders))
         numbers += [*(each.holds for each in holders), *missing]
         numbers += [*(each.leaks for each in holders), *missing]
-        numbers += [*(each.held_ns >> BUSY_UNIT_SHIFT for each in holders), *missing]
+        numbers += [*(each.held_ns for each in holders), *missing]
         numbers += [*(each.busy_ns >> BUSY_UNIT_SHIFT for each in holders), *missing, name_bytes]
     slots = b"".join((number & _U64).to_bytes(8, sys.byteorder) for number in numbers)
     return described.ljust(RETIRED_SLOTS_OFFSET, b"\0") + slots

@@ -12,12 +12,15 @@ from .layout import (
     BUSY_UNIT_SHIFT,
     CALL_SITE_BYTES,
     CALL_SITE_SHIFT,
+    ENDED,
     HELD,
     HELD_CAPACITY,
+    HELD_OVERFLOWED,
+    HOLD_SUM,
+    HOLDER_HELD,
     HOLDER_NAME_BYTES,
     HOLDER_ROWS,
     HOLDER_SHIFT,
-    HOLDER_SINCE,
     SLOT,
     TABLE,
     TO_DETAILS,
@@ -26,11 +29,10 @@ from .snapshot import OTHER
 
 __all__ = ["HolderRow", "HolderTable"]
 
-MAX_SITES = 1000
-"""Call sites to remember, those without a number included. Generated code has ever new ones."""
+MAX_DETAILS = 200
+"""Call sites of a holder to remember, as long as there is no other. Generated code has new ones."""
 _BUSY_SINCE = SLOT["holder_busy_since"]
-_HOLDS, _LEAKS = SLOT["holder_holds"], SLOT["holder_leaks"]
-_HELD, _BUSY = SLOT["holder_held"], SLOT["holder_busy"]
+_HOLDS, _LEAKS, _BUSY = (SLOT[name] for name in ("holder_holds", "holder_leaks", "holder_busy"))
 _THREAD = (1 << CALL_SITE_SHIFT) - 1
 
 
@@ -63,9 +65,10 @@ class HolderRow:
         name: The holder.
         holds: How often it took a connection.
         leaks: How many of them the garbage collector returned.
-        held: What it has and for how long, see `layout`.
-        busy: What it executes statements on and for how long, likewise.
+        held_ns: For how long it had the connections that it gave back.
+        busy: What it executes statements on and for how long, see `layout`.
         detail: Its number in a slot of `held_details`.
+        details: By call site, the same with the number of the call site.
         holds_slot, leaks_slot, held_slot, busy_slot: Their slots.
     """
 
@@ -73,7 +76,8 @@ class HolderRow:
         "busy",
         "busy_slot",
         "detail",
-        "held",
+        "details",
+        "held_ns",
         "held_slot",
         "holds",
         "holds_slot",
@@ -84,10 +88,11 @@ class HolderRow:
 
     def __init__(self, name: str, number: int) -> None:
         self.name = name
-        self.holds_slot, self.held_slot = _HOLDS + number, _HELD + number
+        self.holds_slot, self.held_slot = _HOLDS + number, HOLDER_HELD + number
         self.leaks_slot, self.busy_slot = _LEAKS + number, _BUSY + number
-        self.holds = self.leaks = self.held = self.busy = 0
+        self.holds = self.leaks = self.held_ns = self.busy = 0
         self.detail = number + 1 << HOLDER_SHIFT
+        self.details: dict[str, int] = {}
 
 
 class HolderTable:
@@ -96,49 +101,43 @@ class HolderTable:
     Numbers are stored into slots and never loaded from there.
 
     Attributes:
-        rows: By name. Several names may lead to the row of OTHER.
-        sites: The numbers of the call sites, in a slot of `held_details`.
+        rows: By name. Several names may lead to the row of OTHER. That of "" has only `held_ns`:
+            the part of connections without a holder.
     """
 
     def __init__(self, slots: memoryview) -> None:
-        self.rows: dict[str, HolderRow] = {}
-        self.sites: dict[str, int] = {"": 0}
+        self.rows: dict[str, HolderRow] = {"": HolderRow("", -1)}
+        self.rows[""].held_slot = HOLD_SUM
+        self._sites: dict[str, int] = {"": 0}  # their numbers, in a slot of `held_details`
         self._slots = slots
         self._names = _Lines(slots, "holder_names", "holder_names_used")
         self._site_lines = _Lines(slots, "call_sites", "call_sites_used")
         self._numbered: list[HolderRow] = []
         self._numbered_sites: list[str] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no connection had a holder."""
+        return not self._numbered
+
+    @property
+    def held_ns(self) -> int:
+        """For how long holders had the connections that they gave back."""
+        return sum(row.held_ns for row in self._numbered)
+
     def find(self, holder: str, site: str) -> tuple[HolderRow, int]:
-        """Return the row of a holder and the number of a call site; add what is new."""
-        return self.rows.get(holder) or self._find(holder), self._add_site(site)
+        """Return the row of a holder and the detail of a call site; add what is new."""
+        row = self.rows.get(holder) or self._find(holder)
+        detail = row.detail | self._add_site(site)
+        if len(row.details) >= MAX_DETAILS:
+            row.details.clear()
+        row.details[site] = detail
+        return row, detail
 
-    def begin(self, holder: str, site: str, thread: int, slot: int, now_ns: int) -> str:
-        """Count a checkout; return the holder for `end`.
-
-        Args:
-            holder: Who checks a connection out.
-            site: The place of the call site; "" if it is not known.
-            thread: The last 32 bits of the native id of the thread.
-            slot: The slot of the start time; 0 for none.
-            now_ns: The start time.
-        """
-        row, number = self.find(holder, site)
-        # Call nothing until the numbers are stored: a finalizer could run there and end a hold.
-        slots = self._slots
-        if slot:
-            slots[slot + TO_DETAILS] = row.detail | number | thread
-        slots[HOLDER_SINCE] = now_ns
-        slots[row.held_slot] = row.held = row.held + BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
-        slots[row.holds_slot] = row.holds = row.holds + 1
-        return row.name
-
-    def end(self, holder: str, slot: int, now_ns: int) -> None:
-        """Count the end of a checkout."""
-        row, slots = self.rows[holder], self._slots
-        slots[row.held_slot] = row.held = row.held - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
-        if slot:
-            slots[slot + TO_DETAILS] = 0
+    def find_row(self, slot: int) -> HolderRow:
+        """Return the row to which a slot of `held` belongs."""
+        number = self._slots[slot + TO_DETAILS] >> HOLDER_SHIFT
+        return self._numbered[number - 1] if number else self.rows[""]
 
     def begin_statement(self, holder: str, now_ns: int) -> None:
         """Count a connection that executes a statement from now on."""
@@ -161,42 +160,40 @@ class HolderTable:
 
     def count(self) -> Counter[tuple[str, str]]:
         """Return the numbers of each holder."""
-        names = ("holds", "leaks", "held", "busy")
-        rows = self.rows.values()
+        names = ("holds", "leaks", "held_ns", "busy")
+        rows = self._numbered
         return Counter({(row.name, name): getattr(row, name) for row in rows for name in names})
 
     def add(self, source: HolderTable) -> None:
         """Add the numbers of another table."""
-        for row in set(source.rows.values()):
+        for row in source._numbered:
             target = self._find(row.name)
             target.holds += row.holds
             target.leaks += row.leaks
-            target.held += row.held
+            target.held_ns += row.held_ns
             target.busy += row.busy
             self._store(target)
-            if row.held >= BUSY_ONE >> 1:  # connections that are out end under this name
-                self.rows[row.name] = target
-        for since in (HOLDER_SINCE, _BUSY_SINCE):
-            self._slots[since] = max(self._slots[since], source._slots[since])
+        self._take_names(source)
+        self._slots[_BUSY_SINCE] = max(self._slots[_BUSY_SINCE], source._slots[_BUSY_SINCE])
 
-    def take_holds(self, source: HolderTable, now_ns: int) -> None:
-        """Take over connections and statements. In the source they end now, and begin here."""
+    def take_statements(self, source: HolderTable, now_ns: int) -> None:
+        """Take over running statements. In the source they end now, and begin here."""
+        self._take_names(source)
         begin = BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
-        for name, row in source.rows.items():
-            if row.held >= begin:
-                target = self.rows[name] = self._find(row.name)
-                target.held, target.busy = row.held // begin * begin, row.busy // begin * begin
-                self._store(target)
-        for row in source.rows.values():
-            row.held, row.busy = row.held % begin, row.busy % begin
+        for row in source._numbered:
+            running, row.busy = divmod(row.busy, begin)
             source._store(row)
-        self._slots[HOLDER_SINCE] = self._slots[_BUSY_SINCE] = now_ns
+            if running:
+                target = self._find(row.name)
+                target.busy += running * begin
+                self._store(target)
+        self._slots[_BUSY_SINCE] = now_ns
 
     def take_details(self, source: HolderTable) -> None:
         """Copy what is known about the connections that are out, after their holders."""
-        for slot in range(HELD + TO_DETAILS, HELD + TO_DETAILS + HELD_CAPACITY):
-            detail = source._slots[slot]
-            self._slots[slot] = self._translate(detail, source) if detail else 0
+        for slot in range(HELD, HELD + HELD_CAPACITY):
+            detail = source._slots[slot + TO_DETAILS] if source._is_out(slot) else 0
+            self._slots[slot + TO_DETAILS] = self._translate(detail, source) if detail else 0
 
     def _translate(self, detail: int, source: HolderTable) -> int:
         row = source._numbered[(detail >> HOLDER_SHIFT) - 1]
@@ -204,8 +201,21 @@ class HolderTable:
         place = self._add_site(source._numbered_sites[site - 1]) if site else 0
         return self._find(row.name).detail | place | detail & _THREAD
 
+    def _take_names(self, source: HolderTable) -> None:
+        """Make the names under which connections are out lead to a row, such as that of OTHER."""
+        held = [slot for slot in range(HELD, HELD + HELD_CAPACITY) if source._is_out(slot)]
+        rows = {source.find_row(slot) for slot in held}
+        if source._slots[HELD_OVERFLOWED]:  # whose these are is not known
+            rows.update(source.rows.values())
+        for name, row in source.rows.items():
+            if row in rows and name:
+                self.rows[name] = self._find(row.name)
+
+    def _is_out(self, slot: int) -> bool:
+        return 0 < self._slots[slot] < ENDED
+
     def _store(self, row: HolderRow) -> None:
-        self._slots[row.held_slot] = row.held
+        self._slots[row.held_slot] = row.held_ns
         self._slots[row.busy_slot] = row.busy
         self._slots[row.holds_slot] = row.holds
         self._slots[row.leaks_slot] = row.leaks
@@ -225,15 +235,14 @@ class HolderTable:
 
     def _add_site(self, site: str) -> int:
         """Return the number of a call site, 0 if there is no room for it."""
-        if site not in self.sites:
+        if site not in self._sites:
             line = _clean(site, CALL_SITE_BYTES)
-            if self._site_lines.has_room(line):
-                self._numbered_sites.append(site)
-                self._site_lines.append(line)
-                self.sites[site] = len(self._numbered_sites) << CALL_SITE_SHIFT
-            elif len(self.sites) < MAX_SITES:
-                self.sites[site] = 0
-        return self.sites.get(site, 0)
+            if not self._site_lines.has_room(line):
+                return 0
+            self._numbered_sites.append(site)
+            self._site_lines.append(line)
+            self._sites[site] = len(self._numbered_sites) << CALL_SITE_SHIFT
+        return self._sites[site]
 
 
 def _clean(text: str, longest: int = HOLDER_NAME_BYTES) -> str:

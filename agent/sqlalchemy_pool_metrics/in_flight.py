@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 
-from .layout import ENDED, PEAK_WINDOWS, SLOT, TABLE, WINDOW_SHIFT, HistogramSlots
+from .holder_table import HolderRow
+from .layout import (
+    ENDED,
+    HOLD_SUM,
+    PEAK_WINDOWS,
+    SLOT,
+    TABLE,
+    TO_DETAILS,
+    WINDOW_SHIFT,
+    HistogramSlots,
+)
 from .slot_buffer import SlotBuffer
 
 __all__ = ["UNLIMITED", "InFlightTable", "end_all"]
@@ -32,6 +42,7 @@ class InFlightTable:
         free_slots: Indexes of free slots, the longest unused first.
         sum_ns: Total duration of the finished operations. It is stored into its slot and never
             loaded from there.
+        has_parts: Whether it has parts, one for each holder.
     """
 
     __slots__ = (
@@ -44,6 +55,7 @@ class InFlightTable:
         "_sum",
         "_used",
         "free_slots",
+        "has_parts",
         "level",
         "sum_ns",
         "watch_level",
@@ -59,14 +71,18 @@ class InFlightTable:
         self.free_slots: deque[int] = deque()
         self.level = self._peak = self.watch_level = self.window_end_ns = 0
         self._limit = UNLIMITED
+        self.has_parts = False
 
     def set_limit(self, limit: int) -> None:
         """Call `record_level` at this level, too."""
         self._limit = limit
         self.watch_level = 0
 
-    def begin(self, buffer: SlotBuffer, now_ns: int) -> int:
-        """Store the start of an operation and return its slot, 0 when the table is full."""
+    def begin(self, buffer: SlotBuffer, now_ns: int, detail: int = 0) -> int:
+        """Store the start of an operation and return its slot, 0 when the table is full.
+
+        `detail` is its slot of `held_details`, if the total has parts.
+        """
         self.level += 1
         if self.level >= self.watch_level or now_ns >= self.window_end_ns:
             self.record_level(buffer, now_ns)
@@ -74,11 +90,23 @@ class InFlightTable:
             buffer.slots[self._overflowed] += 1
             return 0
         slot = self.free_slots.popleft()
+        if self.has_parts:
+            buffer.slots[slot + TO_DETAILS] = detail
         buffer.slots[slot] = now_ns
         return slot
 
-    def end(self, buffer: SlotBuffer, slot: int, duration_ns: int, now_ns: int) -> None:
-        """Free the slot of an operation and add its duration to the total."""
+    def end(
+        self,
+        buffer: SlotBuffer,
+        slot: int,
+        duration_ns: int,
+        now_ns: int,
+        row: HolderRow | None = None,
+    ) -> None:
+        """Free the slot of an operation and add its duration to the total.
+
+        `row` has the part of the total that it belongs to, if the total has parts.
+        """
         slots = buffer.slots
         if now_ns >= self.window_end_ns:
             self.record_level(buffer, now_ns)
@@ -87,15 +115,18 @@ class InFlightTable:
         self.sum_ns = sum_ns = self.sum_ns + duration_ns
         if slot:
             slots[slot] = ENDED | sum_ns
+        if row is None:
             slots[self._sum] = sum_ns
+        else:
+            slots[row.held_slot] = row.held_ns = row.held_ns + duration_ns
+        if slot:
             self.free_slots.append(slot)
         else:
-            slots[self._sum] = sum_ns
             slots[self._overflowed] -= 1
 
-    def resume(self, buffer: SlotBuffer) -> None:
-        """Continue in another buffer."""
-        self.sum_ns = buffer.slots[self._sum]
+    def resume(self, sum_ns: int, *, has_parts: bool = False) -> None:
+        """Continue with the total of another buffer."""
+        self.sum_ns, self.has_parts = sum_ns, has_parts
         self.watch_level = 0
 
     def record_level(self, buffer: SlotBuffer, now_ns: int) -> None:
@@ -128,10 +159,16 @@ def end_all(buffer: SlotBuffer, table: str, total: int, now_ns: int) -> None:
 
     A counter must not fall below what it has shown: each one ends in one store, see `layout`.
     """
-    slots, region = buffer.slots, TABLE.regions[table]
-    total_ns = slots[total]
+    slots, region, holders = buffer.slots, TABLE.regions[table], buffer.holders
+    total_ns = buffer.read_additive()[total]
     for slot in range(region.offset, region.offset + region.length):
         if 0 < slots[slot] < ENDED:
-            total_ns += now_ns - slots[slot]
+            duration_ns = now_ns - slots[slot]
+            total_ns += duration_ns
             slots[slot] = ENDED | total_ns
-    slots[total] = total_ns
+            if total == HOLD_SUM:
+                row = holders.find_row(slot)
+                row.held_ns += duration_ns
+                slots[row.held_slot] += duration_ns
+            else:
+                slots[total] = total_ns

@@ -19,13 +19,13 @@ slot, its start time, from which `checked_out`, the oldest age and the running p
     saturated                table: since when every allowed connection is out
     checked_out_peaks        ring of 16 windows: window number << 32 | highest value in it
     pending_peaks            the same for waiters
+    holder_held_ns           a slot per holder: for how long it had the connections it gave back
     held                     table: a slot per connection that is out, since when
     waiting                  table: a slot per waiter, since when
     holder_holds             a slot per holder: how often it took a connection
     holder_leaks             a slot per holder: how many the garbage collector returned
-    holder_held              a slot per holder: the connections that it has, and for how long
-    holder_busy              a slot per holder: those that execute a statement, and for how long
-    holder_since             when a holder last took a connection
+    holder_busy              a slot per holder: its connections that execute a statement, and for
+                             how long
     holder_busy_since        when the last statement of a holder began
     holder_names_used        how many bytes of the names are in use
     holder_names             the names of the holders in the order of their slots, one a line
@@ -40,6 +40,13 @@ of the total in one store. A reader takes the highest total that it finds and co
 exactly once, even when the writer was killed between the two stores. The totals lie before the
 tables because readers copy slots in this order, and slots are not reused at once.
 
+Where holders are recorded, the total of `held` has parts: a slot of `holder_held_ns` for each
+holder, and the sum of the histogram `hold` for connections without one. The end of a checkout
+stores the total into its slot of `held`, and then the part that it belongs to. Its slot of
+`held_details`, which is stored before the start and stays after the end, says which part that is.
+So a reader that finds a higher total than the sum of the parts knows which part lacks the rest.
+In the file `retired`, which has no `held`, the histogram has the time of all connections.
+
 The counter `busy` holds both the connections that execute a statement and the integral of their
 number, so that one store changes both. In units of 2**10 ns, each running statement adds BUSY_ONE
 minus its start, and each ended one its duration. Until a time t, n running statements and the
@@ -47,15 +54,13 @@ integral are therefore n * (BUSY_ONE - t) + integral. Only a t from `busy_since`
 `busy_since` is stored before `busy` and read after it. Without running statements `busy` is just
 the integral, and may be added up over processes like any counter.
 
-The slots of `holder_held` do the same for the connections that a holder has, with `holder_since`,
-and those of `holder_busy` for its statements, with `holder_busy_since`. Names of holders are only
-ever added to.
+The slots of `holder_busy` do the same for the statements of a holder, with `holder_busy_since`.
+Names of holders are only ever added to.
 
 A slot of `held_details` is 0 if the holder of the connection is not known, else the number of the
 holder << 48 | the number of the call site << 32 | the last 32 bits of the thread's native id.
 Holders and call sites are numbered from 1 in the order of their lines; a call site for which there
-was no room is 0. A reader looks here only when a connection has been out for long. `call_sites`
-are only ever added to.
+was no room is 0. `call_sites` are only ever added to.
 
 All times are of CLOCK_MONOTONIC, which all processes of a host share.
 """
@@ -215,13 +220,12 @@ def _place() -> list[Region]:
         ("saturated", "table", SATURATED_CAPACITY, ()),
         ("checked_out_peaks", "peaks", PEAK_WINDOWS, ()),
         ("pending_peaks", "peaks", PEAK_WINDOWS, ()),
+        ("holder_held_ns", "holders", HOLDER_ROWS, ()),
         ("held", "table", HELD_CAPACITY, ()),
         ("waiting", "table", WAITING_CAPACITY, ()),
         ("holder_holds", "holders", HOLDER_ROWS, ()),
         ("holder_leaks", "holders", HOLDER_ROWS, ()),
-        ("holder_held", "holders", HOLDER_ROWS, ()),
         ("holder_busy", "holders", HOLDER_ROWS, ()),
-        ("holder_since", "gauge", 1, ()),
         ("holder_busy_since", "gauge", 1, ()),
         ("holder_names_used", "gauge", 1, ()),
         ("holder_names", "text", HOLDER_NAMES_BYTES // 8, ()),
@@ -253,9 +257,14 @@ SATURATED, CHECKED_OUT_PEAKS, PENDING_PEAKS, HELD, WAITING = (
     SLOT[name] for name in ("saturated", "checked_out_peaks", "pending_peaks", "held", "waiting")
 )
 BUSY, BUSY_SINCE = SLOT["busy"], SLOT["busy_since"]
-HOLDERS = SLOT["holder_holds"]
-"""The slots from here on are those of `HolderTable`."""
-HOLDER_SINCE = SLOT["holder_since"]
+HOLD_SUM, HOLDER_HELD = HISTOGRAM_SLOTS["hold"].sum, SLOT["holder_held_ns"]
+MOVED_SLOTS = [
+    slot
+    for region in TABLE.regions.values()
+    if region.kind in ("table", "peaks") or region.name in GAUGES
+    for slot in range(region.offset, region.offset + region.length)
+]
+"""The slots that a pool takes along to another buffer as they are, `active` the first."""
 TO_DETAILS = SLOT["held_details"] - HELD
 """From a slot of `held` to its slot of `held_details`."""
 BLOCK_SLOTS = TABLE.slots

@@ -30,7 +30,6 @@ from .layout import (
     BUSY_UNIT_SHIFT,
     CONNECTIONS,
     ENDED,
-    HOLDER_SINCE,
     TO_DETAILS,
 )
 from .snapshot import PoolDescription
@@ -56,7 +55,7 @@ class ConnectionState:
         statement_ns: When the statement that it executes began; 0 when it executes none.
         slot: The slot of its start time in the block; 0 for none.
         fairy: SQLAlchemy's weak reference to the caller's proxy, kept during the checkout only.
-        holder: Who has it; "" if nobody asked.
+        holder: Who has it, or had it last; "" if nobody asked.
         closing: Why SQLAlchemy is about to close the connection; None if not known.
     """
 
@@ -231,9 +230,11 @@ class Recorder:
             if found is not None:  # before the slots: what is new is added, see Block.find_holder()
                 holders, (holder, site) = block.holders, found
                 try:
-                    row, number = holders.rows[holder], holders.sites[site]
+                    row = holders.rows[holder]
+                    detail = row.details[site] | self._thread.native_id
                 except KeyError:
-                    row, number = block.find_holder(holder, site)
+                    row, detail = block.find_holder(holder, site)
+                    detail |= self._thread.native_id
             slots, held, duration_ns = block.slots, block.held, now_ns - entered_ns
             if state.idle:
                 state.idle = False
@@ -241,10 +242,12 @@ class Recorder:
                 slots[CONNECTIONS] = block.connections = block.connections + 1
             level = held.level + 1
             if level >= held.watch_level or now_ns >= held.window_end_ns or not held.free_slots:
-                state.slot = slot = block.record_checkout(duration_ns, now_ns)
                 if found is not None:
-                    thread = self._thread.native_id
-                    state.holder = block.holders.begin(*found, thread, slot, now_ns)
+                    state.slot = block.record_checkout(duration_ns, now_ns, row, detail)
+                    state.holder = row.name
+                else:
+                    state.slot = block.record_checkout(duration_ns, now_ns)
+                    state.holder = ""
             else:  # the usual case, with both methods written out
                 if duration_ns > CHECKOUT_LOWEST_NS:
                     slots[CHECKOUT_FIRST + bisect_left(CHECKOUT_BOUNDS_NS, duration_ns)] += 1
@@ -253,14 +256,14 @@ class Recorder:
                 slots[CHECKOUT_SUM] = block.checkout_ns = block.checkout_ns + duration_ns
                 held.level = level
                 state.slot = slot = held.free_slots.popleft()
-                slots[slot] = now_ns
                 if found is not None:
-                    slots[slot + TO_DETAILS] = row.detail | number | self._thread.native_id
-                    slots[HOLDER_SINCE] = now_ns
-                    since = BUSY_ONE - (now_ns >> BUSY_UNIT_SHIFT)
-                    slots[row.held_slot] = row.held = row.held + since
+                    slots[slot + TO_DETAILS] = detail
                     slots[row.holds_slot] = row.holds = row.holds + 1
                     state.holder = row.name
+                elif held.has_parts:
+                    slots[slot + TO_DETAILS] = 0
+                    state.holder = ""
+                slots[slot] = now_ns
             state.since_ns = now_ns
             state.fairy = record.fairy_ref
 
@@ -313,23 +316,22 @@ class Recorder:
         ):
             self._record_unusual_return(record, state)
             return
-        # The usual case, with Block.record_return() and HolderTable.end() written out.
+        # The usual case, with Block.record_return() written out.
         slots, duration_ns = block.slots, now_ns - since_ns
         if duration_ns > HOLD_LOWEST_NS:
             slots[HOLD_FIRST + bisect_left(HOLD_BOUNDS_NS, duration_ns)] += 1
         else:
             slots[HOLD_FIRST] = block.holds = block.holds + 1
-        # ENDED | total first, then the total: see `layout` for a writer killed in between.
+        # ENDED | total first, then the total or its part: see `layout` for a writer killed between.
         held.level -= 1
         held.sum_ns = sum_ns = held.sum_ns + duration_ns
         slots[slot] = ENDED | sum_ns
-        slots[HOLD_SUM] = sum_ns
-        held.free_slots.append(slot)
-        if state.holder:
+        if held.has_parts:
             row = block.holders.rows[state.holder]
-            slots[row.held_slot] = row.held = row.held - BUSY_ONE + (now_ns >> BUSY_UNIT_SHIFT)
-            slots[slot + TO_DETAILS] = 0
-            state.holder = ""
+            slots[row.held_slot] = row.held_ns = row.held_ns + duration_ns
+        else:
+            slots[HOLD_SUM] = sum_ns
+        held.free_slots.append(slot)
         if block.saturated_since:
             block.record_saturation(now_ns)
         state.since_ns, state.fairy, state.idle = 0, None, True
@@ -446,10 +448,8 @@ class Recorder:
             self.block.end_statement(now_ns)
             if holder:
                 self.block.holders.end_statement(holder, now_ns)
-        self.block.record_return(state.slot, since_ns, now_ns)
+        self.block.record_return(state.slot, since_ns, now_ns, holder)
         self.block.change_connections(-1)
-        if holder:
-            self.block.holders.end(holder, state.slot, now_ns)
         if fairy is None or fairy() is not None:
             return "detached"
         self.block.add("leaked_connections")

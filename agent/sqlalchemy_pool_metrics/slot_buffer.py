@@ -8,7 +8,7 @@ from typing import Literal
 
 from .clock import monotonic_ns
 from .holder_table import HolderTable
-from .layout import ACTIVE, ADDITIVE_SLOTS, BLOCK_SLOTS, HOLDERS
+from .layout import ACTIVE, ADDITIVE_SLOTS, BLOCK_SLOTS, HOLD_SUM, MOVED_SLOTS
 from .slot_reader import read_snapshot
 from .snapshot import PoolDescription, Snapshot
 
@@ -57,7 +57,7 @@ class SlotBuffer:
         self.add_counters_to(target)
         target.holders.take_details(self.holders)
         # Backwards, so that `active` comes last: until then a reader takes the counters alone.
-        for slot in range(HOLDERS - 1, ADDITIVE_SLOTS - 1, -1):
+        for slot in reversed(MOVED_SLOTS):
             target.slots[slot] = self.slots[slot]
         target.describe(self.description)
 
@@ -66,6 +66,12 @@ class SlotBuffer:
         for slot in range(ADDITIVE_SLOTS):
             target.slots[slot] += self.slots[slot]
         target.holders.add(self.holders)
+
+    def read_additive(self) -> list[int]:
+        """Return the counters and histograms; the sum of `hold` has all of its parts."""
+        additive: list[int] = self.slots[:ADDITIVE_SLOTS].tolist()
+        additive[HOLD_SUM] += self.holders.held_ns
+        return additive
 
     def clear(self) -> None:
         """Set every slot to 0; nobody may read them meanwhile."""

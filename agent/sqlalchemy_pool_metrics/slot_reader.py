@@ -22,9 +22,10 @@ from .layout import (
     HELD,
     HELD_OVERFLOWED,
     HISTOGRAM_SLOTS,
+    HOLD_SUM,
+    HOLDER_HELD,
     HOLDER_NAME_BYTES,
     HOLDER_SHIFT,
-    HOLDERS,
     PEAK_REACH,
     PENDING_PEAKS,
     SATURATED,
@@ -54,8 +55,9 @@ DEFAULT_OVERDUE_NS = 300 * 10**9
 MAX_CACHED_BYTES = 4096
 """The texts of a process are shorter. A longer one in a foreign file must not fill the cache."""
 
-_HOLD_SUM, _WAIT_SUM = HISTOGRAM_SLOTS["hold"].sum, HISTOGRAM_SLOTS["wait"].sum
+_WAIT_SUM = HISTOGRAM_SLOTS["wait"].sum
 _HELD_USED, _WAITING_USED = SLOT["held_used"], SLOT["waiting_used"]
+_WAITING_END = WAITING + TABLE.regions["waiting"].length
 _SATURATED_NS = SLOT["saturated_ns"]
 _INFINITE_NS = 1 << 64
 
@@ -84,8 +86,13 @@ def read_snapshot(
     additive, active, connections, busy_since, overflowed, tables, peaks = (
         _sort_own(slots) if table is TABLE else _sort(slots, table)
     )
+    names = _read_lines(slots, table, "holder_names", HOLDER_NAME_BYTES)
+    parts = table.read(slots, "holder_held_ns")[: len(names)] if names else []
+    if "held" in table.regions:  # `retired` has the time of its holders in the histogram
+        additive[HOLD_SUM] += sum(parts)
+    held_ns = additive[HOLD_SUM]
     saturated = _pick_running(tables[0], additive, _SATURATED_NS)
-    held = _pick_running(tables[1], additive, _HOLD_SUM)
+    held = _pick_running(tables[1], additive, HOLD_SUM)
     waiting = _pick_running(tables[2], additive, _WAIT_SUM)
     until_ns = now_ns - lag_ns
     busy, additive[BUSY] = read_busy(additive[BUSY], max(until_ns, busy_since))
@@ -109,7 +116,7 @@ def read_snapshot(
         saturated_processes=1 if saturated else 0,
         oldest_checkout_ns=max(0, now_ns - held[0]) if held else 0,
         overflow=None if pool.size is None else max(0, checked_in + checked_out - pool.size),
-        holders=_read_holders(slots, table, now_ns, lag_ns),
+        holders=_read_holders(slots, table, names, until_ns, held_ns) if names else (),
         overdue=_read_overdue(slots, table, now_ns, overdue_ns)
         if held and held[0] < now_ns - overdue_ns
         else (),
@@ -127,10 +134,12 @@ the tables; the used parts of the tables saturated, held and waiting; the two ri
 
 def _sort_own(slots: memoryview) -> _Sorted:
     """Sort slots in our own layout. A scrape does this for every pool of every process."""
-    head = slots[:HELD].tolist()
+    head = slots[:HOLDER_HELD].tolist()
     held_used, waiting_used = head[_HELD_USED], head[_WAITING_USED]
     held = slots[HELD : min(HELD + held_used, WAITING)].tolist() if held_used else ()
-    waiting = slots[WAITING : min(WAITING + waiting_used, HOLDERS)].tolist() if waiting_used else ()
+    waiting = (
+        slots[WAITING : min(WAITING + waiting_used, _WAITING_END)].tolist() if waiting_used else ()
+    )
     return (
         head[:ADDITIVE_SLOTS],
         head[ACTIVE],
@@ -179,36 +188,59 @@ def _sum_running(starts: _Slots, now_ns: int) -> int:
 
 
 def _read_holders(
-    slots: memoryview, table: SlotTable, now_ns: int, lag_ns: int
+    slots: memoryview, table: SlotTable, names: Sequence[str], until_ns: int, held_ns: int
 ) -> tuple[HolderNumbers, ...]:
-    names = _read_lines(slots, table, "holder_names", HOLDER_NAME_BYTES)
-    if not names:
-        return ()
-    until_ns = now_ns - lag_ns
-    held_until_ns = max(until_ns, table.read_one(slots, "holder_since"))
-    busy_until_ns = max(until_ns, table.read_one(slots, "holder_busy_since"))
+    """Return the numbers of each holder.
+
+    Args:
+        slots: A copy of the block's slots.
+        table: Where each slot lies.
+        names: The holders.
+        until_ns: The time until which operations in flight count.
+        held_ns: The sum of the parts of the total of `held`.
+    """
     missing = [0] * len(names)
-    found = []
-    for name, holds, held, busy, leaks in zip(
-        names,
-        table.read(slots, "holder_holds"),
-        table.read(slots, "holder_held"),
-        table.read(slots, "holder_busy") or missing,
-        table.read(slots, "holder_leaks") or missing,
-    ):
-        connections, held_time = read_busy(held, held_until_ns)
-        _, busy_time = read_busy(busy, busy_until_ns)
-        found.append(
-            HolderNumbers(
-                name,
-                connections,
-                holds,
-                held_time << BUSY_UNIT_SHIFT,
-                busy_time << BUSY_UNIT_SHIFT,
-                leaks,
-            )
+    parts = [0, *(table.read(slots, "holder_held_ns") or missing)[: len(names)]]
+    connections = _complete_parts(parts, slots, table, until_ns, held_ns)
+    busy_until_ns = max(until_ns, table.read_one(slots, "holder_busy_since"))
+    return tuple(
+        HolderNumbers(
+            name, out, holds, time_ns, read_busy(busy, busy_until_ns)[1] << BUSY_UNIT_SHIFT, leaks
         )
-    return tuple(found)
+        for name, out, holds, time_ns, busy, leaks in zip(
+            names,
+            connections[1:],
+            table.read(slots, "holder_holds"),
+            parts[1:],
+            table.read(slots, "holder_busy") or missing,
+            table.read(slots, "holder_leaks") or missing,
+        )
+    )
+
+
+def _complete_parts(
+    parts: list[int], slots: memoryview, table: SlotTable, until_ns: int, held_ns: int
+) -> list[int]:
+    """Add what is in flight, and what its process has not stored yet, to the parts of a total.
+
+    Returns:
+        The connections of each part. The first part is that of connections without a holder.
+    """
+    connections = [0] * len(parts)
+    not_stored = []
+    held = table.read(slots, "held")[: table.read_one(slots, "held_used")]
+    for slot, detail in zip(held, table.read(slots, "held_details")):
+        number = detail >> HOLDER_SHIFT
+        number = number if number < len(parts) else 0
+        if 0 < slot < ENDED:
+            connections[number] += 1
+            parts[number] += max(0, until_ns - slot)
+        elif slot - ENDED > held_ns:
+            not_stored.append((slot - ENDED, number))
+    for total_ns, number in sorted(not_stored):
+        parts[number] += total_ns - held_ns
+        held_ns = total_ns
+    return connections
 
 
 def _read_overdue(

@@ -9,6 +9,7 @@ from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.clock import monotonic_ns
 from sqlalchemy_pool_metrics.layout import (
     HELD_CAPACITY,
+    HOLDER_ROWS,
 )
 from sqlalchemy_pool_metrics.slot_reader import read_snapshot
 from sqlalchemy_pool_metrics.snapshot import PoolDescription, keep_counters
@@ -73,7 +74,8 @@ def test_busy_time_and_leaks_are_kept_when_a_block_continues_elsewhere() -> None
     counted = block()
     began_ns = monotonic_ns() - 5 * SECOND
     for name in ("report", "import"):
-        counted.holders.begin(name, "", 0, 0, began_ns)
+        row, _ = counted.find_holder(name, "")
+        counted.record_checkout(0, began_ns, row, row.detail)
     counted.begin_statement(began_ns)
     counted.holders.begin_statement("import", began_ns)
     counted.holders.add_leak("import")
@@ -162,3 +164,21 @@ def test_a_start_in_the_future_counts_as_now() -> None:
     early = read(counted, START - SECOND)
 
     assert (early.checked_out, early.oldest_checkout_ns, early.checked_out_ns) == (1, 0, 0)
+
+
+def test_a_connection_ends_under_its_holder_after_two_moves() -> None:
+    full, counted = block(), block(limit=300)
+    for number in range(HOLDER_ROWS):
+        full.find_holder(f"holder {number}", "")
+    row, detail = counted.find_holder("report", "")
+    began_ns = monotonic_ns() - 5 * SECOND
+    slots = [counted.record_checkout(0, began_ns, row, detail) for _ in range(HELD_CAPACITY + 1)]
+    counted.move(full.buffer)
+    counted.detach()
+    for slot in slots:
+        counted.record_return(slot, began_ns, began_ns + SECOND, "report")
+
+    now = counted.read_buffer()
+    assert slots[-1] == 0  # one connection is beyond the table
+    assert [each.name for each in now.holders if each.held_ns] == ["other"]
+    assert now.holders[-1].held_ns == now.checked_out_ns

@@ -259,9 +259,9 @@ def test_a_block_that_moves_while_a_holder_is_added_keeps_its_connection(
 
 def test_call_sites_of_generated_code_use_bounded_memory() -> None:
     table = HolderTable(SlotBuffer().slots)
-    for number in range(2 * holder_table.MAX_SITES):
-        table.find("report", f"generated.py:{number} run")
-    assert len(table.sites) <= holder_table.MAX_SITES
+    for number in range(2 * holder_table.MAX_DETAILS):
+        row, _ = table.find("report", f"generated.py:{number} run")
+    assert len(row.details) <= holder_table.MAX_DETAILS
 
 
 def test_long_names_use_up_the_room_and_a_name_is_one_short_line(engine: Engine) -> None:
@@ -312,7 +312,7 @@ def test_a_leak_belongs_to_the_holder_also_in_a_pool_that_is_renamed(engine: Eng
     assert [(each.name, each.leaks) for each in after.holders] == [("report", 1)]
 
 
-def test_a_pool_that_is_renamed_leaves_the_time_of_its_connections_behind(
+def test_a_pool_that_is_renamed_keeps_what_its_holders_have(
     engine: Engine,
 ) -> None:
     instrument(engine, name="before")
@@ -325,5 +325,4 @@ def test_a_pool_that_is_renamed_leaves_the_time_of_its_connections_behind(
 
     (after,) = read_pool(engine).holders
     assert after.connections == 0
-    whole = after.held_ns + before.holders[0].held_ns
-    assert whole == pytest.approx(read_pool(engine).histogram("hold").sum_seconds * 1e9, abs=20_000)
+    assert 0 < before.holders[0].held_ns < after.held_ns == read_pool(engine).checked_out_ns

@@ -49,11 +49,11 @@ def test_a_copy_in_the_middle_of_which_a_statement_begins_shows_no_time_that_has
     None
 ):
     block = Block(PoolDescription())
-    slot = block.record_checkout(0, START_NS)
-    holder = block.holders.begin("report", "", 0, slot, START_NS)
+    row, _ = block.find_holder("report", "")
+    block.record_checkout(0, START_NS, row, row.detail)
     before, began_ns = block.slots.tolist(), START_NS + 10**9
     block.begin_statement(began_ns)
-    block.holders.begin_statement(holder, began_ns)
+    block.holders.begin_statement("report", began_ns)
     after = block.slots.tolist()
     for cut in range(len(before)):  # what lies in front is copied first
         copy = memoryview(struct.pack(f"{len(before)}Q", *before[:cut], *after[cut:])).cast("Q")

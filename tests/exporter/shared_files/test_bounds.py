@@ -60,7 +60,7 @@ NAMES = SlotTable(
         Region("holder_names_used", "gauge", 0),
         Region("holder_names", "text", 1, 3 * MANY // 8),
         Region("holder_holds", "holders", 1 + 3 * MANY // 8, MANY),
-        Region("holder_held", "holders", 1 + 3 * MANY // 8, MANY),
+        Region("holder_held_ns", "holders", 1 + 3 * MANY // 8, MANY),
     ]
 )
 Build = Callable[[int], bytes]

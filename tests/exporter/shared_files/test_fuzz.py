@@ -61,7 +61,7 @@ def build_real() -> tuple[bytes, bytes]:
         shared.set("held_used", 3)
         shared.set("held", time.monotonic_ns())
         for name in ("report", "GET /orders/{id}"):
-            shared.buffers[0].holders.begin(name, "", 0, 0, time.monotonic_ns())
+            shared.buffers[0].holders.find(name, "")
         data = shared.path.read_bytes()
         shared.end()
         merge_dead_files(folder)
