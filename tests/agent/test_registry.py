@@ -102,14 +102,14 @@ def test_maintenance_is_due_once_a_window_however_many_pools_begin_it(
 
 
 def test_an_engine_created_again_continues_the_counters_of_the_one_before() -> None:
-    engine = instrument(build_engine(QueuePool), name="again")
+    engine = instrument(build_engine(QueuePool), name="created again")
     engine.raw_connection().close()
     del engine
     gc.collect()
-    engine = instrument(build_engine(QueuePool), name="again")
+    engine = instrument(build_engine(QueuePool), name="created again")
     engine.raw_connection().close()
 
-    (total,) = [each for each in read_pools() if each.pool.name == "again"]
+    (total,) = [each for each in read_pools() if each.pool.name == "created again"]
     assert (total.engines, total.checkouts, total.checked_in) == (1, 2, 1)
     assert total.counter("engines_created") == 2
     assert read_pool(engine).checkouts == 1
