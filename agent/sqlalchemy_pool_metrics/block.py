@@ -34,7 +34,7 @@ from .layout import (
     read_busy,
 )
 from .slot_buffer import SlotBuffer
-from .snapshot import HolderNumbers, PoolDescription, Snapshot, build_snapshot
+from .snapshot import HolderNumbers, PoolDescription, Snapshot
 
 __all__ = ["Block"]
 
@@ -378,7 +378,7 @@ class Block:
                 return snapshot
             holders = tuple(map(self._subtract_inherited, snapshot.holders))
         own = tuple(map(sub, snapshot.additive, inherited))
-        return build_snapshot(**{**vars(snapshot), "additive": own, "holders": holders})
+        return snapshot._replace(additive=own, holders=holders)
 
     def _subtract_inherited(self, holder: HolderNumbers) -> HolderNumbers:
         inherited = self._inherited_holders

@@ -17,7 +17,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from .clock import monotonic_ns
@@ -193,7 +193,7 @@ def _merge_by_identity(pools: Iterable[Snapshot]) -> list[Snapshot]:
             continue
         key = pool.pool.identity
         if key not in found and len(found) >= MAX_RETIRED_POOLS:
-            pool = replace(pool, pool=DROPPED)
+            pool = pool._replace(pool=DROPPED)
             key = DROPPED.identity
         found.setdefault(key, []).append(pool)
     return [merge(same) for same in found.values()]

@@ -7,7 +7,6 @@ package imports prometheus_client.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from prometheus_client.core import Metric
@@ -45,7 +44,8 @@ def _of_one_process(snapshot: Snapshot) -> Snapshot:
     """Count one process for several engines that are merged into one pool."""
     if snapshot.processes <= 1:
         return snapshot
-    return replace(snapshot, processes=1, saturated_processes=min(snapshot.saturated_processes, 1))
+    saturated = min(snapshot.saturated_processes, 1)
+    return snapshot._replace(processes=1, saturated_processes=saturated)
 
 
 def app_labels(snapshot: Snapshot) -> dict[str, str]:

@@ -43,7 +43,6 @@ from .snapshot import (
     OverdueHold,
     PoolDescription,
     Snapshot,
-    build_snapshot,
     keep_counters,
     sort_by_age,
 )
@@ -97,27 +96,28 @@ def read_snapshot(
     until_ns = now_ns - lag_ns
     busy, additive[BUSY] = read_busy(additive[BUSY], max(until_ns, busy_since))
     oldest = (now_ns >> WINDOW_SHIFT) - PEAK_REACH << WINDOW_SHIFT
-    checked_out, pending = len(held) + overflowed[0], len(waiting) + overflowed[1]
+    checked_out, pending_checkouts = len(held) + overflowed[0], len(waiting) + overflowed[1]
     checked_in = max(0, connections - checked_out)
-    snapshot = build_snapshot(
-        pool=pool,
-        processes=1,
-        additive=tuple(additive),
-        engines=1,
-        checked_in=checked_in,
-        busy=busy,
-        checked_out=checked_out,
-        checked_out_peak=_read_peak(peaks[0], checked_out, oldest),
-        running_checked_out_ns=_sum_running(held, until_ns) if held else 0,
-        pending_checkouts=pending,
-        pending_checkouts_peak=_read_peak(peaks[1], pending, oldest),
-        running_pending_ns=_sum_running(waiting, until_ns) if waiting else 0,
-        running_saturated_ns=_sum_running(saturated, until_ns) if saturated else 0,
-        saturated_processes=1 if saturated else 0,
-        oldest_checkout_ns=max(0, now_ns - held[0]) if held else 0,
-        overflow=None if pool.size is None else max(0, checked_in + checked_out - pool.size),
-        holders=_read_holders(slots, table, names, until_ns, held_ns) if names else (),
-        overdue=_read_overdue(slots, table, now_ns, overdue_ns)
+    snapshot = Snapshot(  # by position: to pass so many keywords, Python makes a dict of them
+        pool,
+        1,
+        tuple(additive),
+        1,
+        checked_in,
+        busy,
+        checked_out,
+        _read_peak(peaks[0], checked_out, oldest),
+        _sum_running(held, until_ns) if held else 0,
+        pending_checkouts,
+        _read_peak(peaks[1], pending_checkouts, oldest),
+        _sum_running(waiting, until_ns) if waiting else 0,
+        _sum_running(saturated, until_ns) if saturated else 0,
+        1 if saturated else 0,
+        max(0, now_ns - held[0]) if held else 0,
+        None if pool.size is None else max(0, checked_in + checked_out - pool.size),
+        _read_holders(slots, table, names, until_ns, held_ns) if names else (),
+        (),
+        _read_overdue(slots, table, now_ns, overdue_ns)
         if held and held[0] < now_ns - overdue_ns
         else (),
     )

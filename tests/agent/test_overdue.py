@@ -6,7 +6,6 @@ import gc
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -264,8 +263,8 @@ def test_the_family_has_each_holder_and_the_unknown_one_from_the_start() -> None
     ]
     holders = tuple(HolderNumbers(name, 1, 2, 3) for name in ("a", "b", "c"))
     pool = Snapshot(PoolDescription(), 1, Block(PoolDescription()).read().additive, holders=holders)
-    late = replace(pool, overdue=tuple(OverdueHold(name, 1) for name in ("b", "c", "c", "")))
-    limited = replace(late, holders=limit_holders(holders, {"a"}))
+    late = pool._replace(overdue=tuple(OverdueHold(name, 1) for name in ("b", "c", "c", "")))
+    limited = late._replace(holders=limit_holders(holders, {"a"}))
 
     def read(snapshot: Snapshot) -> dict[str, float]:
         names, numbers = family.read(snapshot)

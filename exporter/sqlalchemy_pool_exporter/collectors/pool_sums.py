@@ -112,7 +112,7 @@ class PoolSums:
             if len(shown) == MAX_HOLDERS:
                 break
             shown[holder.name] = None
-        return replace(merged, holders=limit_holders(merged.holders, shown))
+        return merged._replace(holders=limit_holders(merged.holders, shown))
 
 
 def merge_group(group: Group) -> Snapshot:
@@ -121,10 +121,10 @@ def merge_group(group: Group) -> Snapshot:
     processes = len({process for process, snapshot in group if snapshot.processes})
     waits = any(snapshot.pool.waits for _, snapshot in group)
     if waits != merged.pool.waits:
-        merged = replace(merged, pool=replace(merged.pool, waits=waits))
+        merged = merged._replace(pool=replace(merged.pool, waits=waits))
     if merged.processes == processes:
         return merged
-    return replace(merged, processes=processes, saturated_processes=len(find_full(group)))
+    return merged._replace(processes=processes, saturated_processes=len(find_full(group)))
 
 
 def find_full(group: Group) -> set[str]:

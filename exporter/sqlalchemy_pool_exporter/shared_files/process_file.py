@@ -6,7 +6,6 @@ Files are not trusted. Whatever one contains, reading it takes bounded time and 
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -106,7 +105,7 @@ def name_process(pool: Snapshot, pid: int) -> Snapshot:
     """Return the pool, with the process of its overdue connections."""
     if not pool.overdue:
         return pool
-    return replace(pool, overdue=tuple(hold._replace(process=pid) for hold in pool.overdue))
+    return pool._replace(overdue=tuple(hold._replace(process=pid) for hold in pool.overdue))
 
 
 def choose_time(state: FileState, identity: int, last_alive: dict[int, int] | None) -> int | None:

@@ -109,8 +109,8 @@ def test_two_pools_of_one_process_with_the_same_labels_are_in_one_process() -> N
 
 
 def test_full_processes_are_counted_and_each_once() -> None:
-    full = replace(build_pool(), saturated_processes=1)
-    twice = [full, replace(full, pool=replace(full.pool, host="two"))]
+    full = build_pool()._replace(saturated_processes=1)
+    twice = [full, full._replace(pool=replace(full.pool, host="two"))]
     registry = collect_processes({"1-a": twice, "2-b": [build_pool()], "3-c": [full]})
     assert read_values(registry, PROCESSES) == [3]
     assert read_values(registry, SATURATED) == [2]
@@ -221,7 +221,7 @@ def test_a_pool_has_at_most_20_infos() -> None:
 
 def build_holders(*names: str) -> Snapshot:
     holders = tuple(HolderNumbers(name, 1, 2, 3_000_000_000) for name in names)
-    return replace(build_pool(), holders=holders)
+    return build_pool()._replace(holders=holders)
 
 
 def test_holders_are_summed_over_processes_by_name() -> None:

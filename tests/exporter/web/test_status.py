@@ -2,7 +2,6 @@
 
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,9 +197,9 @@ def test_of_many_holders_those_with_most_connections_are_shown() -> None:
     many = range(status_page.MAX_HOLDERS + 5)
     blank = HolderNumbers("", *[0] * (len(HolderNumbers._fields) - 1))
     holders = tuple(blank._replace(name=f"GET /{each}", connections=each) for each in many)
-    pool = replace(read_snapshot(PoolDescription(), SlotBuffer().slots, 1), holders=holders)
+    pool = read_snapshot(PoolDescription(), SlotBuffer().slots, 1)._replace(holders=holders)
     labels = {"pool": "main", "database": "orders", "application": "shop"}
-    table = Page(status_page.build_holders([(labels, replace(pool, processes=1))]))
+    table = Page(status_page.build_holders([(labels, pool._replace(processes=1))]))
     shown = [row[2] for row in table.read_table(HOLDER_TITLES)]
     assert shown == [f"GET /{each}" for each in reversed(many)][: status_page.MAX_HOLDERS]
     assert "… and 5 more" in table.text

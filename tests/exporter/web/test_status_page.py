@@ -303,8 +303,7 @@ async def test_names_are_escaped(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_of_holders_are_escaped(name: str) -> None:
     labels = {"pool": name, "application": name, "database": name}
-    pool = replace(
-        read_snapshot(POOL, SlotBuffer().slots, 1),
+    pool = read_snapshot(POOL, SlotBuffer().slots, 1)._replace(
         processes=1,
         holders=(HolderNumbers(name, 1, 2, 0, leaks=1),),
         overdue=(OverdueHold(name, 0, file=name, line=3, function=name),),
