@@ -297,7 +297,9 @@ class Block:
             if table is self.holders:
                 break
         if not self.held.has_parts:
-            self._resume()
+            # Call nothing until the total has parts: a finalizer could run there and end a hold.
+            table.rows[""].held_ns = self.slots[HOLD_SUM]
+            self.held.has_parts = True
         return found
 
     def record_checkout(

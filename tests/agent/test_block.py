@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any
+
 import pytest
 
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.clock import monotonic_ns
-from sqlalchemy_pool_metrics.layout import (
-    HELD_CAPACITY,
-    HOLDER_ROWS,
-)
+from sqlalchemy_pool_metrics.layout import HELD_CAPACITY, HOLDER_ROWS
 from sqlalchemy_pool_metrics.slot_reader import read_snapshot
 from sqlalchemy_pool_metrics.snapshot import PoolDescription, keep_counters
 
@@ -182,3 +185,32 @@ def test_a_connection_ends_under_its_holder_after_two_moves() -> None:
     assert slots[-1] == 0  # one connection is beyond the table
     assert [each.name for each in now.holders if each.held_ns] == ["other"]
     assert now.holders[-1].held_ns == now.checked_out_ns
+
+
+def add_first_holder(counted: Block, end_hold: Callable[[], None], calls: int) -> None:
+    """Add a holder; end a hold at one of the calls, as the garbage collector may."""
+
+    def count_call(_frame: Any, event: str, _called: Any) -> None:
+        nonlocal calls
+        calls -= event in ("call", "c_call")
+        if not calls:
+            sys.setprofile(None)
+            end_hold()
+
+    sys.setprofile(count_call)
+    try:
+        counted.find_holder("report", "")
+    finally:
+        sys.setprofile(None)
+
+
+def test_a_hold_that_ends_while_the_first_holder_is_added_counts() -> None:
+    for calls in count(1):
+        counted = block()
+        leaked, other = (counted.record_checkout(0, START) for _ in range(2))
+        end_hold = partial(counted.record_return, leaked, START, START + SECOND)
+        add_first_holder(counted, end_hold, calls)
+        if counted.held.level == 2:  # there were fewer calls
+            break
+        counted.record_return(other, START, START + 2 * SECOND)
+        assert read(counted, START + 3 * SECOND).checked_out_ns == 3 * SECOND
