@@ -238,9 +238,13 @@ class Block:
         self.checkout_ns = self.slots[CHECKOUT_SUM]
         self.checkouts, self.holds = self.slots[CHECKOUT_FIRST], self.slots[HOLD_FIRST]
         self.busy = self.slots[BUSY]
-        held_ns = self.holders.rows[""].held_ns = self.slots[HOLD_SUM]
-        self.held.resume(held_ns + self.holders.held_ns, has_parts=not self.holders.is_empty)
+        self.held.resume(self.buffer.read_additive()[HOLD_SUM])
         self.waiting.resume(self.slots[_WAIT.sum])
+        self.holders.rows[""].held_ns = self.slots[HOLD_SUM]
+        # Parts stay parts in a table without holders: a connection that is idle has the name of its
+        # last holder, which only a checkout from a total with parts replaces.
+        if not self.holders.is_empty:
+            self.held.has_parts = True
 
     def add_user(self) -> None:
         """Note that another recorder uses this block. Takes the lock."""

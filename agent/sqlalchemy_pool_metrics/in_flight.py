@@ -124,9 +124,9 @@ class InFlightTable:
         else:
             slots[self._overflowed] -= 1
 
-    def resume(self, sum_ns: int, *, has_parts: bool = False) -> None:
+    def resume(self, sum_ns: int) -> None:
         """Continue with the total of another buffer."""
-        self.sum_ns, self.has_parts = sum_ns, has_parts
+        self.sum_ns = sum_ns
         self.watch_level = 0
 
     def record_level(self, buffer: SlotBuffer, now_ns: int) -> None:

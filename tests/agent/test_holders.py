@@ -312,9 +312,7 @@ def test_a_leak_belongs_to_the_holder_also_in_a_pool_that_is_renamed(engine: Eng
     assert [(each.name, each.leaks) for each in after.holders] == [("report", 1)]
 
 
-def test_a_pool_that_is_renamed_keeps_what_its_holders_have(
-    engine: Engine,
-) -> None:
+def test_a_pool_that_is_renamed_keeps_what_its_holders_have(engine: Engine) -> None:
     instrument(engine, name="before")
     with holder("report"), engine.connect():
         instrument(engine, name="after")
@@ -326,3 +324,21 @@ def test_a_pool_that_is_renamed_keeps_what_its_holders_have(
     (after,) = read_pool(engine).holders
     assert after.connections == 0
     assert 0 < before.holders[0].held_ns < after.held_ns == read_pool(engine).checked_out_ns
+
+
+def test_a_connection_does_not_keep_the_holder_that_it_had_before_its_pool_was_renamed(
+    engine: Engine,
+) -> None:
+    instrument(engine, name="before")
+    with holder("report"), engine.connect():
+        use(engine)
+    instrument(engine, name="after")
+    use(engine)
+    with engine.connect() as connection:  # one that nothing was recorded for since then
+        connection.exec_driver_sql("SELECT 1")
+        with holder("import"):
+            use(engine)
+
+    now = read_pool(engine)
+    assert (now.checked_out, now.checked_in, now.busy) == (0, 2, 0)
+    assert holds(engine) == {"import": 1}
