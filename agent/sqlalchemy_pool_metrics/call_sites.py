@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from types import CodeType, FrameType
-from typing import Any
 
-__all__ = ["CallSite", "add_site", "find_in_parents", "is_library", "sites"]
+__all__ = ["CallSite", "add_site", "is_library", "sites"]
 
 LIBRARIES_VARIABLE = "SQLALCHEMY_POOL_METRICS_LIBRARIES"
 LIBRARIES = (
@@ -47,26 +45,6 @@ class CallSite:
 
 sites: dict[int, CallSite] = {}
 """By the id of the code: the hash of a code object takes long."""
-_NOWHERE = CallSite()
-
-
-def find_in_parents() -> CallSite:
-    """Return the innermost function outside libraries that started the running greenlet.
-
-    The stack of a greenlet begins where it was started, as by SQLAlchemy's greenlet_spawn(). A call
-    site without a name stands for none.
-    """
-    module = sys.modules.get("greenlet")
-    greenlet: Any = None if module is None else module.getcurrent().parent
-    while greenlet is not None:
-        frame: FrameType | None = greenlet.gr_frame
-        while frame is not None:
-            site = sites.get(id(frame.f_code)) or add_site(frame)
-            if site.name:
-                return site
-            frame = frame.f_back
-        greenlet = greenlet.parent
-    return _NOWHERE
 
 
 def add_site(frame: FrameType) -> CallSite:

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, Callable, NamedTuple, TypeVar, cast
 
-from .call_sites import CallSite, add_site, find_in_parents, sites
+from .call_sites import CallSite, add_site, sites
 from .endpoints import attach_loaded, loaded
 from .endpoints import find as find_endpoint
 from .faults import log_fault
@@ -95,13 +95,32 @@ def _find() -> Found | None:
                 break
             frame = frame.f_back
         else:
-            site = find_in_parents()
+            site = _find_in_parents()
         name = _get_name()[0] or (loaded.finders and find_endpoint()) or site.name
     # No others: a signal handler of the application may raise while this runs.
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as fault:
         log_fault("finding a holder", fault)
         return None
     return (name, site.place) if name else None
+
+
+def _find_in_parents() -> CallSite:
+    """Return the innermost function outside libraries that started the running greenlet.
+
+    The stack of a greenlet begins where it was started, as by SQLAlchemy's greenlet_spawn(). A call
+    site without a name stands for none.
+    """
+    module = sys.modules.get("greenlet")
+    greenlet: Any = None if module is None else module.getcurrent().parent
+    while greenlet is not None:
+        frame: FrameType | None = greenlet.gr_frame
+        while frame is not None:
+            site = sites.get(id(frame.f_code)) or _add_site(frame)
+            if site.name:
+                return site
+            frame = frame.f_back
+        greenlet = greenlet.parent
+    return CallSite()
 
 
 def _add_site(frame: FrameType) -> CallSite:

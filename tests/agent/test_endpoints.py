@@ -23,13 +23,14 @@ from fastapi.responses import StreamingResponse
 from flask import Flask
 from flask.wrappers import Response as FlaskResponse
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from sqlalchemy_pool_metrics import holder, instrument, read_pool
+from sqlalchemy_pool_metrics import endpoints, holder, instrument, read_pool
 
 HOSTILE = ("4711", "a b@example.com", "%7Border%7D", "x'; DROP TABLE orders", "ünï%09code")
 PLACEHOLDER = re.compile(r"\{[^}]*\}|<[^>]*>")
@@ -243,6 +244,33 @@ def test_a_name_goes_before_an_endpoint_and_ends_with_it(engine: Engine) -> None
     use()
 
     assert set(holds(engine)) == {"totals", f"{__name__}.use"}
+
+
+def test_a_framework_that_is_imported_late_comes_with_a_new_coroutine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = instrument(create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/a.db"), holders=True)
+
+    async def warm_up() -> None:
+        await (await engine.connect()).close()
+        await engine.dispose()
+
+    async def list_orders() -> None:
+        await (await engine.connect()).close()
+        await engine.dispose()
+
+    asyncio.run(warm_up())
+    flask = [each for each in endpoints._FRAMEWORKS if each[0] == "flask"]
+    monkeypatch.setattr(endpoints, "_FRAMEWORKS", flask)
+    nothing = {"modules": 0, "finders": (), "_finders": {}}  # as before the import
+    for name, value in nothing.items():
+        monkeypatch.setattr(endpoints.loaded, name, value)
+    app = Flask("shop")
+    app.add_url_rule("/orders", view_func=str)
+    with app.test_request_context("/orders"):
+        asyncio.run(list_orders())
+
+    assert [each.name for each in read_pool(engine).holders][1:] == ["GET /orders"]
 
 
 def test_flasks_endpoints_are_named_by_method_and_rule(engine: Engine) -> None:
