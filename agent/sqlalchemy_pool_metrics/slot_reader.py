@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import zip_longest
@@ -86,9 +86,8 @@ def read_snapshot(
         _sort_own(slots) if table is TABLE else _sort(slots, table)
     )
     names = _read_lines(slots, table, "holder_names", HOLDER_NAME_BYTES)
-    parts = table.read(slots, "holder_held_ns")[: len(names)] if names else []
-    if "held" in table.regions:  # `retired` has the time of its holders in the histogram
-        additive[HOLD_SUM] += sum(parts)
+    if names and "held" in table.regions:  # `retired` has the time of holders in the histogram
+        additive[HOLD_SUM] += sum(table.read(slots, "holder_held_ns")[: len(names)])
     held_ns = additive[HOLD_SUM]
     saturated = _pick_running(tables[0], additive, _SATURATED_NS)
     held = _pick_running(tables[1], additive, HOLD_SUM)
@@ -140,8 +139,8 @@ def _sort_own(slots: memoryview) -> _Sorted:
     waiting = (
         slots[WAITING : min(WAITING + waiting_used, _WAITING_END)].tolist() if waiting_used else ()
     )
-    return (
-        head[:ADDITIVE_SLOTS],
+    found = (
+        head,
         head[ACTIVE],
         head[CONNECTIONS],
         head[BUSY_SINCE],
@@ -149,6 +148,8 @@ def _sort_own(slots: memoryview) -> _Sorted:
         (head[SATURATED:CHECKED_OUT_PEAKS], held, waiting),
         (head[CHECKED_OUT_PEAKS:PENDING_PEAKS], head[PENDING_PEAKS:]),
     )
+    del head[ADDITIVE_SLOTS:]
+    return found
 
 
 def _sort(slots: memoryview, table: SlotTable) -> _Sorted:
@@ -172,12 +173,14 @@ def _pick_running(slots: _Slots, additive: list[int], total: int) -> _Slots:
     The highest total of an ended operation replaces `additive[total]` if its process has not stored
     it there yet.
     """
-    if not any(slots):
-        return ()
-    ordered = sorted(slots)
-    if ordered[-1] - ENDED > additive[total]:
-        additive[total] = ordered[-1] - ENDED
-    return ordered[bisect_right(ordered, 0) : bisect_left(ordered, ENDED)]
+    running = []
+    for slot in filter(None, slots):
+        if slot < ENDED:
+            running.append(slot)
+        elif slot - ENDED > additive[total]:
+            additive[total] = slot - ENDED
+    running.sort()
+    return running
 
 
 def _sum_running(starts: _Slots, now_ns: int) -> int:
@@ -302,10 +305,10 @@ def _replace_unprintable(text: str) -> str:
 
 def _read_peak(ring: _Slots, current: int, oldest: int) -> int:
     """Return the highest value since `oldest`; in a window without an event it was `current`."""
-    if not ring or max(ring) < oldest:
-        return current
-    recent = max([entry & 0xFFFFFFFF for entry in ring if entry >= oldest])
-    return recent if recent > current else current
+    for entry in filter(None, ring):
+        if entry >= oldest and entry & 0xFFFFFFFF > current:
+            current = entry & 0xFFFFFFFF
+    return current
 
 
 def _translate(slots: memoryview, table: SlotTable) -> list[int]:
