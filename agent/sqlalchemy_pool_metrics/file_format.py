@@ -140,6 +140,8 @@ class FileContents(NamedTuple):
         pools: One snapshot per block; pools no longer in use have only counters (processes 0).
         bytes_in_use: The size of the part that is in use.
         left_out: How many pools of the process have no block.
+        holders: How many holders all pools have.
+        overdue: How many connections of all pools are overdue.
     """
 
     id: int
@@ -150,6 +152,8 @@ class FileContents(NamedTuple):
     pools: tuple[Snapshot, ...]
     bytes_in_use: int = 0
     left_out: int = 0
+    holders: int = 0
+    overdue: int = 0
 
     @property
     def is_sane(self) -> bool:
@@ -288,15 +292,18 @@ def read_contents(data: bytes, now_ns: int, overdue_ns: int = DEFAULT_OVERDUE_NS
     for number in in_use:
         start = header.header_bytes + number * header.block_bytes
         slots_start = start + header.slots_offset
-        description = _read_description(view[start:slots_start])
+        description = _read_description(data, start, slots_start)
         slots = view[slots_start : start + header.block_bytes].cast("Q")
         if overdue >= MAX_OVERDUE:
             overdue_ns = _NEVER_NS
-        pools.append(read_snapshot(description, slots, now_ns, table, LAG_NS, overdue_ns))
-        overdue += len(pools[-1].overdue)
-        holders += len(pools[-1].holders)
+        pool = read_snapshot(description, slots, now_ns, table, LAG_NS, overdue_ns)
+        if pool.overdue:
+            pool = _name_process(pool, header.pid)
+            overdue += len(pool.overdue)
+        holders += len(pool.holders)
         if holders > MAX_HOLDERS:
             raise UnreadableFile(f"it has more than {MAX_HOLDERS} holders")
+        pools.append(pool)
     return FileContents(
         id=header.id,
         pid=header.pid,
@@ -306,7 +313,14 @@ def read_contents(data: bytes, now_ns: int, overdue_ns: int = DEFAULT_OVERDUE_NS
         pools=tuple(pools),
         bytes_in_use=needed,
         left_out=left_out,
+        holders=holders,
+        overdue=overdue,
     )
+
+
+def _name_process(pool: Snapshot, pid: int) -> Snapshot:
+    """Return the pool, with the process of its overdue connections."""
+    return pool._replace(overdue=tuple(hold._replace(process=pid) for hold in pool.overdue))
 
 
 def size_in_use(data: bytes) -> int:
@@ -443,12 +457,13 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _read_description(block: memoryview) -> PoolDescription:
+def _read_description(data: bytes, start: int, end: int) -> PoolDescription:
     """Return the description of a block in use; UnreadableFile while it is being written."""
-    text_tag = int.from_bytes(block[:8], sys.byteorder)
-    return decode_description(bytes(block[8 : 8 + (text_tag & 0xFFFFFFFF)]), text_tag)
+    (text_tag,) = _NUMBER.unpack_from(data, start)
+    return decode_description(data[start + 8 : end][: text_tag & 0xFFFFFFFF], text_tag)
 
 
+_NUMBER = struct.Struct("=Q")
 _NUMBERS = struct.Struct(f"={len(Header._fields)}Q")
 _MARKS = struct.Struct(f"={MARKS_BYTES // 8}Q")
 _OWN_TABLE_TAG = build_text_tag(_encode_table(TABLE))

@@ -88,24 +88,15 @@ def read_file(
         if state is FileState.DEAD:
             pools, left_out = tuple(map(keep_counters, contents.pools)), 0
         else:
-            pools = tuple(name_process(pool, contents.pid) for pool in contents.pools)
-            left_out = contents.left_out
+            pools, left_out = contents.pools, contents.left_out
         pages = max(contents.bytes_in_use // PAGE_BYTES, len(pools))
-        pages += sum(len(pool.overdue) for pool in pools) // OVERDUE_OF_A_PAGE
-        pages += sum(len(pool.holders) for pool in pools) // HOLDERS_OF_A_PAGE
-        return FileReading(state, contents.pid, pools, pages=pages, left_out=left_out)
+        pages += contents.overdue // OVERDUE_OF_A_PAGE + contents.holders // HOLDERS_OF_A_PAGE
+        return FileReading(state, contents.pid, pools, "", pages, left_out)
     except Exception as error:  # a scrape must survive every file
         pages = count_pages(descriptor)
         return FileReading(FileState.UNREADABLE, problem=str(error), pages=pages)
     finally:
         os.close(descriptor)
-
-
-def name_process(pool: Snapshot, pid: int) -> Snapshot:
-    """Return the pool, with the process of its overdue connections."""
-    if not pool.overdue:
-        return pool
-    return pool._replace(overdue=tuple(hold._replace(process=pid) for hold in pool.overdue))
 
 
 def choose_time(state: FileState, identity: int, last_alive: dict[int, int] | None) -> int | None:
