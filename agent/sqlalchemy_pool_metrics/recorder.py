@@ -228,13 +228,15 @@ class Recorder:
                     return
             block = self.block
             if found is not None:  # before the slots: what is new is added, see Block.find_holder()
+                # First: a new thread calls functions here, so that the block may move.
+                thread = self._thread.native_id
                 holders, (holder, site) = block.holders, found
                 try:
                     row = holders.rows[holder]
-                    detail = row.details[site] | self._thread.native_id
+                    detail = row.details[site] | thread
                 except KeyError:
                     row, detail = block.find_holder(holder, site)
-                    detail |= self._thread.native_id
+                    detail |= thread
             slots, held, duration_ns = block.slots, block.held, now_ns - entered_ns
             if state.idle:
                 state.idle = False

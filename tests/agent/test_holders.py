@@ -7,14 +7,23 @@ import contextvars
 import inspect
 import threading
 from collections.abc import AsyncGenerator, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sqlalchemy_pool_metrics import holder, holder_table, instrument, read_pool, read_pools
+from sqlalchemy_pool_metrics import (
+    holder,
+    holder_table,
+    instrument,
+    read_pool,
+    read_pools,
+    recorder,
+)
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.clock import monotonic_ns
 from sqlalchemy_pool_metrics.file_format import LAG_NS
@@ -255,6 +264,31 @@ def test_a_block_that_moves_while_a_holder_is_added_keeps_its_connection(
     (held,) = read_pool(engine).holders
     assert (held.connections, held.holds, read_pool(engine).checked_out) == (0, 1, 0)
     assert read_pool(engine).checkouts == 2
+
+
+def test_a_block_that_moves_while_a_new_thread_looks_up_its_id_keeps_its_holders(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool: Any = engine.pool
+    block, target = pool._recorder.block, SlotBuffer()
+    target.holders.find("import", "")
+
+    def move_and_get() -> int:
+        block.move(target)
+        return threading.get_native_id()
+
+    def report() -> None:
+        with holder("report"):
+            use(engine)
+
+    report()
+    monkeypatch.setattr(recorder, "threading", SimpleNamespace(get_native_id=move_and_get))
+    with ThreadPoolExecutor() as executor:
+        executor.submit(report).result()
+    assert block.buffer is target
+    report()
+
+    assert holds(engine) == {"import": 0, "report": 3}
 
 
 def test_call_sites_of_generated_code_use_bounded_memory() -> None:
