@@ -311,7 +311,7 @@ class Block:
     ) -> int:
         """Count a checkout that took `duration_ns`; return its slot for `record_return`.
 
-        `row` and `detail` are the holder's row and the slot of `held_details`, if it has a holder.
+        If it has a holder, `row` is its row, and `detail` goes into the slot of `held_details`.
         """
         if not self.is_in_use:  # with a connection that a parent process opened
             self.begin_use()

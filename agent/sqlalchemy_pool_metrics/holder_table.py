@@ -30,7 +30,7 @@ from .snapshot import OTHER
 __all__ = ["HolderRow", "HolderTable"]
 
 MAX_DETAILS = 200
-"""Call sites of a holder to remember, as long as there is no other. Generated code has new ones."""
+"""A holder remembers so many call sites, then forgets them: generated code has ever new ones."""
 _BUSY_SINCE = SLOT["holder_busy_since"]
 _HOLDS, _LEAKS, _BUSY = (SLOT[name] for name in ("holder_holds", "holder_leaks", "holder_busy"))
 _THREAD = (1 << CALL_SITE_SHIFT) - 1
@@ -68,7 +68,7 @@ class HolderRow:
         held_ns: For how long it had the connections that it gave back.
         busy: What it executes statements on and for how long, see `layout`.
         detail: Its number in a slot of `held_details`.
-        details: By call site, the same with the number of the call site.
+        details: By call site, `detail` with the number of the call site.
         holds_slot, leaks_slot, held_slot, busy_slot: Their slots.
     """
 

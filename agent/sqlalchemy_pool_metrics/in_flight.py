@@ -42,7 +42,7 @@ class InFlightTable:
         free_slots: Indexes of free slots, the longest unused first.
         sum_ns: Total duration of the finished operations. It is stored into its slot and never
             loaded from there.
-        has_parts: Whether it has parts, one for each holder.
+        has_parts: Whether the total has parts, one for each holder, see `layout`.
     """
 
     __slots__ = (
@@ -81,7 +81,7 @@ class InFlightTable:
     def begin(self, buffer: SlotBuffer, now_ns: int, detail: int = 0) -> int:
         """Store the start of an operation and return its slot, 0 when the table is full.
 
-        `detail` is its slot of `held_details`, if the total has parts.
+        `detail` goes into its slot of `held_details`, if the total has parts.
         """
         self.level += 1
         if self.level >= self.watch_level or now_ns >= self.window_end_ns:
