@@ -16,7 +16,7 @@ from typing import Any, Callable, NamedTuple
 
 from .faults import log_fault
 
-__all__ = ["attach_loaded", "find", "loaded"]
+__all__ = ["attach_loaded", "attach_new", "find", "loaded"]
 
 METHODS = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
@@ -43,11 +43,17 @@ def attach_loaded() -> None:
             loaded.lock.release()
 
 
+def attach_new() -> None:
+    """Attach to what was imported since the last call of `attach_loaded`, if there was one."""
+    if loaded.modules:
+        attach_loaded()
+
+
 class _LoadedFrameworks:
     """The frameworks that are attached.
 
     Attributes:
-        modules: How many modules were imported at the last look.
+        modules: How many modules were imported at the last look; 0 before the first.
         finders: A function of each framework that returns what is running, "" for nothing.
     """
 

@@ -15,6 +15,7 @@ from weakref import WeakSet, ref
 
 from .block import Block
 from .clock import monotonic_ns
+from .endpoints import attach_new
 from .faults import log_fault
 from .layout import WINDOW_SHIFT
 from .placement import Placement
@@ -115,6 +116,7 @@ class Registry:
         self._register_new()
         self._placement.keep_dropped()
         self._placement.place_blocks()
+        attach_new()  # a program whose functions are known may import a framework
 
     def _work(self, work: Callable[[], None]) -> None:
         """Do some work under the lock; if it is taken, leave all that is due to the next event."""

@@ -31,6 +31,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from sqlalchemy_pool_metrics import endpoints, holder, instrument, read_pool
+from sqlalchemy_pool_metrics.registry import PROCESS
 
 HOSTILE = ("4711", "a b@example.com", "%7Border%7D", "x'; DROP TABLE orders", "ünï%09code")
 PLACEHOLDER = re.compile(r"\{[^}]*\}|<[^>]*>")
@@ -271,6 +272,23 @@ def test_a_framework_that_is_imported_late_comes_with_a_new_coroutine(
         asyncio.run(list_orders())
 
     assert [each.name for each in read_pool(engine).holders][1:] == ["GET /orders"]
+
+
+def test_a_framework_that_is_imported_late_is_found_with_functions_that_are_known(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use()
+    flask = [each for each in endpoints._FRAMEWORKS if each[0] == "flask"]
+    monkeypatch.setattr(endpoints, "_FRAMEWORKS", flask)
+    for name, value in {"modules": 1, "finders": (), "_finders": {}}.items():
+        monkeypatch.setattr(endpoints.loaded, name, value)
+    app = Flask("shop")
+    app.add_url_rule("/orders", view_func=str)
+    PROCESS.request_maintenance()  # as at the first event after some seconds
+    with app.test_request_context("/orders"):
+        use()
+
+    assert set(holds(engine)) == {f"{__name__}.use", "GET /orders"}
 
 
 def test_flasks_endpoints_are_named_by_method_and_rule(engine: Engine) -> None:
