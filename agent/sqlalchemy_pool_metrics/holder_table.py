@@ -191,9 +191,12 @@ class HolderTable:
 
     def take_details(self, source: HolderTable) -> None:
         """Copy what is known about the connections that are out, after their holders."""
-        for slot in range(HELD, HELD + HELD_CAPACITY):
-            detail = source._slots[slot + TO_DETAILS] if source._is_out(slot) else 0
-            self._slots[slot + TO_DETAILS] = self._translate(detail, source) if detail else 0
+        details = self._slots[HELD + TO_DETAILS :][:HELD_CAPACITY].cast("B")
+        details[:] = bytes(len(details))
+        for slot in source._list_out():
+            detail = source._slots[slot + TO_DETAILS]
+            if detail:
+                self._slots[slot + TO_DETAILS] = self._translate(detail, source)
 
     def _translate(self, detail: int, source: HolderTable) -> int:
         row = source._numbered[(detail >> HOLDER_SHIFT) - 1]
@@ -203,16 +206,17 @@ class HolderTable:
 
     def _take_names(self, source: HolderTable) -> None:
         """Make the names under which connections are out lead to a row, such as that of OTHER."""
-        held = [slot for slot in range(HELD, HELD + HELD_CAPACITY) if source._is_out(slot)]
-        rows = {source.find_row(slot) for slot in held}
+        rows = {source.find_row(slot) for slot in source._list_out()}
         if source._slots[HELD_OVERFLOWED]:  # whose these are is not known
             rows.update(source.rows.values())
         for name, row in source.rows.items():
             if row in rows and name:
                 self.rows[name] = self._find(row.name)
 
-    def _is_out(self, slot: int) -> bool:
-        return 0 < self._slots[slot] < ENDED
+    def _list_out(self) -> list[int]:
+        """Return the slots of connections that are out."""
+        held = self._slots[HELD:][:HELD_CAPACITY].tolist()
+        return [slot for slot, start_ns in enumerate(held, HELD) if 0 < start_ns < ENDED]
 
     def _store(self, row: HolderRow) -> None:
         self._slots[row.held_slot] = row.held_ns

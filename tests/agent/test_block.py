@@ -169,20 +169,23 @@ def test_a_start_in_the_future_counts_as_now() -> None:
     assert (early.checked_out, early.oldest_checkout_ns, early.checked_out_ns) == (1, 0, 0)
 
 
-def test_a_connection_ends_under_its_holder_after_two_moves() -> None:
+@pytest.mark.parametrize("returned", [0, HELD_CAPACITY])
+def test_a_connection_ends_under_its_holder_after_two_moves(returned: int) -> None:
     full, counted = block(), block(limit=300)
     for number in range(HOLDER_ROWS):
         full.find_holder(f"holder {number}", "")
     row, detail = counted.find_holder("report", "")
     began_ns = monotonic_ns() - 5 * SECOND
     slots = [counted.record_checkout(0, began_ns, row, detail) for _ in range(HELD_CAPACITY + 1)]
+    assert slots[-1] == 0  # one connection is beyond the table
+    for slot in slots[:returned]:
+        counted.record_return(slot, began_ns, began_ns + SECOND, "report")
     counted.move(full.buffer)
     counted.detach()
-    for slot in slots:
+    for slot in slots[returned:]:
         counted.record_return(slot, began_ns, began_ns + SECOND, "report")
 
     now = counted.read_buffer()
-    assert slots[-1] == 0  # one connection is beyond the table
     assert [each.name for each in now.holders if each.held_ns] == ["other"]
     assert now.holders[-1].held_ns == now.checked_out_ns
 
