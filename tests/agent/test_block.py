@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy_pool_metrics import Snapshot
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.clock import monotonic_ns
-from sqlalchemy_pool_metrics.layout import HELD_CAPACITY, HOLDER_ROWS
+from sqlalchemy_pool_metrics.layout import HELD_CAPACITY, HOLD_SUM, HOLDER_ROWS
 from sqlalchemy_pool_metrics.slot_reader import read_snapshot
 from sqlalchemy_pool_metrics.snapshot import PoolDescription, keep_counters
 
@@ -217,3 +217,52 @@ def test_a_hold_that_ends_while_the_first_holder_is_added_counts() -> None:
             break
         counted.record_return(other, START, START + 2 * SECOND)
         assert read(counted, START + 3 * SECOND).checked_out_ns == 3 * SECOND
+
+
+def check_out(counted: Block, holder: str, began_ns: int) -> int:
+    row, detail = counted.find_holder(holder, "") if holder else (None, 0)
+    return counted.record_checkout(0, began_ns, row, detail)
+
+
+def test_a_connection_without_a_holder_has_none_in_a_place_where_others_had_one() -> None:
+    began_ns = monotonic_ns() - 5 * SECOND
+    before, counted = block(), block()
+    before.record_return(
+        check_out(before, "report", began_ns), began_ns, began_ns + SECOND, "report"
+    )
+    slot = check_out(counted, "", began_ns)
+    counted.move(before.buffer)
+    out = counted.read_buffer()
+    counted.record_return(slot, began_ns, began_ns + 2 * SECOND)
+
+    assert [(each.connections, each.held_ns) for each in out.holders] == [(0, SECOND)]
+    now = counted.read_buffer()
+    assert [each.held_ns for each in now.holders] == [SECOND]
+    assert now.checked_out_ns == 3 * SECOND
+
+
+def test_time_without_a_holder_continues_in_a_place_where_others_had_none() -> None:
+    began_ns = monotonic_ns() - 5 * SECOND
+    before, counted = block(), block()
+    before.record_return(check_out(before, "", began_ns), began_ns, began_ns + SECOND)
+    check_out(counted, "report", began_ns)
+    slot = check_out(counted, "", began_ns)
+    counted.move(before.buffer)
+    counted.record_return(slot, began_ns, began_ns + 2 * SECOND)
+
+    # Not what a reader finds: the total in the slot of the connection would make up for it.
+    assert counted.slots[HOLD_SUM] == 3 * SECOND
+
+
+def test_a_renamed_pool_that_gets_its_old_place_back_has_all_time_of_its_holder() -> None:
+    began_ns = monotonic_ns() - 5 * SECOND
+    counted = block()
+    slot = check_out(counted, "report", began_ns)
+    left = counted.detach()
+    left_ns = left.read().holders[0].held_ns
+    counted.move(left)
+    counted.record_return(slot, began_ns, began_ns + 6 * SECOND, "report")
+
+    (now,) = counted.read_buffer().holders
+    assert now.held_ns == left_ns + 6 * SECOND
+    assert counted.read().holders[0].held_ns == 6 * SECOND

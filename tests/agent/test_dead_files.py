@@ -364,6 +364,7 @@ def test_the_holders_of_killed_processes_keep_their_counters(folder: Path) -> No
     merged = {each.name: each for each in read_total(folder).holders}
     for name in dead:
         assert merged[name].held_ns >= dead[name].held_ns
+    assert retired.checked_out_ns == sum(each.held_ns for each in retired.holders)
 
 
 def test_of_very_many_pools_and_holders_the_rest_is_merged_as_other() -> None:

@@ -178,7 +178,17 @@ def test_every_class_works_on_a_real_sqlite_file(pool_class: type[Pool], tmp_pat
     assert (now.pool.dialect, now.pool.driver) == ("sqlite", "pysqlite")
 
 
-@pytest.mark.parametrize("pool_class", [QueuePool, OwnPool])
+class OwnQueue(Queue[Any]):
+    """A user's queue."""
+
+
+class OwnQueuePool(QueuePool):
+    """A pool with a user's queue."""
+
+    _queue_class = OwnQueue
+
+
+@pytest.mark.parametrize("pool_class", [QueuePool, AsyncAdaptedQueuePool, OwnPool, OwnQueuePool])
 def test_a_returned_connection_without_room_is_closed_as_overflow(pool_class: type[Pool]) -> None:
     driver = StubDriver()
     engine = build_engine(metrics_class(pool_class), driver, pool_size=1, max_overflow=1)

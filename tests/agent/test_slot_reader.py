@@ -7,7 +7,7 @@ import struct
 from sqlalchemy_pool_metrics import PoolDescription
 from sqlalchemy_pool_metrics.block import Block
 from sqlalchemy_pool_metrics.file_format import LAG_NS
-from sqlalchemy_pool_metrics.layout import BUSY, BUSY_ONE, BUSY_SINCE
+from sqlalchemy_pool_metrics.layout import BUSY, BUSY_ONE, BUSY_SINCE, HOLDER_SHIFT, TO_DETAILS
 from sqlalchemy_pool_metrics.slot_reader import read_snapshot
 
 START_NS = 10**15
@@ -67,3 +67,14 @@ def test_a_damaged_busy_slot_is_read_as_something() -> None:
     for busy, since in ((U64, U64), (U64, 0), (1, U64), (BUSY_ONE - 1, START_NS)):
         block.slots[BUSY], block.slots[BUSY_SINCE] = busy, since
         assert read_snapshot(block.description, block.slots, START_NS).busy >= 0
+
+
+def test_a_damaged_detail_is_read_as_a_connection_without_a_holder() -> None:
+    block = Block(PoolDescription())
+    row, detail = block.find_holder("report", "")
+    slot = block.record_checkout(0, START_NS, row, detail)
+    block.slots[slot + TO_DETAILS] = 99 << HOLDER_SHIFT
+    read = read_snapshot(block.description, block.slots, START_NS)
+
+    assert read.checked_out == 1
+    assert [each.connections for each in read.holders] == [0]
