@@ -308,7 +308,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         holders=merge_holders(chain(*columns.holders)),
         # By identity, for speed: the processes of one program mostly share one description.
         descriptions=tuple(
-            {id(each): each for s in live for each in s.descriptions or (s.pool,)}.values()
+            {id(p): p for each in live for p in each.descriptions or (each.pool,)}.values()
         ),
         overdue=sort_by_age(chain(*columns.overdue)),
     )
